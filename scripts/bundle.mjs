@@ -1,0 +1,14 @@
+// npm run bundle: the installer of this system (a .deb on Debian and Ubuntu).
+//
+//   npm run bundle [-- arguments of `tauri build`]
+
+import { join } from 'node:path';
+import { npm, run, say, targetDir } from './machine.mjs';
+import { setUp } from './setup.mjs';
+
+await setUp('desktop');
+const kind = process.platform === 'linux' ? ['--bundles', 'deb'] : [];
+const args = ['exec', '--', 'tauri', 'build', ...kind, ...process.argv.slice(2)];
+const code = await run(...npm(...args));
+if (code === 0) say(`The installer lies under ${join(targetDir, 'release', 'bundle')}`);
+process.exit(code);

@@ -1,0 +1,26 @@
+// npm start: sets the machine up, builds, and opens the app; without a display it serves the wall.
+//
+//   npm start [-- --release] [-- arguments of the program]
+
+import { join } from 'node:path';
+import { bold, die, hasDisplay, run, say, targetDir } from './machine.mjs';
+import { setUp } from './setup.mjs';
+import { buildUi } from './ui.mjs';
+
+const release = process.argv.includes('--release');
+const rest = process.argv.slice(2).filter((argument) => argument !== '--release');
+const desktop = hasDisplay();
+const program = desktop ? 'nightjar' : 'nightjar-server';
+
+if (!desktop) say('No display here: the wall will be served to browsers instead of a window.');
+for (const lack of await setUp(desktop ? 'desktop' : 'server')) say(`lacking: ${lack}`);
+await buildUi();
+
+say(bold(`Building ${program} (the first time takes some minutes)`));
+const build = ['build', '-p', program, '--bin', program, ...(release ? ['--release'] : [])];
+if ((await run('cargo', build)) !== 0) die(`${program} could not be built; the message is above.`);
+
+if (desktop) say(bold('Opening Nightjar'));
+else say(bold('Serving the wall at http://127.0.0.1:8420 (Ctrl-C ends it)'));
+const binary = join(targetDir, release ? 'release' : 'debug', program);
+process.exit(await run(binary, rest, { input: 'inherit' }));
