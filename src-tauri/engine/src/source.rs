@@ -1,0 +1,163 @@
+//! What a camera's frames come from: the seam between the engine and its protocols.
+//!
+//! `ingest` implements it for RTSP, `sfu` for phones, tests with scripts. An implementation makes one
+//! attempt and never retries: the camera's supervisor owns that. It never touches the hub.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use crate::env::ErrorClass;
+use crate::media::{Frame, TrackInfo};
+
+/// A boxed future, so that sources of different kinds fit one supervisor.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Something that can be opened.
+pub trait Source: Send {
+    /// One attempt, from nothing to the point where frames are about to flow. Every step inside has its
+    /// own time limit. Dropping the future ends the attempt.
+    fn open(&mut self) -> BoxFuture<'_, Result<Box<dyn Session>, SourceError>>;
+}
+
+/// An open source. Dropping it ends it; it says goodbye to the camera in the background.
+pub trait Session: Send {
+    /// The tracks as they are now. Changes only together with a [`SessionEvent::Tracks`].
+    fn tracks(&self) -> Arc<[TrackInfo]>;
+
+    /// The next thing that happened. After an error the session is over.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<SessionEvent, SourceError>>;
+
+    /// Asks for a key frame where the protocol can; a no-op elsewhere.
+    fn request_key_frame(&mut self) {}
+
+    /// Figures that only the protocol knows.
+    fn stats(&self) -> SessionStats {
+        SessionStats::default()
+    }
+}
+
+/// What a session tells.
+#[derive(Debug)]
+pub enum SessionEvent {
+    /// A frame of one of [`Session::tracks`]. Generations count from zero in each session.
+    Frame(Frame),
+    /// [`Session::tracks`] changed; the frames after this belong to the new ones.
+    Tracks,
+    /// Something a user may want to know although media flows on, for instance an unanswered keep-alive.
+    Warning(SourceError),
+}
+
+/// Figures of a session.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct SessionStats {
+    /// Packets lost on the way, as far as their numbers tell.
+    pub lost: u64,
+    /// Round trip of the newest answered keep-alive, in microseconds.
+    pub keepalive_rtt_us: Option<u64>,
+    /// Keep-alives that were not answered in time.
+    pub keepalive_missed: u64,
+}
+
+/// Why a source could not be opened or ended.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{detail}")]
+pub struct SourceError {
+    /// What the interface acts on.
+    pub code: SourceErrorCode,
+    /// One sentence for people, free of secrets.
+    pub detail: String,
+}
+
+impl SourceError {
+    /// An error with its sentence.
+    #[must_use]
+    pub fn new(code: SourceErrorCode, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into() }
+    }
+}
+
+/// Kinds of failure, by what can be done about them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SourceErrorCode {
+    /// The name of the camera could not be resolved.
+    Dns,
+    /// Nothing listens there, or the host says that it is unreachable.
+    Unreachable,
+    /// No answer in time.
+    Timeout,
+    /// The camera closed the connection.
+    Closed,
+    /// The connection was reset.
+    Reset,
+    /// TLS could not be agreed on.
+    Tls,
+    /// User name or password missing or wrong (401, 403). Parks.
+    Unauthorized,
+    /// There is no such stream (404). Parks.
+    NotFound,
+    /// No track that Nightjar can carry. Parks.
+    NoCodec,
+    /// The camera refused for another reason (4xx, 5xx).
+    Rejected,
+    /// The camera broke the protocol.
+    Protocol,
+    /// Frames stopped although the connection is there.
+    Stalled,
+    /// Pictures stopped although sound flows.
+    NoVideo,
+    /// Packets come but no key frame.
+    NoKeyFrame,
+    /// A keep-alive was not answered and no media came since.
+    KeepaliveUnanswered,
+    /// A defect of Nightjar, contained.
+    Internal,
+}
+
+impl SourceErrorCode {
+    /// The name in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Dns => "dns",
+            Self::Unreachable => "unreachable",
+            Self::Timeout => "timeout",
+            Self::Closed => "closed",
+            Self::Reset => "reset",
+            Self::Tls => "tls",
+            Self::Unauthorized => "unauthorized",
+            Self::NotFound => "not_found",
+            Self::NoCodec => "no_codec",
+            Self::Rejected => "rejected",
+            Self::Protocol => "protocol",
+            Self::Stalled => "stalled",
+            Self::NoVideo => "no_video",
+            Self::NoKeyFrame => "no_key_frame",
+            Self::KeepaliveUnanswered => "keepalive_unanswered",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// R-N3's class.
+    #[must_use]
+    pub const fn class(self) -> ErrorClass {
+        match self {
+            Self::NoCodec | Self::NoKeyFrame => ErrorClass::Decoder,
+            _ => ErrorClass::RtspNetwork,
+        }
+    }
+
+    /// Trying again cannot help until somebody changes the configuration or the camera.
+    #[must_use]
+    pub const fn is_refusal(self) -> bool {
+        matches!(self, Self::Unauthorized | Self::NotFound | Self::NoCodec)
+    }
+}
+
+impl fmt::Display for SourceErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
