@@ -9,6 +9,7 @@ use std::time::SystemTime;
 
 use rand::rngs::{SmallRng, StdRng};
 use rand::{RngCore, SeedableRng};
+use serde::{Deserialize, Deserializer};
 
 /// The wall clock and the source of randomness. Cheap to clone.
 #[derive(Clone)]
@@ -79,6 +80,12 @@ impl<T> Secret<T> {
 impl<T> fmt::Debug for Secret<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Secret<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        T::deserialize(deserializer).map(Self)
     }
 }
 

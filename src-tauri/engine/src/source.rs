@@ -20,6 +20,11 @@ pub trait Source: Send {
     /// One attempt, from nothing to the point where frames are about to flow. Every step inside has its
     /// own time limit. Dropping the future ends the attempt.
     fn open(&mut self) -> BoxFuture<'_, Result<Box<dyn Session>, SourceError>>;
+
+    /// Whether the host answers at all: cheap, bounded to about a second, without logging in.
+    fn reachable(&self) -> BoxFuture<'static, bool> {
+        Box::pin(std::future::ready(false))
+    }
 }
 
 /// An open source. Dropping it ends it; it says goodbye to the camera in the background.

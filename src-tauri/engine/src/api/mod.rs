@@ -1,1 +1,19 @@
-//! To be moved in.
+//! The only serialised surface: what both doors, HTTP and Tauri, take and give.
+//!
+//! The shapes are a public contract; other programs are written against them. TypeScript types and the
+//! OpenAPI document are made from these types. Nothing below the engine's top layer sees them.
+
+mod camera;
+mod error;
+mod event;
+mod probe;
+mod timestamp;
+
+pub use camera::{
+    Camera, CameraKind, CameraPatch, CameraSpec, CameraState, Cause, Fault, FaultKind, Recording,
+    RecordingState, StateName, Stats, Stream, Track, TrackKind, Transport,
+};
+pub use error::{ApiError, ErrorCode};
+pub use event::{Alert, AlertKind, Event};
+pub use probe::{Playback, Probe, ProbeTrack};
+pub use timestamp::Timestamp;

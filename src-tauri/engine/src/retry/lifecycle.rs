@@ -100,9 +100,10 @@ pub enum Action {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Phase {
     Idle,
-    /// `attempt` counts from 1 in each row.
+    /// `attempt` counts from 1 in each row; `cause` is what ended the attempt or session before it.
     Connecting {
         attempt: u32,
+        cause: Option<SourceError>,
     },
     Live,
     Stalled,
@@ -208,7 +209,12 @@ impl Lifecycle {
 
     fn connect(&mut self) -> Action {
         self.close();
-        self.phase = Phase::Connecting { attempt: self.backoff.tries().saturating_add(1) };
+        let attempt = self.backoff.tries().saturating_add(1);
+        let cause = match std::mem::replace(&mut self.phase, Phase::Idle) {
+            Phase::Reconnecting { cause, .. } | Phase::Failed { cause } if attempt > 1 => Some(cause),
+            _ => None,
+        };
+        self.phase = Phase::Connecting { attempt, cause };
         Action::Open
     }
 

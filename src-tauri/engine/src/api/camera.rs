@@ -1,0 +1,275 @@
+//! A camera, as it is and as it shall be.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize};
+use specta::Type;
+
+use super::Timestamp;
+use crate::env::Secret;
+
+/// A camera as it is now.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Type, JsonSchema)]
+pub struct Camera {
+    pub id: String,
+    pub name: String,
+    pub kind: CameraKind,
+    pub state: CameraState,
+    pub tracks: Vec<Track>,
+    pub recording: Recording,
+    pub stats: Stats,
+    /// Address without user name and password; none for phones.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub url: Option<String>,
+    /// Address of the sub-stream, likewise.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub sub_url: Option<String>,
+    /// It has a sub-stream, for small tiles.
+    pub sub: bool,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub username: Option<String>,
+    /// A password is stored. It is never given out.
+    pub has_password: bool,
+    pub transport: Transport,
+    /// Record when connected (R-N14).
+    pub record: bool,
+    /// Defined in the configuration file; cannot be changed here.
+    pub read_only: bool,
+}
+
+/// Where a camera's pictures come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Type, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CameraKind {
+    Rtsp,
+    Phone,
+    Demo,
+}
+
+/// How RTP reaches us.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Type, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Transport {
+    #[default]
+    Tcp,
+    Udp,
+}
+
+/// The state and since when.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Type, JsonSchema)]
+pub struct CameraState {
+    pub name: StateName,
+    pub since: Timestamp,
+    /// Which try in a row this is, or will be.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub attempt: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cause: Option<Cause>,
+    /// When the next try begins.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub retry_at: Option<Timestamp>,
+}
+
+/// Names of the states.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, Type, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StateName {
+    Idle,
+    Connecting,
+    Live,
+    Stalled,
+    Reconnecting,
+    Failed,
+    Refused,
+}
+
+/// Why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Type, JsonSchema)]
+pub struct Cause {
+    /// Such as `unauthorized` or `stalled`.
+    pub code: String,
+    /// One of `RTSP_NETWORK`, `STORAGE`, `DISK_FULL`, `DECODER`, `VIDEO_SINK`.
+    pub class: String,
+    /// One sentence, free of secrets.
+    pub detail: String,
+}
+
+/// A track.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Type, JsonSchema)]
+pub struct Track {
+    pub kind: TrackKind,
+    pub codec: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub width: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub height: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub sample_rate: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub channels: Option<u8>,
+    /// Why it cannot be played, in plain words.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub note: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Type, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TrackKind {
+    Video,
+    Audio,
+}
+
+/// Recording of a camera.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Type, JsonSchema)]
+pub struct Recording {
+    pub state: RecordingState,
+    pub since: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cause: Option<Cause>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Type, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RecordingState {
+    Off,
+    Recording,
+    StorageLost,
+    DiskFull,
+    Failed,
+}
+
+/// Figures of a camera, renewed every two seconds while it is live (R-P8).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Type, JsonSchema)]
+pub struct Stats {
+    /// Pictures per second over the last seconds.
+    #[specta(type = specta_typescript::Number)]
+    pub fps: f32,
+    /// Bits per second over the last seconds.
+    #[specta(type = specta_typescript::Number)]
+    pub bitrate: u64,
+    /// Pictures since the camera was added.
+    #[specta(type = specta_typescript::Number)]
+    pub frames: u64,
+    /// Age of the newest frame in milliseconds; null before the first.
+    #[specta(type = Option<specta_typescript::Number>)]
+    pub last_frame_ms: Option<u64>,
+    /// 100 = frames arrive as they were made, 0 = two seconds late (R-K3).
+    pub buffer_pct: u8,
+    /// Times a session was lost and opened again.
+    #[specta(type = specta_typescript::Number)]
+    pub reconnects: u64,
+    /// Packets lost on the way, in the present session.
+    #[specta(type = specta_typescript::Number)]
+    pub lost: u64,
+    /// Who watches or records now.
+    pub viewers: u32,
+    /// Jitter of arrival against media time, in milliseconds.
+    #[specta(type = specta_typescript::Number)]
+    pub jitter_ms: f32,
+    /// Pictures between two key frames, newest figure.
+    pub gop: u32,
+}
+
+/// A camera to be added or probed. The same keys as `[[camera]]` in the configuration file.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Type, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CameraSpec {
+    /// 1 to 64 of `A-Z a-z 0-9 _ -`; chosen for you when left out.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub id: Option<String>,
+    /// Shown on the wall; the id when left out.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub name: Option<String>,
+    /// `rtsp://` or `rtsps://`, without user name and password.
+    pub url: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub username: Option<String>,
+    /// Taken, kept with the other secrets, never given out.
+    #[serde(skip_serializing, default)]
+    #[specta(type = Option<String>)]
+    #[schemars(with = "Option<String>")]
+    pub password: Option<Secret<String>>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub transport: Option<Transport>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub sub_url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub record: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tcp_timeout: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub keepalive_timeout: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub auto_reconnect: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub max_reconnect_attempts: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reconnect_delay_seconds: Option<u32>,
+}
+
+/// A change of a camera: what is left out stays, `null` clears.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, Type, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CameraPatch {
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "nullable")]
+    pub username: Option<Option<String>>,
+    #[serde(skip_serializing, default, deserialize_with = "nullable")]
+    #[specta(type = Option<Option<String>>)]
+    #[schemars(with = "Option<Option<String>>")]
+    pub password: Option<Option<Secret<String>>>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub transport: Option<Transport>,
+    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "nullable")]
+    pub sub_url: Option<Option<String>>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub record: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "nullable")]
+    pub tcp_timeout: Option<Option<u32>>,
+    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "nullable")]
+    pub keepalive_timeout: Option<Option<u32>>,
+    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "nullable")]
+    pub auto_reconnect: Option<Option<bool>>,
+    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "nullable")]
+    pub max_reconnect_attempts: Option<Option<u32>>,
+    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "nullable")]
+    pub reconnect_delay_seconds: Option<Option<u32>>,
+}
+
+/// Tells `null` from a key that is not there.
+fn nullable<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Option::deserialize(deserializer).map(Some)
+}
+
+/// Trouble that a page saw with a camera (R-N2).
+#[derive(Clone, Debug, Serialize, Deserialize, Type, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Fault {
+    pub class: FaultKind,
+    /// What the browser said; at most 1,000 characters are kept.
+    #[serde(default)]
+    pub detail: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Type, JsonSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum FaultKind {
+    Decoder,
+    VideoSink,
+}
+
+/// Which of a camera's streams.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, Type, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Stream {
+    #[default]
+    Main,
+    /// The small one; the main one where the camera has no other or it does not come.
+    Sub,
+}

@@ -1,0 +1,63 @@
+//! What a look at a camera found.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use specta::Type;
+
+use super::{Track, Transport};
+
+/// What was found at an address, without saving anything.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Type, JsonSchema)]
+pub struct Probe {
+    /// The address without user name and password.
+    pub url: String,
+    pub transport: Transport,
+    pub tracks: Vec<ProbeTrack>,
+    /// How it would play, best first.
+    pub playback: Vec<Playback>,
+    /// The first key frame as a `data:image/jpeg;base64,…` URL, 480 pixels wide at most.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub picture: Option<String>,
+    /// Milliseconds from the call to the first frame.
+    pub first_frame_ms: u32,
+    /// Milliseconds from the call to the first key frame.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub first_key_frame_ms: Option<u32>,
+    /// What may trouble, in plain words.
+    pub warnings: Vec<String>,
+}
+
+/// A track and its measured figures.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Type, JsonSchema)]
+pub struct ProbeTrack {
+    #[serde(flatten)]
+    pub track: Track,
+    /// Pictures or packets per second.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[specta(type = Option<specta_typescript::Number>)]
+    pub fps: Option<f32>,
+    /// Bits per second.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub bitrate: Option<u32>,
+    /// Seconds between key frames.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[specta(type = Option<specta_typescript::Number>)]
+    pub key_frame_seconds: Option<f32>,
+    /// It has B-frames: WebRTC cannot play it.
+    pub b_frames: bool,
+}
+
+/// One way to play.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Type, JsonSchema)]
+pub struct Playback {
+    /// `webrtc`, `mse` or `still`.
+    pub transport: String,
+    pub video: bool,
+    pub audio: bool,
+    /// The exact type for `MediaSource.isTypeSupported`, for `mse`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub mime: Option<String>,
+    /// Why it does not play, or plays without sound.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub note: Option<String>,
+}

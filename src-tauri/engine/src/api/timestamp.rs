@@ -1,0 +1,36 @@
+//! Time of day as the contract writes it.
+
+use std::time::SystemTime;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use specta::Type;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// RFC 3339 in UTC with milliseconds, such as `2026-11-20T14:50:42.120Z`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Type, JsonSchema)]
+#[serde(transparent)]
+pub struct Timestamp(String);
+
+impl From<SystemTime> for Timestamp {
+    fn from(at: SystemTime) -> Self {
+        let at = OffsetDateTime::from(at);
+        let at = at.replace_millisecond(at.millisecond()).unwrap_or(at);
+        Self(at.format(&Rfc3339).unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+
+    #[test]
+    fn times_are_rfc_3339_in_utc() {
+        let at = UNIX_EPOCH + Duration::from_micros(1_795_186_242_120_456);
+        assert_eq!(Timestamp::from(at).0, "2026-11-20T14:50:42.12Z");
+        assert_eq!(Timestamp::from(UNIX_EPOCH).0, "1970-01-01T00:00:00Z");
+    }
+}

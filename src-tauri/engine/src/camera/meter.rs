@@ -1,0 +1,145 @@
+//! Figures of a running stream.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::media::rescale;
+
+/// Lag that empties the buffer (R-K3).
+const FULL_LAG: Duration = Duration::from_secs(2);
+/// How fast the reference may creep after a camera whose clock runs slow, in nanoseconds per second.
+/// Camera clocks are off by 50 ppm at most.
+const CREEP: i64 = 100_000;
+/// Window of rates.
+const WINDOW: Duration = Duration::from_secs(4);
+
+/// Measures one track by the arrival of its frames.
+#[derive(Debug, Default)]
+pub struct Meter {
+    window: VecDeque<(Instant, usize)>,
+    bytes: usize,
+    reference: Option<Reference>,
+    lag: Duration,
+    jitter: f64,
+    previous: Option<i64>,
+    since_key: u32,
+    gop: u32,
+}
+
+/// The frame that came with the least delay so far.
+#[derive(Clone, Copy, Debug)]
+struct Reference {
+    start: Instant,
+    /// Arrival minus media time, both in nanoseconds, smallest seen.
+    offset: i64,
+    at: Instant,
+}
+
+/// What a [`Meter`] says.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Reading {
+    /// Frames per second.
+    pub fps: f32,
+    /// Bits per second.
+    pub bitrate: u64,
+    /// 100 = no lag, 0 = two seconds behind.
+    pub buffer_pct: u8,
+    /// Smoothed difference between the spacing of arrivals and of media times (RFC 3550 6.4.1).
+    pub jitter: Duration,
+    /// Frames from the last key frame but one to the last; 0 = not known.
+    pub gop: u32,
+}
+
+impl Meter {
+    /// Counts a frame. `pts` in ticks of `timescale`.
+    pub fn feed(&mut self, arrival: Instant, pts: i64, timescale: u32, bytes: usize, key: bool) {
+        self.window.push_back((arrival, bytes));
+        self.bytes += bytes;
+        self.forget(arrival);
+
+        let start = self.reference.map_or(arrival, |r| r.start);
+        let since = i64::try_from(arrival.saturating_duration_since(start).as_nanos()).unwrap_or(i64::MAX);
+        let offset = since.saturating_sub(rescale(pts, timescale, 1_000_000_000));
+        let reference = self.reference.get_or_insert(Reference { start, offset, at: arrival });
+        let quiet = arrival.saturating_duration_since(reference.at).as_secs_f64();
+        let crept = reference.offset.saturating_add((quiet * CREEP as f64) as i64);
+        *reference = Reference { offset: offset.min(crept), at: arrival, ..*reference };
+        self.lag = Duration::from_nanos(u64::try_from(offset - reference.offset).unwrap_or(0));
+        if let Some(previous) = self.previous.replace(offset) {
+            let apart = (offset.saturating_sub(previous)).unsigned_abs() as f64;
+            self.jitter += (apart - self.jitter) / 16.0;
+        }
+        if key {
+            self.gop = self.since_key;
+            self.since_key = 0;
+        }
+        self.since_key = self.since_key.saturating_add(1);
+    }
+
+    fn forget(&mut self, now: Instant) {
+        while let Some(&(at, bytes)) = self.window.front()
+            && now.saturating_duration_since(at) > WINDOW
+        {
+            self.window.pop_front();
+            self.bytes -= bytes;
+        }
+    }
+
+    /// The figures as of `now`: a stream that stopped slows down to zero.
+    pub fn read(&mut self, now: Instant) -> Reading {
+        self.forget(now);
+        let span = match self.window.front() {
+            // One frame has no rate.
+            Some(&(first, _)) if self.window.len() > 1 => now.saturating_duration_since(first),
+            _ => Duration::ZERO,
+        };
+        let rate = |n: f64| if span.is_zero() { 0.0 } else { n / span.as_secs_f64() };
+        let lag = self.lag.as_secs_f64() / FULL_LAG.as_secs_f64();
+        Reading {
+            fps: rate(self.window.len() as f64 - 1.0) as f32,
+            bitrate: rate(self.bytes as f64 * 8.0) as u64,
+            buffer_pct: (100.0 * (1.0 - lag)).clamp(0.0, 100.0) as u8,
+            jitter: Duration::from_nanos(self.jitter as u64),
+            gop: self.gop,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r_k3_lag_empties_the_buffer() {
+        let start = Instant::now();
+        let mut meter = Meter::default();
+        let mut feed = |n: i64, late_ms: u64| {
+            let arrival = start + Duration::from_millis(n as u64 * 40 + late_ms);
+            meter.feed(arrival, n * 3_600, 90_000, 5_000, n % 50 == 0);
+            meter.read(arrival)
+        };
+        let mut reading = Reading::default();
+        for n in 0..100 {
+            reading = feed(n, 0);
+        }
+        assert_eq!((reading.buffer_pct, reading.gop), (100, 50));
+        assert!((reading.fps - 25.0).abs() < 0.3, "{reading:?}");
+        assert!(reading.bitrate.abs_diff(1_000_000) < 20_000, "{reading:?}");
+        assert_eq!(feed(100, 1_000).buffer_pct, 50);
+        assert_eq!(feed(101, 1_700).buffer_pct, 15);
+        assert_eq!(feed(102, 3_000).buffer_pct, 0);
+        assert!(feed(103, 0).buffer_pct >= 99);
+    }
+
+    #[test]
+    fn a_stream_that_stopped_slows_to_zero() {
+        let start = Instant::now();
+        let mut meter = Meter::default();
+        for n in 0..100u32 {
+            meter.feed(start + n * Duration::from_millis(40), i64::from(n) * 3_600, 90_000, 1_000, n == 0);
+        }
+        assert_eq!(meter.read(start + Duration::from_secs(60)).fps, 0.0);
+    }
+}

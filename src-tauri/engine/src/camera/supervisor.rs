@@ -1,0 +1,334 @@
+//! The loop that acts on what [`Lifecycle`] decides.
+
+use std::future::{pending, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::Poll;
+use std::time::{Duration, SystemTime};
+
+use futures_util::FutureExt as _;
+use rand::rngs::SmallRng;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::{Meter, StatusCell, state_name};
+use crate::env::Env;
+use crate::hub::{Publisher, Slot};
+use crate::media::{Frame, TrackId, TrackInfo, TrackKind};
+use crate::retry::{Action, Input, Lifecycle, Phase, Policy};
+use crate::source::{Session, SessionEvent, Source, SourceError, SourceErrorCode};
+
+/// Pace of statistics (R-P8).
+const STATS_EVERY: Duration = Duration::from_secs(2);
+
+/// What a supervisor can be told.
+pub enum Order {
+    /// Begin, or begin anew with another source: the configuration changed.
+    Run { source: Box<dyn Source>, policy: Policy },
+    /// A person wants another try now.
+    Retry,
+    /// Let go of the source.
+    Rest,
+}
+
+/// The owner of one stream's source.
+pub struct Supervisor {
+    slot: Slot,
+    status: StatusCell,
+    env: Env,
+    rng: SmallRng,
+    life: Lifecycle,
+    source: Option<Box<dyn Source>>,
+    live: Option<Live>,
+    meter: Meter,
+    sessions: u64,
+}
+
+/// An open session and its place in the hub.
+struct Live {
+    session: Box<dyn Session>,
+    publisher: Publisher,
+    /// The track that tells whether the camera lives, and its timescale.
+    lead: Option<(TrackId, u32)>,
+    next_stats: Instant,
+}
+
+impl Supervisor {
+    /// A supervisor at rest.
+    #[must_use]
+    pub fn new(slot: Slot, status: StatusCell, env: Env) -> Self {
+        let rng = env.rng();
+        Self {
+            slot,
+            status,
+            env,
+            rng,
+            life: Lifecycle::new(Policy::default()),
+            source: None,
+            live: None,
+            meter: Meter::default(),
+            sessions: 0,
+        }
+    }
+
+    /// Runs until `stop`, or until nobody can give orders any more. Returns at once then; the goodbye to
+    /// the camera goes on in the background.
+    pub async fn run(mut self, mut orders: mpsc::Receiver<Order>, stop: CancellationToken) {
+        let mut action = Action::Wait { until: None, check: None };
+        loop {
+            let step = async {
+                match action {
+                    Action::Open => self.open().await,
+                    Action::Read { until } => self.read(until).await,
+                    Action::Wait { until, check } => self.wait(until, check).await,
+                }
+            };
+            // A step that is dropped here has changed nothing but what it owns: an attempt or a timer.
+            let input = tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                order = orders.recv() => match order {
+                    Some(order) => self.obey(order),
+                    None => return,
+                },
+                input = step => input,
+            };
+            action = self.handle(input);
+        }
+    }
+
+    fn obey(&mut self, order: Order) -> Input {
+        match order {
+            Order::Run { source, policy } => {
+                self.live = None;
+                self.life.set_policy(policy);
+                self.source = Some(source);
+                Input::Start
+            }
+            Order::Retry if self.source.is_none() => Input::Tick,
+            // A camera that is live already has nothing to try.
+            Order::Retry if matches!(self.life.phase(), Phase::Live | Phase::Stalled) => Input::Tick,
+            Order::Retry => Input::Start,
+            Order::Rest => {
+                self.live = None;
+                self.source = None;
+                Input::Stop
+            }
+        }
+    }
+
+    fn handle(&mut self, input: Input) -> Action {
+        let now = Instant::now();
+        let before = std::mem::discriminant(self.life.phase());
+        let waiting = matches!(self.life.phase(), Phase::Connecting { .. });
+        let action = self.life.handle(now, input, &mut self.rng);
+        if !matches!(action, Action::Read { .. }) && self.live.take().is_some() {
+            // Dropping the session unpublished it: subscribers know.
+            self.meter = Meter::default();
+        }
+        let changed = before != std::mem::discriminant(self.life.phase())
+            || (waiting && matches!(action, Action::Open));
+        if changed {
+            self.show_phase(now);
+        }
+        action
+    }
+
+    fn show_phase(&mut self, now: Instant) {
+        let wall = self.env.wall();
+        let phase = self.life.phase().clone();
+        match &phase {
+            Phase::Reconnecting { cause, attempt, .. } => {
+                info!(tag = "RECONNECT", code = %cause.code, attempt, "lost: {}", cause.detail);
+            }
+            Phase::Failed { cause } | Phase::Refused { cause } => {
+                warn!(tag = "RECONNECT", code = %cause.code, "gave up: {}", cause.detail);
+            }
+            Phase::Live => info!(tag = "RTSP", "live"),
+            Phase::Stalled => info!(tag = "RTSP", "stalled"),
+            Phase::Idle | Phase::Connecting { .. } => {}
+        }
+        let mut status = self.status.lock();
+        let named_as_before = state_name(&status.phase) == state_name(&phase);
+        status.retry_at = match &phase {
+            Phase::Reconnecting { until, .. } => Some(wall + until.saturating_duration_since(now)),
+            _ => None,
+        };
+        status.since = match (&phase, status.last_frame) {
+            // Without a picture since the last one, not since it was noticed.
+            (Phase::Stalled, Some(at)) => back(wall, now.saturating_duration_since(at)),
+            _ if named_as_before => status.since,
+            _ => wall,
+        };
+        status.phase = phase;
+        drop(status);
+        self.refresh(now);
+    }
+
+    /// Renews the figures and tells onlookers.
+    fn refresh(&mut self, now: Instant) {
+        let mut status = self.status.lock();
+        status.reading = self.meter.read(now);
+        status.session = self.live.as_ref().map(|live| live.session.stats()).unwrap_or_default();
+        drop(status);
+        self.status.touch();
+    }
+
+    async fn open(&mut self) -> Input {
+        let Some(source) = &mut self.source else {
+            // Only a camera that was told to run connects, and that brings the source.
+            return Input::Stop;
+        };
+        let attempt = AssertUnwindSafe(source.open()).catch_unwind().await;
+        let session = match attempt {
+            Ok(Ok(session)) => session,
+            Ok(Err(error)) => return Input::Ended(error),
+            Err(_) => return Input::Ended(internal()),
+        };
+        let tracks = session.tracks();
+        let Ok(publisher) = self.slot.publish(tracks.clone()) else {
+            return Input::Ended(internal());
+        };
+        let next_stats = Instant::now() + STATS_EVERY;
+        self.live = Some(Live { session, publisher, lead: lead(&tracks), next_stats });
+        self.sessions += 1;
+        let mut status = self.status.lock();
+        status.reconnects = self.sessions - 1;
+        status.warning = None;
+        drop(status);
+        Input::Opened
+    }
+
+    /// Reads until something has to be decided.
+    async fn read(&mut self, until: Instant) -> Input {
+        let Some(live) = &mut self.live else {
+            return Input::Ended(internal());
+        };
+        let next_stats = live.next_stats;
+        let event = tokio::select! {
+            biased;
+            event = next(&mut *live.session) => event,
+            () = live.publisher.key_frame_wanted() => {
+                live.session.request_key_frame();
+                return Input::Tick;
+            }
+            () = sleep_until(until.min(next_stats)) => {
+                if next_stats <= Instant::now() {
+                    live.next_stats = next_stats + STATS_EVERY;
+                    self.refresh(next_stats);
+                }
+                return Input::Tick;
+            }
+        };
+        match event {
+            Ok(SessionEvent::Frame(frame)) => {
+                let input = self.frame(frame);
+                let now = Instant::now();
+                if let Some(live) = &mut self.live
+                    && live.next_stats <= now
+                {
+                    live.next_stats = now + STATS_EVERY;
+                    self.refresh(now);
+                }
+                input
+            }
+            Ok(SessionEvent::Tracks) => {
+                let tracks = live.session.tracks();
+                live.lead = lead(&tracks);
+                live.publisher.set_tracks(&tracks);
+                self.status.touch();
+                Input::Tick
+            }
+            Ok(SessionEvent::Warning(warning)) => {
+                warn!(tag = "RTSP", code = %warning.code, "{}", warning.detail);
+                self.status.lock().warning = Some(warning);
+                self.status.touch();
+                Input::Tick
+            }
+            Err(error) => Input::Ended(error),
+        }
+    }
+
+    fn frame(&mut self, frame: Frame) -> Input {
+        let Some(live) = &self.live else { return Input::Tick };
+        let mut status = self.status.lock();
+        let input = match live.lead {
+            Some((track, timescale)) if track == frame.track => {
+                self.meter.feed(frame.arrival, frame.pts, timescale, frame.data.len(), frame.key);
+                status.frames += 1;
+                status.last_frame = Some(frame.arrival);
+                Input::Frame { key: frame.key }
+            }
+            _ => Input::OtherFrame,
+        };
+        drop(status);
+        live.publisher.push(frame);
+        input
+    }
+
+    async fn wait(&mut self, until: Option<Instant>, check: Option<Duration>) -> Input {
+        let end = async {
+            match until {
+                Some(until) => sleep_until(until).await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            () = end => Input::Tick,
+            () = self.until_reachable(check) => Input::Reachable,
+        }
+    }
+
+    /// Returns when the host answers that did not before. A host that answered all along says nothing new
+    /// about a camera that refuses.
+    async fn until_reachable(&mut self, check: Option<Duration>) {
+        let (Some(every), Some(source)) = (check, &mut self.source) else {
+            return pending().await;
+        };
+        let mut was_down = match self.life.phase() {
+            Phase::Failed { .. } => true,
+            Phase::Reconnecting { cause, .. } => matches!(
+                cause.code,
+                SourceErrorCode::Unreachable | SourceErrorCode::Timeout | SourceErrorCode::Dns
+            ),
+            _ => false,
+        };
+        loop {
+            sleep(every).await;
+            let up = source.reachable().await;
+            if up && was_down {
+                return;
+            }
+            was_down |= !up;
+        }
+    }
+}
+
+/// The next event; a panic inside the session ends the session, not the camera.
+async fn next(session: &mut dyn Session) -> Result<SessionEvent, SourceError> {
+    poll_fn(|cx| {
+        catch_unwind(AssertUnwindSafe(|| session.poll_next(cx)))
+            .unwrap_or_else(|_| Poll::Ready(Err(internal())))
+    })
+    .await
+}
+
+fn internal() -> SourceError {
+    SourceError::new(
+        SourceErrorCode::Internal,
+        "Nightjar made a mistake while reading this camera. Please report it with the log.",
+    )
+}
+
+fn lead(tracks: &[TrackInfo]) -> Option<(TrackId, u32)> {
+    let carried = |kind| tracks.iter().find(|t| t.kind == kind && t.carried());
+    carried(TrackKind::Video).or_else(|| carried(TrackKind::Audio)).map(|t| (t.id, t.timescale))
+}
+
+fn back(wall: SystemTime, by: Duration) -> SystemTime {
+    wall.checked_sub(by).unwrap_or(wall)
+}
+
+#[cfg(test)]
+mod tests;

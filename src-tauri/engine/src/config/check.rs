@@ -1,0 +1,190 @@
+//! The checks, each with the name of its field.
+
+use std::collections::HashSet;
+use std::ops::RangeInclusive;
+
+use serde::{Deserialize, Deserializer, de::Error as _};
+use url::Url;
+
+use super::{Config, Streaming};
+use crate::api::{ApiError, CameraSpec};
+
+/// A field that is not right, and why.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {reason}")]
+pub struct Invalid {
+    /// Such as `streaming.keepalive_timeout` or `camera[0].url`.
+    pub field: String,
+    pub reason: String,
+}
+
+impl Invalid {
+    fn new(field: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { field: field.into(), reason: reason.into() }
+    }
+
+    /// The text is not TOML.
+    pub(super) fn syntax(error: &toml::de::Error) -> Self {
+        Self::new("nightjar.toml", one_line(&error.to_string()))
+    }
+
+    /// It is TOML, but a key is unknown or of the wrong kind.
+    pub(super) fn shape(error: &serde_path_to_error::Error<toml::de::Error>) -> Self {
+        let message = error.inner().message();
+        let path = error.path().to_string();
+        // An unknown or missing key is reported at its table; name the key itself.
+        let named = ["unknown field `", "missing field `"].iter().find_map(|p| message.strip_prefix(p));
+        let field = match named.and_then(|rest| rest.split('`').next()) {
+            Some(key) if path == "." => key.to_owned(),
+            Some(key) if !path.ends_with(key) => format!("{path}.{key}"),
+            _ => path,
+        };
+        Self::new(field, one_line(message))
+    }
+}
+
+impl From<Invalid> for ApiError {
+    fn from(invalid: Invalid) -> Self {
+        Self::invalid(invalid.field, invalid.reason)
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text.lines().map(str::trim).filter(|l| !l.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+pub(super) fn port_range<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<RangeInclusive<u16>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let parse = |part: &str| part.trim().parse::<u16>().ok().filter(|port| *port != 0);
+    text.split_once('-')
+        .and_then(|(first, last)| Some(parse(first)?..=parse(last)?))
+        .filter(|range| range.start() <= range.end())
+        .ok_or_else(|| {
+            D::Error::custom("must be two ports from 1 to 65535, the lower first, such as \"50000-50199\"")
+        })
+}
+
+impl Config {
+    pub(super) fn check(&self) -> Result<(), Invalid> {
+        let server = &self.server;
+        if server.token.as_ref().is_some_and(|t| t.reveal().is_empty()) {
+            return Err(Invalid::new("server.token", "must not be empty; leave it out to run without one"));
+        }
+        if let Some(url) = &server.public_url
+            && !Url::parse(url).is_ok_and(|u| matches!(u.scheme(), "http" | "https") && u.has_host())
+        {
+            return Err(Invalid::new("server.public_url", "must be an http or https address"));
+        }
+        match (&server.tls_cert, &server.tls_key) {
+            (Some(_), None) => return Err(Invalid::new("server.tls_key", "is missing beside tls_cert")),
+            (None, Some(_)) => return Err(Invalid::new("server.tls_cert", "is missing beside tls_key")),
+            _ => {}
+        }
+        check_streaming("streaming.", &self.streaming)?;
+        let recording = &self.recording;
+        if !(1..=86_400).contains(&recording.segment_seconds) {
+            return Err(Invalid::new("recording.segment_seconds", "must be 1 to 86400 seconds"));
+        }
+        if !(recording.min_free_gb.is_finite() && recording.min_free_gb >= 0.0) {
+            return Err(Invalid::new("recording.min_free_gb", "must be 0 or more"));
+        }
+        for (i, ice) in self.webrtc.ice_servers.iter().enumerate() {
+            let field = format!("webrtc.ice_servers[{i}].urls");
+            if ice.urls.is_empty() {
+                return Err(Invalid::new(field, "must name at least one address"));
+            }
+            let known = |u: &String| ["stun:", "stuns:", "turn:", "turns:"].iter().any(|s| u.starts_with(s));
+            if !ice.urls.iter().all(known) {
+                return Err(Invalid::new(field, "must begin with stun:, turn: or turns:"));
+            }
+        }
+        if self.signaling.room_key.as_ref().is_some_and(|k| k.reveal().is_empty()) {
+            return Err(Invalid::new("signaling.room_key", "must not be empty"));
+        }
+        let mut seen = HashSet::new();
+        for (i, camera) in self.camera.iter().enumerate() {
+            check_camera(camera).map_err(|e| Invalid { field: format!("camera[{i}].{}", e.field), ..e })?;
+            if let Some(id) = &camera.id
+                && !seen.insert(id)
+            {
+                return Err(Invalid::new(format!("camera[{i}].id"), format!("\"{id}\" is used twice")));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check_streaming(prefix: &str, streaming: &Streaming) -> Result<(), Invalid> {
+    let checks = [
+        ("tcp_timeout", streaming.tcp_timeout, 100..=120_000, "must be 100 to 120000 milliseconds"),
+        ("keepalive_timeout", streaming.keepalive_timeout, 3..=10, "must be 3 to 10 seconds"),
+        ("reconnect_delay_seconds", streaming.reconnect_delay_seconds, 1..=60, "must be 1 to 60 seconds"),
+    ];
+    for (field, value, range, reason) in checks {
+        if !range.contains(&value) {
+            return Err(Invalid::new(format!("{prefix}{field}"), reason));
+        }
+    }
+    Ok(())
+}
+
+/// Checks a camera that is to be added, probed or changed.
+///
+/// # Errors
+/// [`Invalid`] with the bare name of the field.
+pub fn check_camera(camera: &CameraSpec) -> Result<(), Invalid> {
+    if let Some(id) = &camera.id {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        if !(1..=64).contains(&id.len()) || !id.chars().all(allowed) {
+            return Err(Invalid::new("id", "must be 1 to 64 letters, digits, \"_\" or \"-\""));
+        }
+    }
+    if let Some(name) = &camera.name {
+        let fits = (1..=100).contains(&name.trim().chars().count());
+        if !fits || name.chars().any(char::is_control) {
+            return Err(Invalid::new("name", "must be 1 to 100 characters"));
+        }
+    }
+    check_url("url", &camera.url)?;
+    if let Some(url) = &camera.sub_url {
+        check_url("sub_url", url)?;
+    }
+    let too_long = |text: &str| text.len() > 256 || text.chars().any(char::is_control);
+    if camera.username.as_deref().is_some_and(too_long) {
+        return Err(Invalid::new("username", "must be 256 characters at most"));
+    }
+    if camera.password.as_ref().is_some_and(|p| too_long(p.reveal())) {
+        return Err(Invalid::new("password", "must be 256 characters at most"));
+    }
+    check_streaming("", &Streaming::default().for_camera(camera))
+}
+
+fn check_url(field: &str, text: &str) -> Result<(), Invalid> {
+    if text.len() > 2_048 {
+        return Err(Invalid::new(field, "must be 2048 characters at most"));
+    }
+    // The text itself is never repeated: it may hold a password.
+    let url = Url::parse(text)
+        .map_err(|_| Invalid::new(field, "must be an address such as rtsp://192.168.1.20:554/stream1"))?;
+    match url.scheme() {
+        "rtsp" | "rtsps" => {}
+        "demo" => return Ok(()),
+        _ => return Err(Invalid::new(field, "must begin with rtsp:// or rtsps://")),
+    }
+    if url.host_str().is_none_or(str::is_empty) {
+        return Err(Invalid::new(field, "has no host name"));
+    }
+    if url.port() == Some(0) {
+        return Err(Invalid::new(field, "must not use port 0"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        let reason = "must not contain a user name or password; put them into username and password";
+        return Err(Invalid::new(field, reason));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(Invalid::new(field, "must not contain control characters"));
+    }
+    Ok(())
+}

@@ -1,0 +1,85 @@
+use super::*;
+
+#[test]
+fn the_keys_of_the_contract_and_their_defaults() {
+    let text = r#"
+        [server]
+        listen = "127.0.0.1:9000"
+        token = "t"
+        public_url = "https://cams.example"
+        allowed_hosts = ["cams.example"]
+        [streaming]
+        tcp_timeout = 5000
+        keepalive_timeout = 3
+        auto_reconnect = false
+        max_reconnect_attempts = 0
+        reconnect_delay_seconds = 1
+        [recording]
+        root = "/srv/video"
+        enabled = false
+        segment_seconds = 60
+        segment_bytes = 1000000
+        retention_days = 1
+        min_free_gb = 0.5
+        overwrite = false
+        [webrtc]
+        udp_ports = "40000-40010"
+        tcp_port = 8555
+        ice_servers = [{ urls = ["turn:turn.example:3478"], username = "u", credential = "c" }]
+        [signaling]
+        enabled = false
+        listen = "127.0.0.1:8444"
+        legacy_join = true
+        room_key = "k"
+        [[camera]]
+        id = "cam_01"
+        name = "Door"
+        url = "rtsp://192.168.1.20/main"
+        username = "admin"
+        password = "hunter2"
+        transport = "udp"
+        sub_url = "rtsp://192.168.1.20/sub"
+        record = true
+        keepalive_timeout = 10
+    "#;
+    let config = Config::parse(text).expect("valid");
+    assert_eq!(config.webrtc.udp_ports, 40_000..=40_010);
+    assert_eq!(config.streaming.for_camera(&config.camera[0]).keepalive_timeout, 10);
+    assert!(!format!("{config:?}").contains("hunter2"), "no secret in a log");
+    let empty = Config::parse("").expect("every key has a default");
+    assert_eq!(empty, Config::default());
+    assert_eq!(empty.streaming.tcp_timeout, 10_000);
+    assert_eq!(empty.server.listen.to_string(), "127.0.0.1:8420");
+}
+
+#[test]
+fn every_complaint_names_its_field_in_one_line() {
+    for (text, field) in [
+        ("[server]\nlisten = \"nowhere\"", "server.listen"),
+        ("[server]\nlisen = \"127.0.0.1:1\"", "server.lisen"),
+        ("[server]\ntoken = \"\"", "server.token"),
+        ("[server]\ntls_cert = \"a\"", "server.tls_key"),
+        ("[server]\npublic_url = \"cams\"", "server.public_url"),
+        ("sever = 1", "sever"),
+        ("[streaming]\nkeepalive_timeout = 2", "streaming.keepalive_timeout"),
+        ("[streaming]\nkeepalive_timeout = 11", "streaming.keepalive_timeout"),
+        ("[streaming]\nkeepalive_timeout = \"5\"", "streaming.keepalive_timeout"),
+        ("[streaming]\nmax_reconnect_attempts = -1", "streaming.max_reconnect_attempts"),
+        ("[recording]\nmin_free_gb = nan", "recording.min_free_gb"),
+        ("[recording]\nsegment_seconds = 0", "recording.segment_seconds"),
+        ("[webrtc]\nudp_ports = \"9-1\"", "webrtc.udp_ports"),
+        ("[webrtc]\nice_servers = [{ urls = [\"http://x\"] }]", "webrtc.ice_servers[0].urls"),
+        ("[[camera]]\nid = \"a\"", "camera[0].url"),
+        ("[[camera]]\nid = \"a b\"\nurl = \"rtsp://h/\"", "camera[0].id"),
+        ("[[camera]]\nid = \"a\"\nurl = \"http://h/\"", "camera[0].url"),
+        ("[[camera]]\nid = \"a\"\nurl = \"rtsp://u:p@h/\"", "camera[0].url"),
+        ("[[camera]]\nid = \"a\"\nurl = \"rtsp://h/\"\nrecrod = true", "camera[0].recrod"),
+        ("[[camera]]\nid=\"a\"\nurl=\"rtsp://h/\"\n[[camera]]\nid=\"a\"\nurl=\"rtsp://h/\"", "camera[1].id"),
+        ("[server", "nightjar.toml"),
+    ] {
+        let error = Config::parse(text).expect_err(text);
+        assert!(error.field.starts_with(field), "{text}: {error}");
+        assert_eq!(error.to_string().lines().count(), 1, "{error}");
+        assert!(!error.to_string().contains("u:p@"), "{error}");
+    }
+}
