@@ -77,7 +77,7 @@ impl StatusCell {
         self.lock().clone()
     }
 
-    /// How often it changed.
+    /// Differs after every change.
     #[must_use]
     pub fn version(&self) -> u64 {
         *self.version.borrow()
@@ -93,9 +93,12 @@ impl StatusCell {
         self.status.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells onlookers.
+    /// Tells onlookers. The version is taken from the count that all cameras share, so that a camera that
+    /// replaces another of the same id never shows a version that was seen.
     pub fn touch(&self) {
-        self.version.send_modify(|n| *n += 1);
-        self.any.send_modify(|n| *n += 1);
+        self.any.send_modify(|n| {
+            *n += 1;
+            self.version.send_replace(*n);
+        });
     }
 }

@@ -1,1 +1,70 @@
-//! To be moved in.
+//! The whole: cameras that come and go, and the one handle that the doors hold.
+//!
+//! Invariants: only [`EngineHandle`] changes which cameras there are; changes are made one at a time and
+//! are saved before they are answered; no call waits for a camera or a network, except the probe. The
+//! engine does not know who asks, nor where its configuration is kept.
+
+mod entry;
+mod events;
+mod handle;
+mod registry;
+
+use std::sync::Arc;
+
+use url::Url;
+
+use crate::config::{Config, ConfigStore, Streaming};
+use crate::env::Env;
+use crate::source::{BoxFuture, Source, SourceError};
+
+pub use events::EventStream;
+pub use handle::{EngineHandle, StartError};
+
+/// What an engine is made of.
+pub struct Parts {
+    pub env: Env,
+    pub config: Config,
+    pub store: Arc<dyn ConfigStore>,
+    pub sources: Arc<dyn Sources>,
+    /// Cameras to try things out with, where the program has them.
+    pub demo: Option<Arc<dyn DemoCameras>>,
+}
+
+/// Everything needed to reach one stream of a camera.
+#[derive(Clone, Debug)]
+pub struct Address {
+    pub url: Url,
+    pub username: Option<String>,
+    pub password: Option<crate::env::Secret<String>>,
+    pub transport: crate::api::Transport,
+    pub streaming: Streaming,
+}
+
+/// Makes sources. The engine's own speaks RTSP; tests have scripts.
+pub trait Sources: Send + Sync + 'static {
+    /// A source for an address. Does not connect.
+    fn source(&self, address: Address, env: &Env) -> Box<dyn Source>;
+}
+
+/// Finds where a `demo:` address is served now.
+pub trait DemoCameras: Send + Sync + 'static {
+    /// The real address behind `demo:NAME` or `demo:NAME/sub`; starts the camera where it is not running.
+    fn resolve(&self, url: &Url) -> BoxFuture<'static, Result<Url, SourceError>>;
+}
+
+/// What [`EngineHandle::probe`] needs to know of the network; implemented beside [`Sources`].
+pub(crate) fn address(
+    url: &str,
+    spec: &crate::api::CameraSpec,
+    streaming: &Streaming,
+) -> Result<Address, crate::config::Invalid> {
+    crate::config::check_camera(spec)?;
+    let url = Url::parse(url).expect("check_camera parsed it");
+    Ok(Address {
+        url,
+        username: spec.username.clone(),
+        password: spec.password.clone(),
+        transport: spec.transport.unwrap_or_default(),
+        streaming: streaming.for_camera(spec),
+    })
+}

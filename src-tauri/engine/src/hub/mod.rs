@@ -69,6 +69,8 @@ struct Shared {
     pushed: Notify,
     /// Wakes the publisher. One permit: requests while one is pending are one request.
     key_frame_wanted: Notify,
+    /// Wakes whoever opens sources on demand. One permit: it looks at the count afterwards.
+    subscribers_changed: Notify,
     subscribers: AtomicUsize,
     skipped: AtomicU64,
 }
@@ -106,6 +108,7 @@ impl Slot {
                 state: Mutex::new(state),
                 pushed: Notify::new(),
                 key_frame_wanted: Notify::new(),
+                subscribers_changed: Notify::new(),
                 subscribers: AtomicUsize::new(0),
                 skipped: AtomicU64::new(0),
             }),
@@ -151,6 +154,7 @@ impl Slot {
         }
         drop(state);
         self.shared.subscribers.fetch_add(1, Ordering::Relaxed);
+        self.shared.subscribers_changed.notify_one();
         subscriber
     }
 
@@ -178,6 +182,11 @@ impl Slot {
     /// Asks the source for a key frame. RTSP cameras cannot serve it; phones can.
     pub fn request_key_frame(&self) {
         self.shared.key_frame_wanted.notify_one();
+    }
+
+    /// Waits until somebody subscribed or left since the last call. For one listener.
+    pub async fn subscribers_changed(&self) {
+        self.shared.subscribers_changed.notified().await;
     }
 
     /// Ends the slot: every subscriber gets [`Gap::Closed`] once it has read what was there.
@@ -379,6 +388,7 @@ impl Subscriber {
 impl Drop for Subscriber {
     fn drop(&mut self) {
         self.shared.subscribers.fetch_sub(1, Ordering::Relaxed);
+        self.shared.subscribers_changed.notify_one();
     }
 }
 

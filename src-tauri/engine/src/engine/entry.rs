@@ -1,0 +1,319 @@
+//! A camera of the engine: its configuration, its streams and its public face.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
+
+use super::{Address, DemoCameras, Sources, address};
+use crate::api::{
+    Camera, CameraKind, CameraSpec, CameraState, Cause, Recording, RecordingState, Stats, Timestamp, Track,
+    TrackKind,
+};
+use crate::camera::{Order, Status, StatusCell, Supervisor, state_name};
+use crate::config::Streaming;
+use crate::env::Env;
+use crate::hub::{Limits, Slot};
+use crate::media;
+use crate::retry::{Phase, Policy};
+use crate::source::{BoxFuture, Session, Source, SourceError};
+
+/// Orders to a supervisor that may wait. It takes them at once; two can meet there at most.
+const ORDERS: usize = 4;
+/// A sub-stream that nobody watches is let go after this long.
+const SUB_LINGER: Duration = Duration::from_secs(30);
+
+/// What every camera needs from the engine.
+#[derive(Clone)]
+pub(super) struct Ground {
+    pub(super) env: Env,
+    pub(super) sources: Arc<dyn Sources>,
+    pub(super) demo: Option<Arc<dyn DemoCameras>>,
+    pub(super) changes: Arc<watch::Sender<u64>>,
+    pub(super) tasks: TaskTracker,
+}
+
+/// A running camera.
+pub(super) struct Entry {
+    pub(super) id: String,
+    pub(super) spec: CameraSpec,
+    pub(super) kind: CameraKind,
+    pub(super) read_only: bool,
+    pub(super) main: Running,
+    pub(super) sub: Option<Running>,
+    pub(super) recording_since: Timestamp,
+    stop: CancellationToken,
+}
+
+/// One stream of it.
+#[derive(Clone)]
+pub(super) struct Running {
+    pub(super) slot: Slot,
+    pub(super) status: StatusCell,
+    orders: mpsc::Sender<Order>,
+}
+
+impl Entry {
+    /// Starts the camera. The specification is valid.
+    pub(super) fn start(
+        ground: &Ground,
+        id: String,
+        spec: CameraSpec,
+        streaming: &Streaming,
+        read_only: bool,
+        stop: &CancellationToken,
+    ) -> Self {
+        let stop = stop.child_token();
+        let main = Running::spawn(ground, &id, "main", Arc::clone(&ground.changes), &stop);
+        main.give(Order::Run {
+            source: source(ground, &spec.url, &spec, streaming),
+            policy: policy(&streaming.for_camera(&spec)),
+        });
+        let sub = spec.sub_url.clone().map(|url| {
+            // Nobody is told of a sub-stream's state: it has no tile of its own.
+            let running = Running::spawn(ground, &id, "sub", Arc::new(watch::Sender::new(0)), &stop);
+            let (ground, spec, streaming) = (ground.clone(), spec.clone(), streaming.clone());
+            let make = {
+                let ground = ground.clone();
+                move || (source(&ground, &url, &spec, &streaming), policy(&streaming.for_camera(&spec)))
+            };
+            ground.tasks.spawn(on_demand(running.clone(), make, stop.clone()));
+            running
+        });
+        let kind = if spec.url.starts_with("demo:") { CameraKind::Demo } else { CameraKind::Rtsp };
+        let recording_since = Timestamp::from(ground.env.wall());
+        Self { id, spec, kind, read_only, main, sub, recording_since, stop }
+    }
+
+    /// The same running camera with another name.
+    pub(super) fn with_spec(&self, spec: CameraSpec) -> Self {
+        Self {
+            id: self.id.clone(),
+            spec,
+            kind: self.kind,
+            read_only: self.read_only,
+            main: self.main.clone(),
+            sub: self.sub.clone(),
+            recording_since: self.recording_since.clone(),
+            stop: self.stop.clone(),
+        }
+    }
+
+    /// Another try, now.
+    pub(super) fn retry(&self) {
+        self.main.give(Order::Retry);
+    }
+
+    /// Ends it. Subscribers are told.
+    pub(super) fn close(&self) {
+        self.stop.cancel();
+        self.main.slot.close();
+        if let Some(sub) = &self.sub {
+            sub.slot.close();
+        }
+    }
+
+    /// Its public face.
+    pub(super) fn to_api(&self) -> Camera {
+        let status = self.main.status.get();
+        let spec = &self.spec;
+        Camera {
+            id: self.id.clone(),
+            name: spec.name.clone().unwrap_or_else(|| self.id.clone()),
+            kind: self.kind,
+            state: state(&status),
+            tracks: self.main.slot.tracks().iter().map(track).collect(),
+            recording: Recording {
+                state: RecordingState::Off,
+                since: self.recording_since.clone(),
+                cause: None,
+            },
+            stats: stats(&status, self.viewers()),
+            url: Some(spec.url.clone()),
+            sub_url: spec.sub_url.clone(),
+            sub: spec.sub_url.is_some(),
+            username: spec.username.clone(),
+            has_password: spec.password.is_some(),
+            transport: spec.transport.unwrap_or_default(),
+            record: spec.record.unwrap_or_default(),
+            read_only: self.read_only,
+        }
+    }
+
+    fn viewers(&self) -> u32 {
+        let of = |r: &Running| r.slot.stats().subscribers;
+        u32::try_from(of(&self.main) + self.sub.as_ref().map_or(0, of)).unwrap_or(u32::MAX)
+    }
+}
+
+impl Running {
+    fn spawn(
+        ground: &Ground,
+        id: &str,
+        stream: &'static str,
+        any: Arc<watch::Sender<u64>>,
+        stop: &CancellationToken,
+    ) -> Self {
+        let slot = Slot::new(Limits::default());
+        let status = StatusCell::new(ground.env.wall(), any);
+        let (orders, inbox) = mpsc::channel(ORDERS);
+        let supervisor = Supervisor::new(slot.clone(), status.clone(), ground.env.clone());
+        let span = tracing::info_span!("camera", id, stream);
+        ground.tasks.spawn(supervisor.run(inbox, stop.clone()).instrument(span));
+        Self { slot, status, orders }
+    }
+
+    fn give(&self, order: Order) {
+        // A full inbox means that orders of the same kind are waiting already; a closed one that it ended.
+        let _ = self.orders.try_send(order);
+    }
+
+    fn rests(&self) -> bool {
+        matches!(self.status.get().phase, Phase::Idle)
+    }
+}
+
+/// Keeps a sub-stream open while somebody subscribes, and a while longer.
+async fn on_demand(
+    running: Running,
+    make: impl Fn() -> (Box<dyn Source>, Policy) + Send,
+    stop: CancellationToken,
+) {
+    let mut watched = Instant::now();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = running.slot.subscribers_changed() => {}
+            () = tokio::time::sleep_until(watched + SUB_LINGER), if !running.rests() => {}
+        }
+        if running.slot.stats().subscribers > 0 {
+            watched = Instant::now();
+            if running.rests() {
+                let (source, policy) = make();
+                running.give(Order::Run { source, policy });
+                running.left_rest().await;
+            }
+        } else if !running.rests() && watched.elapsed() >= SUB_LINGER {
+            running.give(Order::Rest);
+        }
+    }
+}
+
+impl Running {
+    async fn left_rest(&self) {
+        let mut changes = self.status.watch();
+        while self.rests() {
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+fn policy(streaming: &Streaming) -> Policy {
+    Policy {
+        auto_reconnect: streaming.auto_reconnect,
+        max_attempts: streaming.max_reconnect_attempts,
+        first_delay: Duration::from_secs(u64::from(streaming.reconnect_delay_seconds)),
+        ..Policy::default()
+    }
+}
+
+fn source(ground: &Ground, url: &str, spec: &CameraSpec, streaming: &Streaming) -> Box<dyn Source> {
+    let address = address(url, spec, streaming).expect("an entry is made from a checked specification");
+    open_address(ground, address)
+}
+
+/// A source for any address, `demo:` among them.
+pub(super) fn open_address(ground: &Ground, address: Address) -> Box<dyn Source> {
+    match &ground.demo {
+        Some(demo) if address.url.scheme() == "demo" => Box::new(DemoSource {
+            demo: Arc::clone(demo),
+            sources: Arc::clone(&ground.sources),
+            env: ground.env.clone(),
+            address,
+        }),
+        _ => ground.sources.source(address, &ground.env),
+    }
+}
+
+/// Looks up where its demo camera is before each attempt.
+struct DemoSource {
+    demo: Arc<dyn DemoCameras>,
+    sources: Arc<dyn Sources>,
+    env: Env,
+    address: Address,
+}
+
+impl Source for DemoSource {
+    fn open(&mut self) -> BoxFuture<'_, Result<Box<dyn Session>, SourceError>> {
+        Box::pin(async move {
+            let url = self.demo.resolve(&self.address.url).await?;
+            let address = Address { url, ..self.address.clone() };
+            self.sources.source(address, &self.env).open().await
+        })
+    }
+}
+
+fn state(status: &Status) -> CameraState {
+    let (attempt, cause) = match &status.phase {
+        Phase::Idle | Phase::Live => (None, None),
+        // What moved the camera to warn is worth a word even while it stalls.
+        Phase::Stalled => (None, status.warning.as_ref()),
+        Phase::Connecting { attempt, cause } => (Some(*attempt), cause.as_ref()),
+        Phase::Reconnecting { attempt, cause, .. } => (Some(*attempt), Some(cause)),
+        Phase::Failed { cause } | Phase::Refused { cause } => (None, Some(cause)),
+    };
+    CameraState {
+        name: state_name(&status.phase),
+        since: status.since.into(),
+        attempt,
+        cause: cause.map(|e| Cause {
+            code: e.code.name().to_owned(),
+            class: e.code.class().name().to_owned(),
+            detail: e.detail.clone(),
+        }),
+        retry_at: status.retry_at.map(Timestamp::from),
+    }
+}
+
+/// A track's public face.
+pub(super) fn track(info: &media::TrackInfo) -> Track {
+    let (width, height) = info.dimensions().unzip();
+    let (sample_rate, channels) = info.sound().unzip();
+    Track {
+        kind: match info.kind {
+            media::TrackKind::Video => TrackKind::Video,
+            media::TrackKind::Audio => TrackKind::Audio,
+        },
+        codec: info.codec.name().to_owned(),
+        width,
+        height,
+        sample_rate,
+        channels,
+        note: info.note.as_deref().map(str::to_owned),
+    }
+}
+
+fn stats(status: &Status, viewers: u32) -> Stats {
+    let reading = status.reading;
+    let live = matches!(status.phase, Phase::Live | Phase::Stalled);
+    Stats {
+        fps: if live { (reading.fps * 10.0).round() / 10.0 } else { 0.0 },
+        bitrate: if live { reading.bitrate } else { 0 },
+        frames: status.frames,
+        last_frame_ms: status.last_frame.map(|at| {
+            u64::try_from(Instant::now().saturating_duration_since(at).as_millis()).unwrap_or(u64::MAX)
+        }),
+        buffer_pct: if live { reading.buffer_pct } else { 0 },
+        reconnects: status.reconnects,
+        lost: status.session.lost,
+        viewers,
+        jitter_ms: (reading.jitter.as_secs_f32() * 10_000.0).round() / 10.0,
+        gop: reading.gop,
+    }
+}

@@ -1,0 +1,345 @@
+//! The handle.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+use super::entry::{Entry, Ground, Running};
+use super::registry::{self, LoadError, Registry};
+use super::{EventStream, Parts};
+use crate::api::{ApiError, Camera, CameraPatch, CameraSpec, ErrorCode, Fault, Stream};
+use crate::config::{Config, ConfigStore, check_camera};
+use crate::hub::Slot;
+
+/// More cameras than this are refused: no machine of this class carries them.
+const MAX_CAMERAS: usize = 256;
+/// A sub-stream that does not come in this time is replaced by the main stream.
+const SUB_PATIENCE: Duration = Duration::from_secs(3);
+/// Longest wait for the tasks at the end.
+const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(3);
+
+/// The engine could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    #[error("camera id \"{0}\" is both in the configuration file and among the added cameras")]
+    Twice(String),
+}
+
+/// The engine, as its doors hold it. Cheap to clone.
+#[derive(Clone)]
+pub struct EngineHandle {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    ground: Ground,
+    config: Config,
+    store: Arc<dyn ConfigStore>,
+    cameras: RwLock<Registry>,
+    /// One change of the registry at a time. Held across the save, so that what was answered is kept.
+    changing: tokio::sync::Mutex<()>,
+    stop: CancellationToken,
+}
+
+impl EngineHandle {
+    /// Starts all cameras. Returns as soon as they are being connected to.
+    ///
+    /// # Errors
+    /// [`StartError`] where the stored cameras cannot be used. Nothing is overwritten then.
+    pub async fn start(parts: Parts) -> Result<Self, StartError> {
+        let Parts { env, config, store, sources, demo } = parts;
+        let ground = Ground {
+            env,
+            sources,
+            demo,
+            changes: Arc::new(watch::Sender::new(0)),
+            tasks: TaskTracker::new(),
+        };
+        let added = blocking({
+            let store = Arc::clone(&store);
+            move || registry::load(&*store)
+        })
+        .await?;
+        let stop = CancellationToken::new();
+        let mut registry = Registry::default();
+        let fixed = config.camera.iter().cloned().map(|spec| (spec, true));
+        for (spec, read_only) in fixed.chain(added.into_iter().map(|spec| (spec, false))) {
+            let id = spec.id.clone().unwrap_or_else(|| registry.free_id());
+            if registry.get(&id).is_some() {
+                return Err(StartError::Twice(id));
+            }
+            let entry = Entry::start(&ground, id, spec, &config.streaming, read_only, &stop);
+            registry.entries.push(Arc::new(entry));
+        }
+        info!(tag = "RTSP", cameras = registry.entries.len(), "engine started");
+        let cameras = RwLock::new(registry);
+        let changing = tokio::sync::Mutex::new(());
+        Ok(Self { inner: Arc::new(Inner { ground, config, store, cameras, changing, stop }) })
+    }
+
+    /// The configuration it was started with.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.inner.config
+    }
+
+    /// All cameras, in the order in which they were added.
+    #[must_use]
+    pub fn cameras(&self) -> Vec<Camera> {
+        self.versioned_cameras().into_iter().map(|(_, camera)| camera).collect()
+    }
+
+    /// One camera.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn camera(&self, id: &str) -> Result<Camera, ApiError> {
+        Ok(self.entry(id)?.to_api())
+    }
+
+    /// Adds a camera and saves it. Connecting goes on afterwards; watch its state.
+    ///
+    /// # Errors
+    /// `Invalid` with the field, `Duplicate`, `Busy` at the limit, `Internal` where it cannot be saved.
+    pub async fn add_camera(&self, spec: CameraSpec) -> Result<Camera, ApiError> {
+        check_camera(&spec)?;
+        let _one_at_a_time = self.inner.changing.lock().await;
+        let (id, mut added) = {
+            let registry = self.registry();
+            if registry.entries.len() >= MAX_CAMERAS {
+                let message = format!("There are {MAX_CAMERAS} cameras already, which is the most.");
+                return Err(ApiError::new(ErrorCode::Busy, message));
+            }
+            let id = spec.id.clone().unwrap_or_else(|| registry.free_id());
+            if registry.get(&id).is_some() {
+                let message = format!("There is a camera \"{id}\" already. Choose another id.");
+                return Err(ApiError::new(ErrorCode::Duplicate, message));
+            }
+            (id, registry.added())
+        };
+        added.push(CameraSpec { id: Some(id.clone()), ..spec.clone() });
+        self.save(added).await?;
+        let entry = Arc::new(self.start_entry(id, spec));
+        let camera = entry.to_api();
+        self.change(|registry| registry.entries.push(entry));
+        Ok(camera)
+    }
+
+    /// Changes a camera and saves it. Where its source is concerned it connects anew.
+    ///
+    /// # Errors
+    /// `NotFound`, `ReadOnly`, `Invalid`, `Internal`.
+    pub async fn change_camera(&self, id: &str, patch: CameraPatch) -> Result<Camera, ApiError> {
+        let _one_at_a_time = self.inner.changing.lock().await;
+        let old = self.changeable(id)?;
+        let mut spec = old.spec.clone();
+        apply(&mut spec, patch);
+        check_camera(&spec)?;
+        let mut added = self.registry().added();
+        for stored in added.iter_mut().filter(|s| s.id.as_deref() == Some(id)) {
+            *stored = CameraSpec { id: Some(id.to_owned()), ..spec.clone() };
+        }
+        self.save(added).await?;
+        let entry = Arc::new(if same_source(&old.spec, &spec) {
+            old.with_spec(spec)
+        } else {
+            old.close();
+            self.start_entry(id.to_owned(), spec)
+        });
+        entry.main.status.touch();
+        let camera = entry.to_api();
+        self.change(|registry| {
+            for slot in registry.entries.iter_mut().filter(|e| e.id == id) {
+                *slot = Arc::clone(&entry);
+            }
+        });
+        Ok(camera)
+    }
+
+    /// Removes a camera; its viewers are told.
+    ///
+    /// # Errors
+    /// `NotFound`, `ReadOnly`, `Internal`.
+    pub async fn remove_camera(&self, id: &str) -> Result<(), ApiError> {
+        let _one_at_a_time = self.inner.changing.lock().await;
+        let entry = self.changeable(id)?;
+        let mut added = self.registry().added();
+        added.retain(|s| s.id.as_deref() != Some(id));
+        self.save(added).await?;
+        entry.close();
+        self.change(|registry| registry.entries.retain(|e| e.id != id));
+        Ok(())
+    }
+
+    /// Tries a camera again, now.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn retry(&self, id: &str) -> Result<Camera, ApiError> {
+        let entry = self.entry(id)?;
+        entry.retry();
+        Ok(entry.to_api())
+    }
+
+    /// Takes note of trouble that a page saw.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn report_fault(&self, id: &str, fault: &Fault) -> Result<(), ApiError> {
+        let entry = self.entry(id)?;
+        let detail: String = fault.detail.chars().filter(|c| !c.is_control()).take(1_000).collect();
+        let tag = match fault.class {
+            crate::api::FaultKind::Decoder => "DECODER",
+            crate::api::FaultKind::VideoSink => "VIDEOSINK",
+        };
+        warn!(tag, camera = entry.id, "a page reports: {detail}");
+        Ok(())
+    }
+
+    /// Where a camera's frames are to be had. For the sub-stream: opens it where it rests, and gives the
+    /// main stream where the camera has none or it does not come within three seconds.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn slot(&self, id: &str, stream: Stream) -> Result<Slot, ApiError> {
+        let entry = self.entry(id)?;
+        if stream == Stream::Sub
+            && let Some(sub) = &entry.sub
+        {
+            // Holding a subscription is what opens it.
+            let _wanted = sub.slot.subscribe();
+            if tokio::time::timeout(SUB_PATIENCE, published(sub)).await.is_ok() {
+                return Ok(sub.slot.clone());
+            }
+        }
+        Ok(entry.main.slot.clone())
+    }
+
+    /// Everything that happens from now on, after a snapshot.
+    #[must_use]
+    pub fn events(&self) -> EventStream {
+        EventStream::new(self.clone(), self.inner.ground.changes.subscribe())
+    }
+
+    /// Ends everything: sources say goodbye, tasks are joined. At most three seconds.
+    pub async fn shutdown(&self) {
+        self.inner.stop.cancel();
+        for entry in &self.registry().entries {
+            entry.close();
+        }
+        let tasks = &self.inner.ground.tasks;
+        tasks.close();
+        self.inner.ground.changes.send_modify(|n| *n += 1);
+        if tokio::time::timeout(SHUTDOWN_PATIENCE, tasks.wait()).await.is_err() {
+            warn!(tag = "RTSP", left = tasks.len(), "some tasks did not end in time");
+        }
+    }
+
+    pub(super) fn is_shut_down(&self) -> bool {
+        self.inner.stop.is_cancelled()
+    }
+
+    pub(super) fn versioned_cameras(&self) -> Vec<(u64, Camera)> {
+        let entries = self.registry().entries.clone();
+        entries.iter().map(|e| (e.main.status.version(), e.to_api())).collect()
+    }
+
+    fn registry(&self) -> std::sync::RwLockReadGuard<'_, Registry> {
+        self.inner.cameras.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn entry(&self, id: &str) -> Result<Arc<Entry>, ApiError> {
+        self.registry().get(id).ok_or_else(|| ApiError::no_camera(id))
+    }
+
+    fn changeable(&self, id: &str) -> Result<Arc<Entry>, ApiError> {
+        let entry = self.entry(id)?;
+        if entry.read_only {
+            let message = format!("Camera \"{id}\" is defined in the configuration file. Change it there.");
+            return Err(ApiError::new(ErrorCode::ReadOnly, message));
+        }
+        Ok(entry)
+    }
+
+    fn start_entry(&self, id: String, spec: CameraSpec) -> Entry {
+        let inner = &self.inner;
+        Entry::start(&inner.ground, id, spec, &inner.config.streaming, false, &inner.stop)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Registry)) {
+        change(&mut self.inner.cameras.write().unwrap_or_else(PoisonError::into_inner));
+        self.inner.ground.changes.send_modify(|n| *n += 1);
+    }
+
+    async fn save(&self, cameras: Vec<CameraSpec>) -> Result<(), ApiError> {
+        let store = Arc::clone(&self.inner.store);
+        blocking(move || registry::save(&*store, cameras)).await.map_err(|error| {
+            warn!(tag = "STORAGE", "cameras cannot be saved: {error}");
+            ApiError::new(ErrorCode::Internal, format!("The camera could not be saved: {error}."))
+        })
+    }
+}
+
+async fn published(running: &Running) {
+    let mut changes = running.status.watch();
+    while !running.slot.is_published() || running.slot.newest_key().is_none() {
+        if changes.changed().await.is_err() {
+            return std::future::pending().await;
+        }
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+/// Only what people see differs: no need to connect anew.
+fn same_source(old: &CameraSpec, new: &CameraSpec) -> bool {
+    let seen = |spec: &CameraSpec| CameraSpec { name: None, record: None, ..spec.clone() };
+    seen(old) == seen(new)
+}
+
+fn apply(spec: &mut CameraSpec, patch: CameraPatch) {
+    fn set<T>(field: &mut Option<T>, change: Option<Option<T>>) {
+        if let Some(value) = change {
+            *field = value;
+        }
+    }
+    let CameraPatch {
+        name,
+        url,
+        username,
+        password,
+        transport,
+        sub_url,
+        record,
+        tcp_timeout,
+        keepalive_timeout,
+        auto_reconnect,
+        max_reconnect_attempts,
+        reconnect_delay_seconds,
+    } = patch;
+    set(&mut spec.name, name.map(Some));
+    if let Some(url) = url {
+        spec.url = url;
+    }
+    set(&mut spec.username, username);
+    set(&mut spec.password, password);
+    set(&mut spec.transport, transport.map(Some));
+    set(&mut spec.sub_url, sub_url);
+    set(&mut spec.record, record.map(Some));
+    set(&mut spec.tcp_timeout, tcp_timeout);
+    set(&mut spec.keepalive_timeout, keepalive_timeout);
+    set(&mut spec.auto_reconnect, auto_reconnect);
+    set(&mut spec.max_reconnect_attempts, max_reconnect_attempts);
+    set(&mut spec.reconnect_delay_seconds, reconnect_delay_seconds);
+}

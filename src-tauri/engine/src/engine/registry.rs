@@ -1,0 +1,90 @@
+//! Which cameras there are, in order, and how those that were added are kept.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::entry::Entry;
+use crate::api::CameraSpec;
+use crate::config::{ConfigStore, Invalid, check_camera};
+use crate::env::Secret;
+
+/// The cameras, in the order in which they were added.
+#[derive(Default)]
+pub(super) struct Registry {
+    pub(super) entries: Vec<Arc<Entry>>,
+}
+
+impl Registry {
+    pub(super) fn get(&self, id: &str) -> Option<Arc<Entry>> {
+        self.entries.iter().find(|e| e.id == id).cloned()
+    }
+
+    /// The first free `cam_NN`.
+    pub(super) fn free_id(&self) -> String {
+        (1..)
+            .map(|n| format!("cam_{n:02}"))
+            .find(|id| self.get(id).is_none())
+            .expect("there are more numbers than cameras")
+    }
+
+    /// Specifications of the cameras that are kept in the store.
+    pub(super) fn added(&self) -> Vec<CameraSpec> {
+        let added = self.entries.iter().filter(|e| !e.read_only);
+        added.map(|e| CameraSpec { id: Some(e.id.clone()), ..e.spec.clone() }).collect()
+    }
+}
+
+/// The stored form. `version` rises when the meaning of a key changes.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    version: u32,
+    cameras: Vec<CameraSpec>,
+}
+
+const VERSION: u32 = 1;
+
+/// The store cannot be read or holds something that is not valid.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error("the stored cameras cannot be read: {0}")]
+    Io(#[from] io::Error),
+    #[error("the stored cameras are damaged: {0}")]
+    Damaged(#[from] serde_json::Error),
+    #[error("the stored cameras come from a newer version of Nightjar ({0})")]
+    Newer(u32),
+    #[error("a stored camera is not valid: {0}")]
+    Invalid(#[from] Invalid),
+}
+
+/// Reads what was saved. Blocks.
+pub(super) fn load(store: &dyn ConfigStore) -> Result<Vec<CameraSpec>, LoadError> {
+    let Some(text) = store.load()? else { return Ok(Vec::new()) };
+    let stored: Stored = serde_json::from_str(&text)?;
+    if stored.version > VERSION {
+        return Err(LoadError::Newer(stored.version));
+    }
+    let mut passwords: BTreeMap<String, Secret<String>> = match store.load_secrets()? {
+        Some(text) => serde_json::from_str(&text)?,
+        None => BTreeMap::new(),
+    };
+    let mut cameras = stored.cameras;
+    for camera in &mut cameras {
+        camera.password = camera.id.as_ref().and_then(|id| passwords.remove(id));
+        check_camera(camera)?;
+    }
+    Ok(cameras)
+}
+
+/// Saves. Secrets go first: a camera without its password is worse than a password without its camera.
+/// Blocks.
+pub(super) fn save(store: &dyn ConfigStore, cameras: Vec<CameraSpec>) -> io::Result<()> {
+    let passwords: BTreeMap<&str, &str> = cameras
+        .iter()
+        .filter_map(|c| Some((c.id.as_deref()?, c.password.as_ref()?.reveal().as_str())))
+        .collect();
+    store.save_secrets(&serde_json::to_string_pretty(&passwords)?)?;
+    store.save(&serde_json::to_string_pretty(&Stored { version: VERSION, cameras })?)
+}
