@@ -1,0 +1,15 @@
+/** What a tile asks of the wall it stands on. */
+import type { Viewer } from '../../media/viewer';
+
+export interface TileCommands {
+  enter(id: string, viewer: Viewer): void;
+  leave(id: string, viewer: Viewer): void;
+  focused(id: string): void;
+  zoom(id: string): void;
+  snapshot(id: string): void;
+  mute(id: string): void;
+  stats(id: string): void;
+  retry(id: string): void;
+  why(id: string): void;
+  makeBig(id: string): void;
+}

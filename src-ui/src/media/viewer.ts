@@ -1,0 +1,509 @@
+/**
+ * Shows one camera in one place, whatever it takes: chooses the transport, dials again when the
+ * picture is lost, keeps the last picture. The one owner of a viewer's retry.
+ *
+ * Invariants: at most one player is shown and one is being opened (so that changing stream or
+ * transport never blanks the picture); a hidden viewer ends within `HIDE_GRACE_MS`; nothing is
+ * dialled for a camera that has no picture to give. It knows nothing of the wall around it.
+ */
+import type { Camera, Platform, StreamChoice } from '../platform/types';
+import { GOOD_AFTER_MS, redialDelay } from '../state/redial';
+import {
+  type Capabilities,
+  choose,
+  type Option,
+  options,
+  type Transport,
+  type Why,
+} from './capability';
+import type { Player, PlayerFactory, PlayerStats } from './player';
+
+export type ViewerState =
+  /** Hidden, or closed. */
+  | { name: 'idle' }
+  /** The camera has no picture to give now. */
+  | { name: 'waiting' }
+  | { name: 'opening'; transport: Transport }
+  | { name: 'playing'; option: Option; whyNot: Why[] }
+  | { name: 'redialing'; attempt: number; at: number; detail: string }
+  | { name: 'unplayable'; why: Why[] };
+
+export interface ViewerReport extends PlayerStats {
+  transport: Transport | null;
+  stream: StreamChoice;
+  state: ViewerState['name'];
+  fps: number;
+  /** Bits per second that arrived. */
+  bitrate: number;
+  /** From the first dial of this attempt to its first picture, ms. */
+  firstFrameMs: number | null;
+  redials: number;
+}
+
+export interface ViewerOptions {
+  platform: Platform;
+  capabilities: Capabilities;
+  players: PlayerFactory;
+  /** Gets the video elements and the canvas with the last picture. */
+  host: HTMLElement;
+  onChange(state: ViewerState): void;
+  /** When the kept picture was taken, ms since 1970; null while a live one is shown. */
+  onKept(takenAt: number | null): void;
+}
+
+/** A tile that scrolls out and back, or a page that is turned quickly, costs no new connection. */
+export const HIDE_GRACE_MS = 2000;
+/** A live camera whose picture does not come within this is dialled again. */
+const OPEN_LIMIT_MS = 8000;
+/** Frames stopped here although they reach the server: the connection is dead. */
+const FROZEN_LIMIT_MS = 4000;
+/** Attempts without one picture, after which the next transport is tried. */
+const FRUITLESS_LIMIT = 2;
+/** Where the picture is slower than this, a still bridges the wait. */
+const BRIDGE_AFTER_MS = 700;
+const KEPT_WIDTH = 960;
+
+interface Attempt {
+  player: Player;
+  video: HTMLVideoElement;
+  option: Option;
+  stream: StreamChoice;
+  dialledAt: number;
+  firstFrameMs: number | null;
+  frames: number;
+  bytes: number;
+  measuredAt: number;
+  movedAt: number;
+  movedAtWall: number;
+}
+
+export class Viewer {
+  #o: ViewerOptions;
+  #camera: Camera | null = null;
+  #state: ViewerState = { name: 'idle' };
+  #shown: Attempt | null = null;
+  #opening: Attempt | null = null;
+  #visible = false;
+  #stream: StreamChoice = 'main';
+  #sound = false;
+  #barred = new Set<Transport>();
+  #fruitless = 0;
+  #attempt = 0;
+  #redials = 0;
+  #redialTimer: ReturnType<typeof setTimeout> | null = null;
+  #hideTimer: ReturnType<typeof setTimeout> | null = null;
+  #bridgeTimer: ReturnType<typeof setTimeout> | null = null;
+  #kept: HTMLCanvasElement | null = null;
+  #keptAt: number | null = null;
+  #fps = 0;
+  #bitrate = 0;
+  #closed = false;
+
+  constructor(viewerOptions: ViewerOptions) {
+    this.#o = viewerOptions;
+    viewers.add(this);
+  }
+
+  get state(): ViewerState {
+    return this.#state;
+  }
+
+  get cameraId(): string | null {
+    return this.#camera?.id ?? null;
+  }
+
+  get video(): HTMLVideoElement | null {
+    return this.#shown?.video ?? this.#opening?.video ?? null;
+  }
+
+  /** The camera as it is now: a new state or new tracks may start, stop or change the picture. */
+  update(camera: Camera): void {
+    const before = this.#camera;
+    this.#camera = camera;
+    if (before && signature(before) !== signature(camera)) {
+      this.#barred.clear();
+      this.#fruitless = 0;
+      const active = this.#shown ?? this.#opening;
+      const best = choose(this.#options(), this.#barred);
+      if (active && best && best.transport !== active.option.transport) this.#dial();
+    }
+    const cameBack = before && !hasPicture(before) && hasPicture(camera);
+    if (cameBack) this.#attempt = 0;
+    this.#settle(cameBack === true);
+  }
+
+  setVisible(visible: boolean): void {
+    this.#visible = visible;
+    this.#shown?.player.setVisible(visible);
+    this.#opening?.player.setVisible(visible);
+    if (this.#hideTimer !== null) clearTimeout(this.#hideTimer);
+    this.#hideTimer = null;
+    if (visible) {
+      this.#settle(true);
+    } else if (this.#shown || this.#opening || this.#redialTimer !== null) {
+      this.#hideTimer = setTimeout(() => this.#sleep(), HIDE_GRACE_MS);
+    }
+  }
+
+  setStream(stream: StreamChoice): void {
+    if (stream === this.#stream) return;
+    this.#stream = stream;
+    if (this.#shown || this.#opening) this.#dial();
+  }
+
+  /** Whether sound is wanted; it may need another transport. */
+  setSound(on: boolean): void {
+    if (on !== this.#sound) {
+      this.#sound = on;
+      const active = this.#shown ?? this.#opening;
+      const best = choose(this.#options(), this.#barred);
+      if (active && best && best.transport !== active.option.transport) this.#dial();
+    }
+    if (this.#shown) this.#shown.video.muted = !on;
+  }
+
+  redialNow(): void {
+    this.#attempt = 0;
+    this.#barred.clear();
+    this.#fruitless = 0;
+    this.#clearRedial();
+    if (this.#shown === null && this.#opening === null) this.#settle(true);
+  }
+
+  close(): void {
+    this.#closed = true;
+    viewers.delete(this);
+    this.#sleep();
+    if (this.#hideTimer !== null) clearTimeout(this.#hideTimer);
+  }
+
+  /** The picture as it is shown, full size; null where there is none. */
+  grab(): HTMLCanvasElement | null {
+    const video = this.#shown?.video;
+    if (!video || video.videoWidth === 0) return null;
+    const canvas = document.createElement('canvas');
+    canvas.width = video.videoWidth;
+    canvas.height = video.videoHeight;
+    canvas.getContext('2d')?.drawImage(video, 0, 0);
+    return canvas;
+  }
+
+  /** Called once a second for all viewers: measures, and notices what died in silence. */
+  tick(now: number): void {
+    for (const attempt of [this.#shown, this.#opening]) {
+      if (attempt) this.#measure(attempt, now);
+    }
+    const camera = this.#camera;
+    if (camera?.state.name !== 'live' || !this.#visible) return;
+    const opening = this.#opening;
+    if (opening && now - opening.dialledAt > OPEN_LIMIT_MS) {
+      this.#onEnded(opening, 'lost', 'no picture came');
+      return;
+    }
+    const shown = this.#shown;
+    const flows = camera.stats.last_frame_ms !== null && camera.stats.last_frame_ms < 2000;
+    if (shown && flows && this.#opening === null && now - shown.movedAt > FROZEN_LIMIT_MS) {
+      this.#onEnded(shown, 'lost', 'the picture stood still');
+    }
+  }
+
+  report(): ViewerReport {
+    const attempt = this.#shown ?? this.#opening;
+    const stats = attempt?.player.stats() ?? NO_STATS;
+    return {
+      ...stats,
+      transport: attempt?.option.transport ?? null,
+      stream: attempt?.stream ?? this.#stream,
+      state: this.#state.name,
+      fps: this.#shown ? this.#fps : 0,
+      bitrate: this.#shown ? this.#bitrate : 0,
+      firstFrameMs: attempt?.firstFrameMs ?? null,
+      redials: this.#redials,
+    };
+  }
+
+  async refresh(): Promise<void> {
+    await this.#shown?.player.refresh();
+  }
+
+  #options(): Option[] {
+    return options(this.#camera?.tracks ?? [], this.#o.capabilities, this.#sound);
+  }
+
+  /** Brings what is done in line with what is wanted. */
+  #settle(now: boolean): void {
+    const camera = this.#camera;
+    if (this.#closed || camera === null || !this.#visible) return;
+    if (this.#shown || this.#opening) return;
+    if (!hasPicture(camera)) {
+      this.#clearRedial();
+      if (this.#kept === null) void this.#fetchKept(camera);
+      this.#move({ name: 'waiting' });
+      return;
+    }
+    if (this.#redialTimer !== null && !now) return;
+    this.#dial();
+  }
+
+  #dial(): void {
+    const camera = this.#camera;
+    this.#clearRedial();
+    if (this.#closed || camera === null || !this.#visible) return;
+    this.#drop(this.#opening);
+    this.#opening = null;
+    const all = this.#options();
+    const option = choose(all, this.#barred);
+    if (option === null) {
+      this.#keep();
+      this.#drop(this.#shown);
+      this.#shown = null;
+      this.#move({ name: 'unplayable', why: this.#whyNot(all) });
+      return;
+    }
+    const video = document.createElement('video');
+    video.muted = true;
+    video.playsInline = true;
+    video.disablePictureInPicture = true;
+    video.tabIndex = -1;
+    video.setAttribute('aria-hidden', 'true');
+    video.dataset.pending = '';
+    this.#o.host.append(video);
+    const stream: StreamChoice = camera.sub ? this.#stream : 'main';
+    const now = performance.now();
+    const player = this.#o.players(option.transport, () => this.#onPlayer(attempt));
+    const attempt: Attempt = {
+      player,
+      video,
+      option,
+      stream,
+      dialledAt: now,
+      firstFrameMs: null,
+      frames: 0,
+      bytes: 0,
+      measuredAt: now,
+      movedAt: now,
+      movedAtWall: Date.now(),
+    };
+    this.#opening = attempt;
+    if (this.#shown === null) {
+      this.#move({ name: 'opening', transport: option.transport });
+      if (this.#kept === null) this.#bridge(camera);
+    }
+    player.attach(video, camera, stream);
+  }
+
+  #onPlayer(attempt: Attempt): void {
+    const state = attempt.player.state;
+    if (state.name === 'playing' && attempt === this.#opening) this.#promote(attempt);
+    else if (state.name === 'ended') this.#onEnded(attempt, state.reason, state.detail);
+  }
+
+  #promote(attempt: Attempt): void {
+    this.#drop(this.#shown);
+    this.#shown = attempt;
+    this.#opening = null;
+    this.#fruitless = 0;
+    const now = performance.now();
+    attempt.firstFrameMs = Math.round(now - attempt.dialledAt);
+    attempt.movedAt = now;
+    attempt.movedAtWall = Date.now();
+    delete attempt.video.dataset.pending;
+    attempt.video.muted = !this.#sound;
+    this.#forgetKept();
+    this.#move({ name: 'playing', option: attempt.option, whyNot: this.#whyNot(this.#options()) });
+  }
+
+  #onEnded(attempt: Attempt, reason: string, detail: string): void {
+    if (attempt !== this.#opening && attempt !== this.#shown) return;
+    const wasShown = attempt === this.#shown;
+    const { transport } = attempt.option;
+    if (wasShown) {
+      this.#keep();
+      if (performance.now() - attempt.dialledAt >= GOOD_AFTER_MS) this.#attempt = 0;
+      this.#shown = null;
+    } else {
+      this.#opening = null;
+      if (reason === 'lost') this.#fruitless += 1;
+    }
+    this.#drop(attempt);
+    this.#redials += 1;
+    const fruitless = this.#fruitless >= FRUITLESS_LIMIT && transport !== 'stills';
+    if (reason === 'unplayable' || fruitless) {
+      if (reason === 'unplayable' && this.#camera) {
+        this.#o.platform.reportFault(this.#camera.id, 'DECODER', detail).catch(() => {});
+      }
+      this.#barred.add(transport);
+      this.#fruitless = 0;
+      this.#dial();
+    } else if (reason === 'changed') {
+      this.#dial();
+    } else if (this.#shown === null || wasShown) {
+      this.#scheduleRedial(detail);
+    }
+  }
+
+  #scheduleRedial(detail: string): void {
+    if (!this.#visible || this.#closed || this.#camera === null) return;
+    if (!hasPicture(this.#camera)) {
+      this.#move({ name: 'waiting' });
+      return;
+    }
+    if (this.#opening) return;
+    const delay = redialDelay(this.#attempt);
+    this.#attempt += 1;
+    if (this.#attempt > REST_AFTER) this.#barred.clear();
+    this.#move({ name: 'redialing', attempt: this.#attempt, at: Date.now() + delay, detail });
+    this.#redialTimer = setTimeout(() => {
+      this.#redialTimer = null;
+      this.#settle(true);
+    }, delay);
+  }
+
+  #clearRedial(): void {
+    if (this.#redialTimer !== null) clearTimeout(this.#redialTimer);
+    this.#redialTimer = null;
+  }
+
+  #sleep(): void {
+    this.#clearRedial();
+    this.#keep();
+    this.#drop(this.#opening);
+    this.#drop(this.#shown);
+    this.#opening = null;
+    this.#shown = null;
+    this.#attempt = 0;
+    this.#move({ name: 'idle' });
+  }
+
+  #drop(attempt: Attempt | null): void {
+    if (attempt === null) return;
+    attempt.player.close();
+    attempt.video.remove();
+  }
+
+  #measure(attempt: Attempt, now: number): void {
+    const { frames, bytes } = attempt.player.stats();
+    const seconds = (now - attempt.measuredAt) / 1000;
+    if (frames !== attempt.frames) {
+      attempt.movedAt = now;
+      attempt.movedAtWall = Date.now();
+    }
+    if (seconds > 0.2) {
+      if (attempt === this.#shown) {
+        this.#fps = Math.max(0, (frames - attempt.frames) / seconds);
+        this.#bitrate = Math.max(0, ((bytes - attempt.bytes) * 8) / seconds);
+      }
+      attempt.frames = frames;
+      attempt.bytes = bytes;
+      attempt.measuredAt = now;
+    }
+  }
+
+  #whyNot(all: readonly Option[]): Why[] {
+    return all.flatMap((option): Why[] => {
+      if (option.why) return [option.why];
+      return this.#barred.has(option.transport) ? [{ code: 'tried', codec: null }] : [];
+    });
+  }
+
+  /** Draws what is on the screen into the canvas that stays when the player goes. */
+  #keep(): void {
+    const attempt = this.#shown;
+    if (attempt === null) return;
+    const { video } = attempt;
+    if (video.videoWidth === 0 || video.readyState < 2) return;
+    const scale = Math.min(1, KEPT_WIDTH / video.videoWidth);
+    const canvas = this.#canvas(video.videoWidth * scale, video.videoHeight * scale);
+    try {
+      canvas.getContext('2d')?.drawImage(video, 0, 0, canvas.width, canvas.height);
+      this.#setKept(attempt.movedAtWall);
+    } catch {
+      this.#forgetKept();
+    }
+  }
+
+  #bridge(camera: Camera): void {
+    if (this.#bridgeTimer !== null) clearTimeout(this.#bridgeTimer);
+    this.#bridgeTimer = setTimeout(() => {
+      if (this.#shown === null && this.#kept === null) void this.#fetchKept(camera);
+    }, BRIDGE_AFTER_MS);
+  }
+
+  async #fetchKept(camera: Camera): Promise<void> {
+    if (camera.tracks.length === 0 && camera.stats.frames === 0) return;
+    try {
+      const { picture, takenAt } = await this.#o.platform.snapshot(camera.id, KEPT_WIDTH);
+      const bitmap = await createImageBitmap(picture);
+      if (this.#shown || this.#kept || this.#closed) return;
+      this.#canvas(bitmap.width, bitmap.height).getContext('2d')?.drawImage(bitmap, 0, 0);
+      this.#setKept(takenAt);
+    } catch {
+      // No picture yet: the tile stays dark, its words say why.
+    }
+  }
+
+  #canvas(width: number, height: number): HTMLCanvasElement {
+    if (this.#kept === null) {
+      this.#kept = document.createElement('canvas');
+      this.#kept.setAttribute('aria-hidden', 'true');
+      this.#o.host.prepend(this.#kept);
+    }
+    this.#kept.width = Math.round(width);
+    this.#kept.height = Math.round(height);
+    return this.#kept;
+  }
+
+  #setKept(takenAt: number | null): void {
+    this.#keptAt = takenAt;
+    this.#o.onKept(takenAt);
+  }
+
+  #forgetKept(): void {
+    if (this.#bridgeTimer !== null) clearTimeout(this.#bridgeTimer);
+    this.#bridgeTimer = null;
+    this.#kept?.remove();
+    this.#kept = null;
+    if (this.#keptAt !== null) this.#setKept(null);
+  }
+
+  #move(state: ViewerState): void {
+    const settled = state.name === 'idle' || state.name === 'waiting';
+    if (settled && state.name === this.#state.name) return;
+    this.#state = state;
+    this.#o.onChange(state);
+  }
+}
+
+/** After this many redials in a row every transport gets another chance. */
+const REST_AFTER = 6;
+
+const NO_STATS: PlayerStats = {
+  frames: 0,
+  width: 0,
+  height: 0,
+  bytes: 0,
+  latencyMs: null,
+  lost: null,
+  dropped: null,
+  bufferMs: null,
+  codec: null,
+};
+
+/** Every viewer of the page, for the one clock and for the tests' window into them. */
+export const viewers = new Set<Viewer>();
+
+/** Starts the one clock that all viewers share; called once, for the life of the page. */
+export function startViewerClock(): void {
+  setInterval(() => {
+    const now = performance.now();
+    for (const viewer of viewers) viewer.tick(now);
+  }, 1000);
+}
+
+function hasPicture(camera: Camera): boolean {
+  return camera.state.name === 'live' || camera.state.name === 'stalled';
+}
+
+function signature(camera: Camera): string {
+  return camera.tracks.map((track) => `${track.kind}:${track.codec}`).join();
+}

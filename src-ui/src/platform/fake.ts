@@ -1,0 +1,316 @@
+/**
+ * A platform without a server: scripted cameras for tests, for development and for looking at the
+ * wall in every state. `?fake=16` shows sixteen, `&state=live|mixed|broken|<state name>` says how
+ * they fare, `&via=webrtc|mse|stills` what carries the pictures, `&locked` asks for a token.
+ * Pictures are painted here and go through the real players.
+ */
+import { paint } from './fake-scene';
+import {
+  ApiError,
+  type Camera,
+  type CameraDraft,
+  type CameraState,
+  type Cause,
+  type Platform,
+  type Probe,
+  type ServerEvent,
+  type Socket,
+  type SocketHandlers,
+  type Track,
+} from './types';
+
+const NAMES = [
+  'Front door',
+  'Driveway',
+  'Garden',
+  'Garage',
+  'Back gate',
+  'Workshop',
+  'Stairwell',
+  'Loading bay',
+  'Roof terrace',
+  'Side path',
+  'Bicycle shed',
+  'Pond',
+  'Barn',
+  'Orchard',
+  'Street',
+  'Cellar',
+];
+
+const H264: Track[] = [
+  { kind: 'video', codec: 'h264', width: 1920, height: 1080 },
+  { kind: 'audio', codec: 'aac', sample_rate: 16000 },
+];
+
+const CAUSES: Record<string, Cause> = {
+  reconnecting: {
+    code: 'timeout',
+    class: 'RTSP_NETWORK',
+    detail: 'no answer to OPTIONS within 10 s',
+  },
+  refused: { code: 'unauthorized', class: 'RTSP_NETWORK', detail: '401 Unauthorized to DESCRIBE' },
+  failed: {
+    code: 'unreachable',
+    class: 'RTSP_NETWORK',
+    detail: 'connect 192.168.1.24:554: no route to host (os error 113), 5 attempts',
+  },
+};
+
+export class FakePlatform implements Platform {
+  readonly kind = 'fake' as const;
+  readonly address = 'http://127.0.0.1:8420';
+  readonly cameras = new Map<string, Camera>();
+  #seq = 0;
+  #listeners = new Set<SocketHandlers>();
+  #next = 1;
+  #via: string;
+  #locked: boolean;
+
+  constructor(count: number, state = 'live', via = 'webrtc', locked = false) {
+    this.#via = via;
+    this.#locked = locked;
+    for (let i = 0; i < count; i += 1) this.#create(scripted(state, i));
+  }
+
+  desktop = {
+    get: async () => ({ autostart: false, close_to_tray: true }),
+    set: async () => {},
+  };
+
+  async version(): Promise<string> {
+    return '0.1.0';
+  }
+  async clockOffset(): Promise<number> {
+    return 0;
+  }
+  async check(): Promise<void> {
+    if (this.#locked) throw new ApiError(401, 'unauthorized', 'token needed');
+  }
+  async login(token: string): Promise<void> {
+    if (token !== 'nightjar') throw new ApiError(401, 'unauthorized', 'wrong token');
+    this.#locked = false;
+  }
+
+  async events(handlers: SocketHandlers): Promise<Socket> {
+    if (this.#locked) throw new ApiError(0, 'unreachable', 'refused');
+    this.#seq = 0;
+    this.#listeners.add(handlers);
+    queueMicrotask(() =>
+      handlers.onText(
+        JSON.stringify({
+          type: 'snapshot',
+          seq: 0,
+          cameras: [...this.cameras.values()],
+          alerts: [],
+        }),
+      ),
+    );
+    return { close: () => this.#listeners.delete(handlers) };
+  }
+
+  /** Sends an event to every listener, numbered. `skip` leaves numbers out, as a lost message would. */
+  emit(event: { type: string } & Record<string, unknown>, skip = 0): void {
+    this.#seq += 1 + skip;
+    const text = JSON.stringify({ ...event, seq: this.#seq } satisfies ServerEvent);
+    for (const listener of this.#listeners) listener.onText(text);
+  }
+
+  /** Ends every event socket, as a restarting server would. */
+  hangUp(): void {
+    const all = [...this.#listeners];
+    this.#listeners.clear();
+    for (const listener of all) listener.onClose();
+  }
+
+  setState(id: string, state: CameraState): void {
+    const camera = this.cameras.get(id);
+    if (!camera) return;
+    const changed = { ...camera, state };
+    this.cameras.set(id, changed);
+    this.emit({ type: 'camera', camera: changed });
+  }
+
+  async addCamera(draft: CameraDraft): Promise<Camera> {
+    const camera = this.#create({ name: 'live', since: new Date().toISOString() }, draft);
+    this.emit({ type: 'camera', camera });
+    return camera;
+  }
+  async changeCamera(id: string, draft: CameraDraft): Promise<Camera> {
+    const camera = this.cameras.get(id);
+    if (!camera) throw new ApiError(404, 'not_found', 'no such camera');
+    const { password: _, ...visible } = draft;
+    const changed: Camera = { ...camera, ...visible };
+    this.cameras.set(id, changed);
+    this.emit({ type: 'camera', camera: changed });
+    return changed;
+  }
+  async removeCamera(id: string): Promise<void> {
+    this.cameras.delete(id);
+    this.emit({ type: 'camera_removed', id });
+  }
+  async probe(draft: CameraDraft, signal: AbortSignal): Promise<Probe> {
+    await new Promise((resolve) => setTimeout(resolve, 900));
+    if (signal.aborted) throw new ApiError(0, 'aborted', 'aborted');
+    if (draft.url?.includes('locked') && draft.password === undefined) {
+      throw new ApiError(422, 'unauthorized', 'The camera asks for a user name and a password.');
+    }
+    if (draft.url?.includes('gone')) {
+      throw new ApiError(422, 'unreachable', 'connect 192.168.1.24:554: no route to host');
+    }
+    const codec = draft.url?.includes('265') ? 'h265' : 'h264';
+    return {
+      tracks: [
+        { kind: 'video', codec, width: 2560, height: 1440 },
+        { kind: 'audio', codec: 'aac', sample_rate: 16000 },
+      ],
+      fps: 25,
+      gop_seconds: 4,
+      picture: paint(3, 0, 640).toDataURL('image/jpeg', 0.8),
+      notes: [],
+    };
+  }
+  async retry(id: string): Promise<void> {
+    this.setState(id, { name: 'connecting', since: new Date().toISOString(), attempt: 1 });
+    setTimeout(() => this.setState(id, { name: 'live', since: new Date().toISOString() }), 1500);
+  }
+  async addDemo(count: number): Promise<void> {
+    for (let i = 0; i < count; i += 1) {
+      const camera = this.#create({ name: 'live', since: new Date().toISOString() });
+      this.emit({ type: 'camera', camera: { ...camera, kind: 'demo' } });
+    }
+  }
+  async reportFault(): Promise<void> {}
+
+  async whep(id: string, _stream: string, offer: string) {
+    if (this.#via !== 'webrtc') throw new ApiError(406, 'codec', 'scripted to have no WebRTC');
+    const pc = new RTCPeerConnection();
+    const stop = moving(this.#index(id), (stream) => {
+      for (const track of stream.getTracks()) pc.addTrack(track, stream);
+    });
+    await pc.setRemoteDescription({ type: 'offer', sdp: offer });
+    await pc.setLocalDescription(await pc.createAnswer());
+    await new Promise<void>((resolve) => {
+      const done = () => pc.iceGatheringState === 'complete' && resolve();
+      pc.onicegatheringstatechange = done;
+      done();
+    });
+    return {
+      answer: pc.localDescription?.sdp ?? '',
+      close: () => {
+        stop();
+        pc.close();
+      },
+    };
+  }
+
+  async live(id: string, _stream: string, handlers: SocketHandlers): Promise<Socket> {
+    const mime = 'video/webm; codecs="vp8"';
+    if (this.#via === 'stills') {
+      queueMicrotask(() => handlers.onText(JSON.stringify({ mime: 'video/mp4; codecs="none"' })));
+      return { close: () => {} };
+    }
+    let recorder: MediaRecorder | null = null;
+    const stop = moving(this.#index(id), (stream) => {
+      recorder = new MediaRecorder(stream, { mimeType: mime.replaceAll('"', '') });
+      handlers.onText(JSON.stringify({ mime }));
+      recorder.ondataavailable = async ({ data }) => handlers.onBinary?.(await data.arrayBuffer());
+      recorder.start(100);
+    });
+    return {
+      close: () => {
+        recorder?.stop();
+        stop();
+      },
+    };
+  }
+
+  async snapshot(id: string, width: number | null) {
+    const camera = this.cameras.get(id);
+    if (!camera || camera.state.name === 'connecting') {
+      throw new ApiError(503, 'not_live', 'no picture yet');
+    }
+    const canvas = paint(this.#index(id), performance.now() / 1000, width ?? 1280);
+    const picture = await new Promise<Blob | null>((resolve) =>
+      canvas.toBlob(resolve, 'image/jpeg'),
+    );
+    if (!picture) throw new ApiError(503, 'not_live', 'no picture yet');
+    return { picture, takenAt: camera.state.name === 'live' ? Date.now() : Date.now() - 47_000 };
+  }
+
+  #index(id: string): number {
+    return Math.max(0, [...this.cameras.keys()].indexOf(id));
+  }
+
+  #create(state: CameraState, draft: CameraDraft = {}): Camera {
+    const index = this.#next - 1;
+    const id = `cam_${String(this.#next).padStart(2, '0')}`;
+    this.#next += 1;
+    const round = Math.floor(index / NAMES.length);
+    const name = NAMES[index % NAMES.length] ?? id;
+    const began = state.name !== 'connecting' && state.name !== 'refused';
+    const camera: Camera = {
+      id,
+      name: draft.name ?? (round === 0 ? name : `${name} ${round + 1}`),
+      kind: 'rtsp',
+      state,
+      tracks: began ? H264 : [],
+      recording: { state: index % 3 === 0 ? 'recording' : 'off', since: state.since },
+      stats: {
+        fps: state.name === 'live' ? 25 : 0,
+        bitrate: state.name === 'live' ? 3_400_000 + index * 90_000 : 0,
+        frames: began ? 5000 : 0,
+        last_frame_ms: state.name === 'live' ? 20 : began ? 47_000 : null,
+        buffer_pct: 98,
+        reconnects: 0,
+      },
+      sub: index % 2 === 0,
+      url: draft.url ?? `rtsp://192.168.1.${20 + index}:554/stream1`,
+      username: draft.username ?? 'admin',
+      transport: draft.transport ?? 'tcp',
+    };
+    this.cameras.set(id, camera);
+    return camera;
+  }
+}
+
+/** A canvas that moves, as a stream. */
+function moving(index: number, use: (stream: MediaStream) => void): () => void {
+  const canvas = paint(index, 0, 640);
+  const stream = canvas.captureStream(8);
+  const timer = setInterval(() => paint(index, performance.now() / 1000, 640, canvas), 125);
+  use(stream);
+  return () => {
+    clearInterval(timer);
+    for (const track of stream.getTracks()) track.stop();
+  };
+}
+
+const BROKEN = ['connecting', 'stalled', 'reconnecting', 'refused', 'failed'] as const;
+
+function scripted(state: string, index: number): CameraState {
+  let name = state as CameraState['name'];
+  if (state === 'mixed')
+    name = index % 4 === 1 ? (BROKEN[(index >> 2) % BROKEN.length] ?? 'live') : 'live';
+  if (state === 'broken') name = BROKEN[index % BROKEN.length] ?? 'failed';
+  const now = Date.now();
+  const ago = name === 'stalled' ? 1_000 : name === 'connecting' ? 2_000 : 47_000;
+  return {
+    name,
+    since: new Date(now - ago).toISOString(),
+    ...(name === 'reconnecting'
+      ? { attempt: 3, retry_at: new Date(now + 12_000).toISOString() }
+      : {}),
+    ...(name === 'failed' ? { attempt: 5 } : {}),
+    ...(CAUSES[name] ? { cause: CAUSES[name] } : {}),
+  };
+}
+
+export function fakePlatform(query: URLSearchParams): FakePlatform {
+  return new FakePlatform(
+    Number(query.get('fake')) || 0,
+    query.get('state') ?? 'live',
+    query.get('via') ?? 'webrtc',
+    query.has('locked'),
+  );
+}

@@ -1,0 +1,236 @@
+/**
+ * The platform over HTTP and WebSockets. A `Door` says where the server is and how to get in; the
+ * browser's door is its own origin with a cookie, the desktop's is loopback with a per-run token.
+ * Invariant: one call is one attempt; whoever calls owns the retry.
+ */
+import {
+  ApiError,
+  type Camera,
+  type CameraDraft,
+  type DesktopSettings,
+  type Platform,
+  type Probe,
+  type Snapshot,
+  type Socket,
+  type SocketHandlers,
+  type StreamChoice,
+  type WhepSession,
+} from './types';
+
+export interface Door {
+  /** Origin of the server, without a slash at the end. */
+  base: string;
+  /** Sent with every request; null where a cookie does it. */
+  bearer: string | null;
+  /** Makes a path usable by what cannot send headers (WebSockets). */
+  ticketed(path: string): Promise<string>;
+}
+
+export interface HttpPlatformOptions {
+  kind: 'browser' | 'desktop';
+  door(): Promise<Door>;
+  address: string;
+  desktop?: { get(): Promise<DesktopSettings>; set(settings: DesktopSettings): Promise<void> };
+  fetch?: typeof fetch;
+  webSocket?: typeof WebSocket;
+}
+
+/** Clock differences below this are the resolution of the Date header. */
+const CLOCK_RESOLUTION_MS = 2000;
+const CALL_TIMEOUT_MS = 15_000;
+const PROBE_TIMEOUT_MS = 40_000;
+
+export function httpPlatform(options: HttpPlatformOptions): Platform {
+  const doFetch = options.fetch ?? ((input, init) => fetch(input, init));
+  const WebSocketClass = options.webSocket ?? globalThis.WebSocket;
+  let opened: Promise<Door> | null = null;
+  const door = (): Promise<Door> => {
+    opened ??= options.door().catch((error) => {
+      opened = null;
+      throw error;
+    });
+    return opened;
+  };
+
+  async function request(path: string, init: RequestInit = {}): Promise<Response> {
+    const { base, bearer } = await door();
+    const headers = new Headers(init.headers);
+    if (bearer !== null) headers.set('Authorization', `Bearer ${bearer}`);
+    const timeout = AbortSignal.timeout(CALL_TIMEOUT_MS);
+    let response: Response;
+    try {
+      response = await doFetch(base + path, {
+        ...init,
+        headers,
+        signal: init.signal ?? timeout,
+        credentials: bearer === null ? 'same-origin' : 'omit',
+        cache: 'no-store',
+      });
+    } catch (error) {
+      throw new ApiError(0, 'unreachable', error instanceof Error ? error.message : String(error));
+    }
+    if (!response.ok) throw await refusal(response);
+    return response;
+  }
+
+  async function json<T>(
+    method: string,
+    path: string,
+    body?: unknown,
+    signal?: AbortSignal,
+  ): Promise<T> {
+    const init: RequestInit = { method };
+    if (body !== undefined) {
+      init.headers = { 'Content-Type': 'application/json' };
+      init.body = JSON.stringify(body);
+    }
+    if (signal) init.signal = signal;
+    const response = await request(path, init);
+    const text = await response.text();
+    return (text === '' ? undefined : JSON.parse(text)) as T;
+  }
+
+  async function socket(path: string, handlers: SocketHandlers): Promise<Socket> {
+    const { base } = await door();
+    const url = new URL(await (await door()).ticketed(path), base);
+    url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
+    const ws = new WebSocketClass(url);
+    ws.binaryType = 'arraybuffer';
+    let closed = false;
+    const end = () => {
+      if (closed) return;
+      closed = true;
+      handlers.onClose();
+    };
+    ws.onmessage = (event) => {
+      if (closed) return;
+      if (typeof event.data === 'string') handlers.onText(event.data);
+      else handlers.onBinary?.(event.data as ArrayBuffer);
+    };
+    ws.onclose = end;
+    ws.onerror = end;
+    return {
+      close() {
+        closed = true;
+        ws.close();
+      },
+    };
+  }
+
+  const cameraPath = (id: string) => `/api/v1/cameras/${encodeURIComponent(id)}`;
+  const streamQuery = (stream: StreamChoice) => (stream === 'sub' ? '?stream=sub' : '');
+
+  const platform: Platform = {
+    kind: options.kind,
+    address: options.address,
+
+    async version() {
+      return (await json<{ version: string }>('GET', '/api/v1/health')).version;
+    },
+    async clockOffset() {
+      const date = (await request('/api/v1/health')).headers.get('Date');
+      const offset = date === null ? 0 : Date.parse(date) - Date.now();
+      return Math.abs(offset) > CLOCK_RESOLUTION_MS ? offset : 0;
+    },
+    async check() {
+      await request('/api/v1/cameras');
+    },
+    async login(token) {
+      await json('POST', '/login', { token });
+    },
+
+    events: (handlers) => socket('/api/v1/events', handlers),
+    addCamera: (draft) => json<Camera>('POST', '/api/v1/cameras', draft),
+    changeCamera: (id, draft) => json<Camera>('PATCH', cameraPath(id), draft),
+    async removeCamera(id) {
+      await request(cameraPath(id), { method: 'DELETE' });
+    },
+    probe(draft: CameraDraft, signal) {
+      return json<Probe>('POST', '/api/v1/cameras/probe', draft, limited(signal, PROBE_TIMEOUT_MS));
+    },
+    async retry(id) {
+      await request(`${cameraPath(id)}/retry`, { method: 'POST' });
+    },
+    async addDemo(count) {
+      await json('POST', '/api/v1/demo', { count });
+    },
+    async reportFault(id, fault, detail) {
+      await json('POST', `${cameraPath(id)}/fault`, { class: fault, detail });
+    },
+
+    async whep(id, stream, offer, signal): Promise<WhepSession> {
+      const response = await request(`${cameraPath(id)}/whep${streamQuery(stream)}`, {
+        method: 'POST',
+        headers: { 'Content-Type': 'application/sdp' },
+        body: offer,
+        signal: limited(signal, CALL_TIMEOUT_MS),
+      });
+      const location = response.headers.get('Location');
+      const answer = await response.text();
+      return {
+        answer,
+        close() {
+          if (location === null) return;
+          const path = new URL(location, 'http://server.invalid');
+          // keepalive: the last words of a page that is being closed still arrive.
+          request(path.pathname + path.search, { method: 'DELETE', keepalive: true }).catch(() => {
+            // The server notices a vanished viewer by itself within seconds.
+          });
+        },
+      };
+    },
+    live: (id, stream, handlers) =>
+      socket(`${cameraPath(id)}/live${streamQuery(stream)}`, handlers),
+    async snapshot(id, width): Promise<Snapshot> {
+      const query = width === null ? '' : `?width=${Math.round(width)}`;
+      const response = await request(`${cameraPath(id)}/snapshot.jpg${query}`);
+      const modified = Date.parse(response.headers.get('Last-Modified') ?? '');
+      return { picture: await response.blob(), takenAt: Number.isNaN(modified) ? null : modified };
+    },
+  };
+  return options.desktop ? { ...platform, desktop: options.desktop } : platform;
+}
+
+/** `signal`, or the time-out, whichever comes first (`AbortSignal.any` is missing in Safari 16). */
+function limited(signal: AbortSignal, timeoutMs: number): AbortSignal {
+  const controller = new AbortController();
+  const timer = setTimeout(() => controller.abort(new Error('no answer in time')), timeoutMs);
+  const abort = () => {
+    clearTimeout(timer);
+    controller.abort(signal.reason);
+  };
+  if (signal.aborted) abort();
+  else signal.addEventListener('abort', abort, { once: true });
+  return controller.signal;
+}
+
+/** The server's own words for a refusal, or the status line where it had none. */
+async function refusal(response: Response): Promise<ApiError> {
+  const text = await response.text().catch(() => '');
+  try {
+    const body: unknown = JSON.parse(text);
+    if (typeof body === 'object' && body !== null) {
+      const { code, message } = body as { code?: unknown; message?: unknown };
+      if (typeof code === 'string' && typeof message === 'string') {
+        return new ApiError(response.status, code, message);
+      }
+    }
+  } catch {
+    // Not the server's JSON: a proxy in between, perhaps.
+  }
+  return new ApiError(
+    response.status,
+    'http',
+    `HTTP ${response.status} ${response.statusText}`.trim(),
+  );
+}
+
+/** The browser's door: the page's own origin, authenticated by the cookie that `/login` set. */
+export function browserPlatform(): Platform {
+  const base = location.origin;
+  return httpPlatform({
+    kind: 'browser',
+    address: base,
+    door: async () => ({ base, bearer: null, ticketed: async (path) => path }),
+  });
+}

@@ -1,0 +1,105 @@
+/**
+ * Keeps the world fresh: one event socket, dialled again whenever it ends. Owner of that retry.
+ * Invariant: at most one socket or one timer exists at a time.
+ */
+import { ApiError, type Platform, type Socket } from '../platform/types';
+import { GOOD_AFTER_MS, redialDelay } from './redial';
+import { emptyWorld, parseEvent, step, type World } from './world';
+
+export type Link = 'connecting' | 'online' | 'offline' | 'locked';
+
+export interface FeedListener {
+  onWorld(world: World): void;
+  onLink(link: Link): void;
+}
+
+export class Feed {
+  #platform: Platform;
+  #listener: FeedListener;
+  #world: World = emptyWorld;
+  #socket: Socket | null = null;
+  #timer: ReturnType<typeof setTimeout> | null = null;
+  #attempt = 0;
+  #onlineSince = 0;
+  /** Raised with every dial, so that a late answer of an older one is recognised. */
+  #turn = 0;
+
+  constructor(platform: Platform, listener: FeedListener) {
+    this.#platform = platform;
+    this.#listener = listener;
+  }
+
+  /** Dials at once, whatever was planned. */
+  start(): void {
+    this.stop();
+    void this.#dial();
+  }
+
+  stop(): void {
+    this.#turn += 1;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+    this.#socket?.close();
+    this.#socket = null;
+  }
+
+  async #dial(): Promise<void> {
+    const turn = ++this.#turn;
+    this.#world = emptyWorld;
+    try {
+      const socket = await this.#platform.events({
+        onText: (text) => {
+          if (turn === this.#turn) this.#onText(text);
+        },
+        onClose: () => {
+          if (turn === this.#turn) void this.#lost();
+        },
+      });
+      if (turn === this.#turn) this.#socket = socket;
+      else socket.close();
+    } catch {
+      if (turn === this.#turn) void this.#lost();
+    }
+  }
+
+  #onText(text: string): void {
+    const message = parseEvent(text);
+    const result =
+      message === null ? ({ kind: 'resnapshot' } as const) : step(this.#world, message);
+    if (result.kind === 'resnapshot') {
+      // A connection starts with a snapshot, so a new one is the way to ask for it.
+      void this.#lost();
+      return;
+    }
+    if (this.#world.seq === null) {
+      this.#onlineSince = Date.now();
+      this.#listener.onLink('online');
+    }
+    this.#world = result.world;
+    this.#listener.onWorld(result.world);
+  }
+
+  async #lost(): Promise<void> {
+    const wasOnline = this.#world.seq !== null;
+    if (wasOnline && Date.now() - this.#onlineSince >= GOOD_AFTER_MS) this.#attempt = 0;
+    this.stop();
+    const turn = this.#turn;
+    if (!wasOnline) {
+      // A socket does not say why it was refused; a plain request does.
+      try {
+        await this.#platform.check();
+      } catch (error) {
+        if (turn !== this.#turn) return;
+        if (error instanceof ApiError && error.status === 401) {
+          this.#listener.onLink('locked');
+          return;
+        }
+      }
+      if (turn !== this.#turn) return;
+    }
+    const delay = redialDelay(this.#attempt);
+    this.#attempt += 1;
+    if (delay > 0) this.#listener.onLink('offline');
+    this.#timer = setTimeout(() => void this.#dial(), delay);
+  }
+}

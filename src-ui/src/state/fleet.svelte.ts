@@ -1,0 +1,55 @@
+/** The cameras as the page knows them, reactive: the fold of `world.ts`, fed by `feed.ts`. */
+import type { Alert, Camera, Platform } from '../platform/types';
+import { Feed, type Link } from './feed';
+import { emptyWorld, type World } from './world';
+
+export class Fleet {
+  #world = $state.raw<World>(emptyWorld);
+  #link = $state<Link>('connecting');
+  #known = $state(false);
+  #clockOffset = $state(0);
+  #feed: Feed;
+  readonly platform: Platform;
+
+  constructor(platform: Platform) {
+    this.platform = platform;
+    this.#feed = new Feed(platform, {
+      onWorld: (world) => {
+        this.#world = world;
+        this.#known = true;
+      },
+      onLink: (link) => {
+        this.#link = link;
+      },
+    });
+  }
+
+  get cameras(): ReadonlyMap<string, Camera> {
+    return this.#world.cameras;
+  }
+  get alerts(): readonly Alert[] {
+    return this.#world.alerts;
+  }
+  get link(): Link {
+    return this.#link;
+  }
+  /** A snapshot has come since the page was opened. */
+  get known(): boolean {
+    return this.#known;
+  }
+  /** Server clock minus this machine's, ms. */
+  get clockOffset(): number {
+    return this.#clockOffset;
+  }
+
+  start(): () => void {
+    this.#feed.start();
+    this.platform
+      .clockOffset()
+      .then((offset) => {
+        this.#clockOffset = offset;
+      })
+      .catch(() => {});
+    return () => this.#feed.stop();
+  }
+}

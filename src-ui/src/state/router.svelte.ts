@@ -1,0 +1,63 @@
+/** Where the page is, from the address after `#`, so that back, reload and links work. */
+
+export type Route =
+  | { place: 'wall'; zoom: string | null }
+  | { place: 'cameras'; id: string | null; adding: boolean }
+  | { place: 'alerts' }
+  | { place: 'settings' }
+  | { place: 'login' };
+
+export function parseRoute(hash: string): Route {
+  const [place, rest, ...more] = hash.replace(/^#\/?/, '').split('/').map(safeDecode);
+  switch (place) {
+    case 'cameras':
+      if (rest === 'add' && more.length === 0) return { place: 'cameras', id: null, adding: true };
+      return { place: 'cameras', id: rest === 'edit' && more[0] ? more[0] : null, adding: false };
+    case 'alerts':
+      return { place: 'alerts' };
+    case 'settings':
+      return { place: 'settings' };
+    case 'login':
+      return { place: 'login' };
+    default:
+      return { place: 'wall', zoom: place === 'wall' && rest ? rest : null };
+  }
+}
+
+function safeDecode(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return '';
+  }
+}
+
+export const hrefs = {
+  wall: '#/wall',
+  zoom: (id: string) => `#/wall/${encodeURIComponent(id)}`,
+  cameras: '#/cameras',
+  add: '#/cameras/add',
+  edit: (id: string) => `#/cameras/edit/${encodeURIComponent(id)}`,
+  alerts: '#/alerts',
+  settings: '#/settings',
+  login: '#/login',
+} as const;
+
+let route = $state<Route>(parseRoute(globalThis.location?.hash ?? ''));
+
+export const router = {
+  get route(): Route {
+    return route;
+  },
+  go(href: string): void {
+    if (location.hash !== href) location.hash = href;
+  },
+  /** Follows the address from now on; returns the way to stop. */
+  follow(): () => void {
+    const update = () => {
+      route = parseRoute(location.hash);
+    };
+    addEventListener('hashchange', update);
+    return () => removeEventListener('hashchange', update);
+  },
+};

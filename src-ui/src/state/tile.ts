@@ -1,0 +1,224 @@
+/**
+ * What a tile says. Pure: the camera's state, the viewer's state and the time in; words, mark and
+ * offered action out.
+ * Invariant: a picture that is not live is always dimmed, and each fault has words and a next step.
+ */
+import type { Messages } from '../i18n/en';
+import type { ViewerState } from '../media/viewer';
+import type { Camera, Cause } from '../platform/types';
+import type { Why } from '../media/capability';
+import { causeKey } from './cause';
+import { clockTime, codecName, duration, instant } from './format';
+
+export type Mark = 'none' | 'spinner' | 'bar' | 'ring' | 'padlock' | 'cross' | 'blocked' | 'pause';
+export type Tone = 'quiet' | 'live' | 'warn' | 'fail';
+export type TileAction = 'retry' | 'edit' | 'redial' | null;
+
+export interface TileView {
+  mark: Mark;
+  tone: Tone;
+  /** Short enough for the smallest tile. */
+  headline: string | null;
+  detail: string | null;
+  /** The picture is old or missing. */
+  dim: boolean;
+  /** Share of the wait that is left, 0–1, while there is a count-down. */
+  ring: number | null;
+  action: TileAction;
+  cause: Cause | null;
+  /** A small word for a picture that is live but not all it could be. */
+  badge: string | null;
+}
+
+export interface TileInput {
+  camera: Camera;
+  viewer: ViewerState;
+  /** Whether the event feed works: without it nothing about the camera is sure. */
+  online: boolean;
+  /** This machine's clock, ms. */
+  now: number;
+  /** Server clock minus this machine's, ms. */
+  clockOffset: number;
+  m: Messages;
+  locale: string;
+}
+
+/** Waits are drawn against this when nobody knows how long they were at the start, ms. */
+const RING_FULL_MS = 10_000;
+
+const CALM: TileView = {
+  mark: 'none',
+  tone: 'live',
+  headline: null,
+  detail: null,
+  dim: false,
+  ring: null,
+  action: null,
+  cause: null,
+  badge: null,
+};
+
+export function tileView(input: TileInput): TileView {
+  const { camera, online, now, clockOffset, m, locale } = input;
+  const { state } = camera;
+  const local = (text: string | null | undefined) => {
+    const at = instant(text);
+    return at === null ? null : at - clockOffset;
+  };
+  const since = local(state.since) ?? now;
+  const at = clockTime(since, now, locale);
+  const cause = state.cause ?? null;
+
+  if (!online) {
+    return {
+      ...CALM,
+      tone: 'warn',
+      mark: 'spinner',
+      headline: m.tile.viewerLost,
+      detail: m.tile.serverLost,
+      dim: true,
+    };
+  }
+  switch (state.name) {
+    case 'idle':
+      return { ...CALM, tone: 'quiet', mark: 'pause', headline: m.tile.idle, dim: true };
+    case 'connecting': {
+      const again = (state.attempt ?? 0) > 1;
+      return {
+        ...CALM,
+        tone: 'quiet',
+        mark: 'spinner',
+        headline: again ? m.tile.connectingAgain(state.attempt ?? 0) : m.tile.connecting,
+        dim: true,
+      };
+    }
+    case 'stalled': {
+      const missing = now - since + STALL_SHOWN_AFTER_MS;
+      return {
+        ...CALM,
+        tone: 'warn',
+        mark: 'bar',
+        headline: m.tile.stalled(duration(missing, m)),
+        dim: true,
+        cause,
+      };
+    }
+    case 'reconnecting': {
+      const retryAt = local(state.retry_at);
+      const left = retryAt === null ? 0 : retryAt - now;
+      const seconds = Math.ceil(left / 1000);
+      const attempt = state.attempt ?? 0;
+      const words = seconds > 0 ? m.tile.tryingIn(seconds) : m.tile.tryingNow;
+      const nth = attempt > 1 ? ` ${m.tile.nth(attempt)}` : '';
+      return {
+        ...CALM,
+        tone: 'warn',
+        mark: seconds > 0 ? 'ring' : 'spinner',
+        headline: `${words}${nth}`,
+        detail: m.tile.since(at),
+        dim: true,
+        ring: Math.max(0, Math.min(1, left / Math.max(RING_FULL_MS, (retryAt ?? since) - since))),
+        action: 'retry',
+        cause,
+      };
+    }
+    case 'refused': {
+      const key = causeKey(cause);
+      return {
+        ...CALM,
+        tone: 'fail',
+        mark: key === 'unauthorized' ? 'padlock' : 'blocked',
+        headline: m.cause[key].title,
+        detail: m.cause[key].remedy,
+        dim: true,
+        action: 'edit',
+        cause,
+      };
+    }
+    case 'failed': {
+      const key = causeKey(cause);
+      return {
+        ...CALM,
+        tone: 'fail',
+        mark: 'cross',
+        headline: key === 'other' ? m.tile.failed : m.cause[key].title,
+        detail: `${m.tile.failedSince(at, state.attempt ?? 0)} ${m.cause[key].remedy}`,
+        dim: true,
+        action: 'retry',
+        cause,
+      };
+    }
+    case 'live':
+      return liveView(input);
+  }
+}
+
+/** The engine calls a camera stalled after this long without a frame, ms. */
+const STALL_SHOWN_AFTER_MS = 2000;
+
+function liveView({ camera, viewer, now, m }: TileInput): TileView {
+  const hasVideo =
+    camera.tracks.length === 0 || camera.tracks.some((track) => track.kind === 'video');
+  switch (viewer.name) {
+    case 'playing': {
+      if (!hasVideo) return { ...CALM, badge: m.tile.soundOnly };
+      if (viewer.option.transport !== 'stills') return CALM;
+      const [first] = viewer.whyNot.filter((why) => why.code === 'codec');
+      const reason = first
+        ? whyWords(first, m)
+        : viewer.whyNot[0]
+          ? whyWords(viewer.whyNot[0], m)
+          : null;
+      return { ...CALM, badge: reason === null ? m.tile.stills : `${m.tile.stills} · ${reason}` };
+    }
+    case 'opening':
+    case 'waiting':
+      return { ...CALM, tone: 'quiet', mark: 'spinner', headline: m.tile.opening, dim: true };
+    case 'idle':
+      return { ...CALM, tone: 'quiet', dim: true };
+    case 'redialing': {
+      const seconds = Math.ceil((viewer.at - now) / 1000);
+      return {
+        ...CALM,
+        tone: 'warn',
+        mark: 'spinner',
+        headline: m.tile.viewerLost,
+        detail: seconds > 0 ? m.tile.viewerLostIn(seconds) : m.tile.tryingNow,
+        dim: true,
+        action: seconds > 0 ? 'redial' : null,
+      };
+    }
+    case 'unplayable': {
+      const words = [...new Set(viewer.why.map((why) => whyWords(why, m)))];
+      return {
+        ...CALM,
+        tone: 'fail',
+        mark: 'blocked',
+        headline: words[0] ?? m.tile.unplayable,
+        detail: words.slice(1).join(' · ') || null,
+        dim: true,
+        action: 'redial',
+      };
+    }
+  }
+}
+
+export function whyWords(why: Why, m: Messages): string {
+  if (why.code === 'codec') return m.why.codec(codecName(why.codec ?? '?'));
+  return m.why[why.code];
+}
+
+/** The wall at a glance: how many show a picture, and how many are on their way. */
+export function summary(cameras: Iterable<Camera>): {
+  all: number;
+  down: number;
+  connecting: number;
+} {
+  const count = { all: 0, down: 0, connecting: 0 };
+  for (const { state } of cameras) {
+    count.all += 1;
+    if (state.name === 'connecting') count.connecting += 1;
+    else if (state.name !== 'live' && state.name !== 'idle') count.down += 1;
+  }
+  return count;
+}

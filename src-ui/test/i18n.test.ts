@@ -1,0 +1,59 @@
+import { expect, test } from 'vitest';
+import { en } from '../src/i18n/en';
+import { ko } from '../src/i18n/ko';
+
+type Leaf = [path: string, value: unknown];
+function leaves(value: unknown, path = ''): Leaf[] {
+  if (typeof value !== 'object' || value === null) return [[path, value]];
+  return Object.entries(value).flatMap(([key, inner]) =>
+    leaves(inner, path === '' ? key : `${path}.${key}`),
+  );
+}
+
+test('every message stands in every language, in the same form', () => {
+  const english = new Map(leaves(en));
+  const korean = new Map(leaves(ko));
+  expect([...korean.keys()].sort()).toEqual([...english.keys()].sort());
+  for (const [path, value] of english) {
+    const other = korean.get(path);
+    expect(typeof other, path).toBe(typeof value);
+    const words = typeof other === 'function' ? String(other(2, 3)) : String(other);
+    expect(words.trim(), path).not.toBe('');
+  }
+});
+
+/** Names, units and signs that are the same in Korean. */
+const SAME =
+  /^(app\.name|login\.title|transport\.(webrtc|mse)|units\.fps|stats\.(kbps|mbps|ms|none)|alerts\.span|tile\.label|wall\.changed)$/;
+
+test('Korean is Korean', () => {
+  for (const [path, value] of leaves(ko)) {
+    if (SAME.test(path)) continue;
+    const words = typeof value === 'function' ? String(value(2, 3)) : String(value);
+    expect(/\p{Script=Hangul}/u.test(words), path).toBe(true);
+  }
+});
+
+test('no component carries words of its own', () => {
+  const sources = import.meta.glob<string>('../src/**/*.svelte', {
+    query: '?raw',
+    import: 'default',
+    eager: true,
+  });
+  expect(Object.keys(sources).length).toBeGreaterThan(10);
+  for (const [file, source] of Object.entries(sources)) {
+    const markup = source
+      .replace(/<script[\s\S]*?<\/script>/g, '')
+      .replace(/<style[\s\S]*?<\/style>/g, '')
+      .replace(/<!--[\s\S]*?-->/g, '')
+      .replace(/\{[^{}]*(\{[^{}]*(\{[^{}]*\}[^{}]*)*\}[^{}]*)*\}/g, '');
+    const texts = [...markup.matchAll(/>([^<>]*)</g)].map((match) => match[1]?.trim() ?? '');
+    const spoken = [...markup.matchAll(/\s(?:aria-label|title|alt|placeholder)="([^"]+)"/g)].map(
+      (match) => match[1] ?? '',
+    );
+    const words = [...texts, ...spoken].filter(
+      (text) => /\p{L}{2}/u.test(text) && text !== 'rtsp://',
+    );
+    expect(words, file).toEqual([]);
+  }
+});

@@ -1,0 +1,116 @@
+import { describe, expect, test } from 'vitest';
+import { en } from '../src/i18n/en';
+import type { ViewerState } from '../src/media/viewer';
+import { FakePlatform } from '../src/platform/fake';
+import type { Camera, CameraState } from '../src/platform/types';
+import { summary, tileView } from '../src/state/tile';
+
+const [base] = new FakePlatform(1).cameras.values();
+if (!base) throw new Error('the fake has one camera');
+const now = Date.parse('2026-11-20T14:50:50Z');
+const since = '2026-11-20T14:50:42Z';
+const playing: ViewerState = {
+  name: 'playing',
+  option: { transport: 'webrtc', plays: true, why: null, sound: 'none' },
+  whyNot: [],
+};
+
+function view(
+  state: Partial<CameraState>,
+  viewer: ViewerState = playing,
+  more: Partial<Camera> = {},
+  online = true,
+) {
+  const camera: Camera = { ...base, ...more, state: { name: 'live', since, ...state } } as Camera;
+  return tileView({ camera, viewer, online, now, clockOffset: 0, m: en, locale: 'en' });
+}
+
+describe('a tile', () => {
+  test('that is live and plays says nothing', () => {
+    expect(view({})).toMatchObject({ mark: 'none', headline: null, dim: false, badge: null });
+  });
+
+  test.each(['idle', 'connecting', 'stalled', 'reconnecting', 'failed', 'refused'] as const)(
+    'that is %s dims its last picture and has words and a mark',
+    (name) => {
+      const found = view({ name });
+      expect(found.dim).toBe(true);
+      expect(found.headline).toBeTruthy();
+      expect(found.mark).not.toBe('none');
+    },
+  );
+
+  test('that is stalled counts from the last frame', () => {
+    expect(view({ name: 'stalled', since: '2026-11-20T14:50:49Z' }).headline).toBe(
+      'No picture for 3 s',
+    );
+  });
+
+  test('that reconnects counts down, says how often, and can be hurried', () => {
+    const found = view({ name: 'reconnecting', attempt: 3, retry_at: '2026-11-20T14:50:54Z' });
+    expect(found).toMatchObject({
+      mark: 'ring',
+      headline: 'Trying again in 4 s (3rd time)',
+      action: 'retry',
+    });
+    expect(found.ring).toBeGreaterThan(0);
+    expect(found.detail).toMatch(/^No picture since \d\d:50:42\.$/);
+  });
+
+  test('counts by the server’s clock, not by this machine’s', () => {
+    const camera: Camera = {
+      ...base,
+      state: { name: 'reconnecting', since, retry_at: '2026-11-20T15:50:54Z' },
+    };
+    const found = tileView({
+      camera,
+      viewer: playing,
+      online: true,
+      now,
+      clockOffset: 3_600_000,
+      m: en,
+      locale: 'en',
+    });
+    expect(found.headline).toBe('Trying again in 4 s');
+  });
+
+  test('with a wrong password shows a padlock and the way to mend it', () => {
+    const cause = { code: 'unauthorized', class: 'RTSP_NETWORK', detail: '401' };
+    expect(view({ name: 'refused', cause })).toMatchObject({
+      mark: 'padlock',
+      headline: 'Wrong user name or password',
+      action: 'edit',
+      cause,
+    });
+  });
+
+  test('that nothing can play says which codec, and where', () => {
+    const why = [{ code: 'codec', codec: 'h265' } as const];
+    expect(view({}, { name: 'unplayable', why }).headline).toBe(
+      'H.265 does not play in this browser',
+    );
+    const stills: ViewerState = {
+      name: 'playing',
+      option: { transport: 'stills', plays: true, why: null, sound: 'none' },
+      whyNot: why,
+    };
+    expect(view({}, stills).badge).toBe('Single pictures · H.265 does not play in this browser');
+  });
+
+  test('is never called live while the server is silent', () => {
+    expect(view({}, playing, {}, false)).toMatchObject({
+      dim: true,
+      headline: 'Connection to Nightjar lost',
+    });
+  });
+
+  test('says when its own connection is dialled again', () => {
+    const found = view({}, { name: 'redialing', attempt: 4, at: now + 2000, detail: '' });
+    expect(found).toMatchObject({ dim: true, detail: 'Opening again in 2 s', action: 'redial' });
+  });
+});
+
+test('the wall at a glance counts what has no picture', () => {
+  const fake = new FakePlatform(10, 'broken');
+  expect(summary(fake.cameras.values())).toEqual({ all: 10, down: 8, connecting: 2 });
+});

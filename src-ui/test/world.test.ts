@@ -1,0 +1,111 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { FakePlatform } from '../src/platform/fake';
+import { ApiError } from '../src/platform/types';
+import { Feed, type Link } from '../src/state/feed';
+import { emptyWorld, parseEvent, step, type World } from '../src/state/world';
+
+const fake = new FakePlatform(3);
+const [first, second] = [...fake.cameras.values()];
+if (!first || !second) throw new Error('the fake has three cameras');
+const snapshot = { type: 'snapshot', seq: 0, cameras: [first, second], alerts: [] } as const;
+
+function folded(...messages: Parameters<typeof step>[1][]): World | 'resnapshot' {
+  let world = emptyWorld;
+  for (const message of messages) {
+    const result = step(world, message);
+    if (result.kind === 'resnapshot') return 'resnapshot';
+    world = result.world;
+  }
+  return world;
+}
+
+describe('the fold over events', () => {
+  test('takes a snapshot, then each camera as a whole', () => {
+    const renamed = { ...second, name: 'Barn' };
+    const world = folded(
+      { ...snapshot, cameras: [first, second], alerts: [] },
+      { type: 'camera', seq: 1, camera: renamed },
+      { type: 'camera_removed', seq: 2, id: first.id },
+    );
+    expect(world).toMatchObject({ seq: 2 });
+    expect(world !== 'resnapshot' && [...world.cameras.values()]).toEqual([renamed]);
+  });
+
+  test('asks for a snapshot when a number is missing, repeated or comes first', () => {
+    const base = { ...snapshot, cameras: [first], alerts: [] };
+    expect(folded(base, { type: 'camera', seq: 2, camera: second })).toBe('resnapshot');
+    expect(folded(base, { type: 'camera', seq: 0, camera: second })).toBe('resnapshot');
+    expect(folded({ type: 'camera', seq: 1, camera: second })).toBe('resnapshot');
+  });
+
+  test('counts messages of kinds it does not know', () => {
+    const base = { ...snapshot, cameras: [first], alerts: [] };
+    const world = folded(
+      base,
+      { type: 'weather', seq: 1 },
+      { type: 'camera', seq: 2, camera: second },
+    );
+    expect(world !== 'resnapshot' && world.cameras.size).toBe(2);
+  });
+
+  test('reads nothing out of garbage', () => {
+    for (const text of ['', 'null', '[]', '{"type":1,"seq":2}', '{"type":"camera"}', '{']) {
+      expect(parseEvent(text)).toBeNull();
+    }
+  });
+});
+
+describe('the feed', () => {
+  beforeEach(() => vi.useFakeTimers());
+  afterEach(() => vi.useRealTimers());
+
+  function watched(platform: FakePlatform) {
+    const links: Link[] = [];
+    let world = emptyWorld;
+    const feed = new Feed(platform, {
+      onWorld: (next) => (world = next),
+      onLink: (link) => links.push(link),
+    });
+    return { feed, links, world: () => world };
+  }
+
+  test('takes a new snapshot when a number is missing, and is then right again', async () => {
+    const platform = new FakePlatform(2);
+    const dial = vi.spyOn(platform, 'events');
+    const { feed, world } = watched(platform);
+    feed.start();
+    await vi.advanceTimersByTimeAsync(0);
+    platform.cameras.delete('cam_01');
+    platform.emit({ type: 'camera', camera: platform.cameras.get('cam_02') }, 1);
+    await vi.advanceTimersByTimeAsync(0);
+    expect(dial).toHaveBeenCalledTimes(2);
+    expect([...world().cameras.keys()]).toEqual(['cam_02']);
+    feed.stop();
+  });
+
+  test('follows a server that goes and comes back', async () => {
+    const platform = new FakePlatform(1);
+    const events = platform.events.bind(platform);
+    const { feed, links } = watched(platform);
+    feed.start();
+    await vi.advanceTimersByTimeAsync(0);
+    const dial = vi.spyOn(platform, 'events').mockRejectedValue(new ApiError(0, 'unreachable', ''));
+    platform.hangUp();
+    await vi.advanceTimersByTimeAsync(3299);
+    expect(dial).toHaveBeenCalledTimes(3);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(dial).toHaveBeenCalledTimes(4);
+    expect(links.at(-1)).toBe('offline');
+    dial.mockImplementation(events);
+    await vi.advanceTimersByTimeAsync(5001);
+    expect(links.at(-1)).toBe('online');
+    feed.stop();
+  });
+
+  test('stops at the door when a token is wanted', async () => {
+    const { feed, links } = watched(new FakePlatform(1, 'live', 'webrtc', true));
+    feed.start();
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(links).toEqual(['locked']);
+  });
+});
