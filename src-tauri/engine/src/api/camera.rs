@@ -1,7 +1,7 @@
 //! A camera, as it is and as it shall be.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use specta::Type;
 
 use super::Timestamp;
@@ -184,8 +184,8 @@ pub struct CameraSpec {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub username: Option<String>,
     /// Taken, kept with the other secrets, never given out.
-    #[serde(skip_serializing, default)]
-    #[specta(type = Option<String>)]
+    #[serde(default, skip_serializing_if = "always", serialize_with = "nothing")]
+    #[specta(optional, type = Option<String>)]
     #[schemars(with = "Option<String>")]
     pub password: Option<Secret<String>>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -210,32 +210,59 @@ pub struct CameraSpec {
 #[derive(Clone, Debug, Default, Serialize, Deserialize, Type, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CameraPatch {
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub name: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "nullable")]
+    #[specta(optional, type = Option<String>)]
+    pub name: Option<Option<String>>,
+    /// Cannot be cleared.
+    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "not_null")]
+    #[specta(optional, type = String)]
+    #[schemars(with = "String")]
     pub url: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "nullable")]
+    #[specta(optional, type = Option<String>)]
     pub username: Option<Option<String>>,
-    #[serde(skip_serializing, default, deserialize_with = "nullable")]
-    #[specta(type = Option<Option<String>>)]
+    #[serde(
+        default,
+        deserialize_with = "nullable",
+        skip_serializing_if = "always",
+        serialize_with = "nothing"
+    )]
+    #[specta(optional, type = Option<String>)]
     #[schemars(with = "Option<Option<String>>")]
     pub password: Option<Option<Secret<String>>>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub transport: Option<Transport>,
     #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "nullable")]
+    #[specta(optional, type = Option<Transport>)]
+    pub transport: Option<Option<Transport>>,
+    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "nullable")]
+    #[specta(optional, type = Option<String>)]
     pub sub_url: Option<Option<String>>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub record: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "nullable")]
+    #[specta(optional, type = Option<bool>)]
+    pub record: Option<Option<bool>>,
+    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "nullable")]
+    #[specta(optional, type = Option<u32>)]
     pub tcp_timeout: Option<Option<u32>>,
     #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "nullable")]
+    #[specta(optional, type = Option<u32>)]
     pub keepalive_timeout: Option<Option<u32>>,
     #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "nullable")]
+    #[specta(optional, type = Option<bool>)]
     pub auto_reconnect: Option<Option<bool>>,
     #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "nullable")]
+    #[specta(optional, type = Option<u32>)]
     pub max_reconnect_attempts: Option<Option<u32>>,
     #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "nullable")]
+    #[specta(optional, type = Option<u32>)]
     pub reconnect_delay_seconds: Option<Option<u32>>,
+}
+
+/// A secret is taken but never given: its field is left out whenever it is serialised.
+fn always<T>(_: &T) -> bool {
+    true
+}
+
+fn nothing<T, S: Serializer>(_: &T, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_none()
 }
 
 /// Tells `null` from a key that is not there.
@@ -245,6 +272,10 @@ where
     T: Deserialize<'de>,
 {
     Option::deserialize(deserializer).map(Some)
+}
+
+fn not_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    String::deserialize(deserializer).map(Some)
 }
 
 /// Trouble that a page saw with a camera (R-N2).

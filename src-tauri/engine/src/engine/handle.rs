@@ -328,15 +328,15 @@ fn apply(spec: &mut CameraSpec, patch: CameraPatch) {
         max_reconnect_attempts,
         reconnect_delay_seconds,
     } = patch;
-    set(&mut spec.name, name.map(Some));
+    set(&mut spec.name, name);
     if let Some(url) = url {
         spec.url = url;
     }
     set(&mut spec.username, username);
     set(&mut spec.password, password);
-    set(&mut spec.transport, transport.map(Some));
+    set(&mut spec.transport, transport);
     set(&mut spec.sub_url, sub_url);
-    set(&mut spec.record, record.map(Some));
+    set(&mut spec.record, record);
     set(&mut spec.tcp_timeout, tcp_timeout);
     set(&mut spec.keepalive_timeout, keepalive_timeout);
     set(&mut spec.auto_reconnect, auto_reconnect);
