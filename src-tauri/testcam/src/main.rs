@@ -1,0 +1,136 @@
+//! The test camera as a program of its own.
+
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+
+use clap::Parser;
+use nightjar_testcam::{Auth, Builtin, Clip, Fault, Options, Sound, TestCam};
+
+/// A small real RTSP camera that loops a clip, with fault modes.
+#[derive(Parser)]
+#[command(version, after_help = Fault::help())]
+struct Args {
+    /// Address and port to listen on; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8554")]
+    listen: SocketAddr,
+    /// The clip: an mp4 or mov file, an Annex-B file (.h264, .h265), or builtin:NAME.
+    #[arg(long, value_name = "FILE", default_value = "builtin:front-door")]
+    clip: PathBuf,
+    /// The clip of the sub-stream (/sub).
+    #[arg(long, value_name = "FILE")]
+    sub: Option<PathBuf>,
+    /// Pictures per second of an Annex-B file.
+    #[arg(long, default_value_t = 25.0)]
+    fps: f32,
+    /// Ask for this user, by Digest or Basic.
+    #[arg(long, requires = "password")]
+    user: Option<String>,
+    /// The password of --user.
+    #[arg(long, requires = "user")]
+    password: Option<String>,
+    /// What goes wrong; the modes are listed below.
+    #[arg(long, value_name = "MODE", default_value = "none")]
+    fault: Fault,
+    /// Sound: the clip's own, G.711 made by the camera, or none.
+    #[arg(long, value_enum, default_value_t = SoundArg::Clip)]
+    sound: SoundArg,
+    /// Fill frames up to this bit rate, in bit/s.
+    #[arg(long)]
+    bitrate: Option<u32>,
+    /// Serve rtsps with a certificate made at the start.
+    #[arg(long)]
+    tls: bool,
+    /// Session timeout to announce, in seconds.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u16).range(1..))]
+    timeout: u16,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum SoundArg {
+    Clip,
+    Pcmu,
+    Pcma,
+    Off,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    match run(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say_error(&error);
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(args: Args) -> anyhow::Result<()> {
+    let clip = |path: &PathBuf| match path.to_str().and_then(|p| p.strip_prefix("builtin:")) {
+        Some(name) => Ok(Clip::builtin(name.parse::<Builtin>()?)),
+        None => anyhow::Ok(Clip::open(path, args.fps)?),
+    };
+    let mut options = Options {
+        listen: args.listen,
+        clip: clip(&args.clip)?,
+        sub: args.sub.as_ref().map(clip).transpose()?,
+        fault: args.fault,
+        bitrate: args.bitrate,
+        tls: args.tls,
+        session_timeout: std::time::Duration::from_secs(args.timeout.into()),
+        sound: match args.sound {
+            SoundArg::Clip => Sound::Clip,
+            SoundArg::Pcmu => Sound::Pcmu,
+            SoundArg::Pcma => Sound::Pcma,
+            SoundArg::Off => Sound::Off,
+        },
+        ..Options::default()
+    };
+    if let (Some(user), Some(password)) = (args.user, args.password) {
+        options.auth = Some(Auth::any(user, password));
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut ends = Ends::new()?;
+        let cam = TestCam::spawn(options).await?;
+        say_ready(&cam);
+        ends.wait().await;
+        cam.stop().await;
+        Ok(())
+    })
+}
+
+/// The signals that end the program.
+struct Ends {
+    #[cfg(unix)]
+    term: tokio::signal::unix::Signal,
+}
+
+impl Ends {
+    fn new() -> anyhow::Result<Self> {
+        Ok(Self {
+            #[cfg(unix)]
+            term: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?,
+        })
+    }
+
+    async fn wait(&mut self) {
+        #[cfg(unix)]
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = self.term.recv() => {}
+        }
+        #[cfg(not(unix))]
+        let _ = tokio::signal::ctrl_c().await;
+    }
+}
+
+/// The line that tells whoever started the program that the camera is up.
+#[allow(clippy::print_stdout)]
+fn say_ready(cam: &TestCam) {
+    println!("ready at {}", cam.url());
+}
+
+#[allow(clippy::print_stderr)]
+fn say_error(error: &anyhow::Error) {
+    eprintln!("nightjar-testcam: {error}");
+}
