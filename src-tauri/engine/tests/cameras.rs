@@ -1,0 +1,171 @@
+//! Cameras come, change and go while the engine runs (R-M4, R-N10), seen through its handle only.
+
+mod scripted;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use nightjar_engine::api::{ApiError, CameraPatch, CameraSpec, ErrorCode, Event, StateName, Stream};
+use nightjar_engine::config::{ConfigStore as _, MemoryStore};
+use nightjar_engine::engine::{EngineHandle, EventStream};
+use nightjar_engine::env::Secret;
+use nightjar_engine::source::SourceErrorCode;
+use scripted::{Host, World};
+use tokio::time::{sleep, timeout};
+
+fn spec(id: &str, url: &str) -> CameraSpec {
+    CameraSpec { id: Some(id.to_owned()), url: url.to_owned(), ..CameraSpec::default() }
+}
+
+async fn until(engine: &EngineHandle, id: &str, state: StateName) {
+    let mut events = engine.events();
+    let wait = async {
+        while engine.camera(id).expect("it is there").state.name != state {
+            events.next().await.expect("the engine runs");
+        }
+    };
+    timeout(Duration::from_secs(3_600), wait).await.expect("the state is reached");
+}
+
+async fn next(events: &mut EventStream) -> Event {
+    timeout(Duration::from_secs(60), events.next()).await.expect("an event").expect("the engine runs")
+}
+
+fn code(result: Result<impl Sized, ApiError>) -> ErrorCode {
+    result.err().expect("refused").code
+}
+
+#[tokio::test(start_paused = true)]
+async fn r_m4_added_cameras_are_live_and_there_after_a_restart() {
+    let (world, store) = (World::default(), Arc::new(MemoryStore::default()));
+    let engine = world.engine("", store.clone()).await;
+    let camera = CameraSpec {
+        username: Some("admin".into()),
+        password: Some(Secret::new("hunter2".into())),
+        ..spec("door", "rtsp://10.0.0.1/main")
+    };
+    engine.add_camera(camera).await.expect("added");
+    until(&engine, "door", StateName::Live).await;
+    engine.shutdown().await;
+
+    assert!(!store.load().unwrap().unwrap().contains("hunter2"), "no password beside the cameras");
+    let engine = world.engine("", store).await;
+    until(&engine, "door", StateName::Live).await;
+    let again = world.attempts().pop().expect("it was tried");
+    assert_eq!(again.password.expect("kept with the secrets").reveal(), "hunter2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_valid_changes_nothing() {
+    let world = World::default();
+    let engine = world
+        .engine("[[camera]]\nid = \"fixed\"\nurl = \"rtsp://h/\"", Arc::new(MemoryStore::default()))
+        .await;
+    engine.add_camera(spec("a", "rtsp://h/a")).await.expect("added");
+    assert_eq!(code(engine.add_camera(spec("a", "rtsp://h/b")).await), ErrorCode::Duplicate);
+    assert_eq!(code(engine.add_camera(spec("b", "rtsp://u:p@h/b")).await), ErrorCode::Invalid);
+    assert_eq!(code(engine.add_camera(spec("b c", "rtsp://h/b")).await), ErrorCode::Invalid);
+    assert_eq!(code(engine.change_camera("fixed", CameraPatch::default()).await), ErrorCode::ReadOnly);
+    assert_eq!(code(engine.remove_camera("fixed").await), ErrorCode::ReadOnly);
+    assert_eq!(code(engine.remove_camera("nobody").await), ErrorCode::NotFound);
+    let patch = CameraPatch { keepalive_timeout: Some(Some(99)), ..CameraPatch::default() };
+    let error = engine.change_camera("a", patch).await.expect_err("out of range");
+    assert_eq!(error.field.as_deref(), Some("keepalive_timeout"));
+    let ids: Vec<_> = engine.cameras().into_iter().map(|c| c.id).collect();
+    assert_eq!(ids, ["fixed", "a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_name_leaves_the_stream_alone_and_a_new_address_does_not() {
+    let world = World::default();
+    let engine = world.engine("", Arc::new(MemoryStore::default())).await;
+    engine.add_camera(spec("a", "rtsp://h/old")).await.expect("added");
+    until(&engine, "a", StateName::Live).await;
+    let name = CameraPatch { name: Some(Some("Yard".into())), ..CameraPatch::default() };
+    assert_eq!(engine.change_camera("a", name).await.expect("changed").name, "Yard");
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(world.attempts().len(), 1);
+    let url = CameraPatch { url: Some("rtsp://h/new".into()), ..CameraPatch::default() };
+    engine.change_camera("a", url).await.expect("changed");
+    until(&engine, "a", StateName::Live).await;
+    assert_eq!(world.attempts_at("rtsp://h/new"), 1);
+    assert_eq!(engine.camera("a").unwrap().name, "Yard");
+}
+
+#[tokio::test(start_paused = true)]
+async fn r_n10_events_are_numbered_whole_objects_after_a_snapshot() {
+    let world = World::default();
+    let engine = world.engine("", Arc::new(MemoryStore::default())).await;
+    engine.add_camera(spec("a", "rtsp://h/a")).await.expect("added");
+    until(&engine, "a", StateName::Live).await;
+    let mut events = engine.events();
+    let Event::Snapshot { seq: 0, cameras, .. } = next(&mut events).await else { panic!("no snapshot") };
+    assert_eq!(cameras.len(), 1);
+    world.set("rtsp://h/a", Host::Refuses(SourceErrorCode::Unreachable));
+    let mut last = 0;
+    loop {
+        let Event::Camera { seq, camera } = next(&mut events).await else { panic!("only cameras change") };
+        assert_eq!(seq, last + 1);
+        last = seq;
+        if camera.state.name == StateName::Reconnecting && camera.state.retry_at.is_some() {
+            assert_eq!(camera.state.cause.expect("it says why").class, "RTSP_NETWORK");
+            break;
+        }
+    }
+    engine.remove_camera("a").await.expect("removed");
+    loop {
+        match next(&mut events).await {
+            Event::CameraRemoved { seq, id } => {
+                assert_eq!((seq, id.as_str()), (last + 1, "a"));
+                break;
+            }
+            Event::Camera { seq, .. } => last = seq,
+            other => panic!("{other:?}"),
+        }
+    }
+    engine.shutdown().await;
+    assert!(events.next().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sub_stream_is_open_only_while_it_is_watched() {
+    let world = World::default();
+    let engine = world.engine("", Arc::new(MemoryStore::default())).await;
+    let camera = CameraSpec { sub_url: Some("rtsp://h/sub".into()), ..spec("a", "rtsp://h/main") };
+    engine.add_camera(camera).await.expect("added");
+    until(&engine, "a", StateName::Live).await;
+    assert_eq!(world.attempts_at("rtsp://h/sub"), 0);
+    let slot = engine.slot("a", Stream::Sub).await.expect("there");
+    let viewer = slot.subscribe();
+    assert!(slot.is_published());
+    sleep(Duration::from_secs(60)).await;
+    assert!(slot.is_published(), "it is watched");
+    drop(viewer);
+    sleep(Duration::from_secs(31)).await;
+    assert!(!slot.is_published(), "nobody watches");
+    assert_eq!(world.attempts_at("rtsp://h/sub"), 1);
+
+    world.set("rtsp://h/sub", Host::Refuses(SourceErrorCode::NotFound));
+    let slot = engine.slot("a", Stream::Sub).await.expect("the main stream stands in");
+    assert_eq!(slot.newest_key().is_some(), slot.is_published());
+    assert!(slot.is_published());
+}
+
+#[tokio::test(start_paused = true)]
+async fn r_m4_one_camera_s_trouble_is_not_another_s() {
+    let world = World::default();
+    let engine = world.engine("", Arc::new(MemoryStore::default())).await;
+    for n in 0..16 {
+        engine.add_camera(spec(&format!("c{n}"), &format!("rtsp://h/{n}"))).await.expect("added");
+    }
+    sleep(Duration::from_secs(10)).await;
+    for n in 0..15 {
+        world.set(&format!("rtsp://h/{n}"), Host::Refuses(SourceErrorCode::Unreachable));
+    }
+    let before = engine.camera("c15").unwrap().stats.frames;
+    sleep(Duration::from_secs(20)).await;
+    let after = engine.camera("c15").unwrap();
+    assert_eq!(after.state.name, StateName::Live);
+    assert_eq!(after.stats.frames - before, 500);
+    assert_eq!(after.stats.reconnects, 0);
+}
