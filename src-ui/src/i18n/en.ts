@@ -87,8 +87,8 @@ export const en = {
     no_webrtc: 'This browser has no WebRTC',
     no_mse: 'This browser cannot play streams of fragments (MSE)',
     codec: (codec: string) => `${codec} does not play in this browser`,
-    codecBy: (codec: string, transport: string) => `no ${codec} by ${transport}`,
     no_video: 'The camera sends no picture',
+    b_frames: 'The stream has B-frames, which WebRTC cannot play',
     tried: 'It was tried, and the stream could not be played',
   },
   transport: { webrtc: 'WebRTC', mse: 'MSE', stills: 'single pictures' },
@@ -124,6 +124,18 @@ export const en = {
     protocol: {
       title: 'The camera sends what it should not',
       remedy: 'Restart the camera; look for newer firmware.',
+    },
+    no_video: {
+      title: 'Sound, but no picture',
+      remedy: 'Restart the camera if it stays so.',
+    },
+    no_key_frame: {
+      title: 'No whole picture came',
+      remedy: 'Set a key frame every 1–2 s in the camera.',
+    },
+    rejected: {
+      title: 'The camera turned us away',
+      remedy: 'It may have too many viewers, or need a restart.',
     },
     tls: {
       title: 'No secure connection',

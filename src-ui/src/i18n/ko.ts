@@ -80,8 +80,8 @@ export const ko: Messages = {
     no_webrtc: '이 브라우저는 WebRTC를 지원하지 않습니다',
     no_mse: '이 브라우저는 MSE 재생을 지원하지 않습니다',
     codec: (codec) => `이 브라우저에서는 ${codec} 영상을 재생할 수 없습니다`,
-    codecBy: (codec, transport) => `${transport}: ${codec} 불가`,
     no_video: '카메라가 영상을 보내지 않습니다',
+    b_frames: 'WebRTC가 재생할 수 없는 B 프레임이 있습니다',
     tried: '시도했지만 스트림을 재생할 수 없었습니다',
   },
   transport: { webrtc: 'WebRTC', mse: 'MSE', stills: '정지 영상' },
@@ -117,6 +117,18 @@ export const ko: Messages = {
     protocol: {
       title: '카메라가 잘못된 데이터를 보냄',
       remedy: '카메라를 재시작하고 새 펌웨어가 있는지 확인하세요.',
+    },
+    no_video: {
+      title: '소리만 있고 영상이 없음',
+      remedy: '계속되면 카메라를 재시작하세요.',
+    },
+    no_key_frame: {
+      title: '온전한 영상이 오지 않음',
+      remedy: '카메라의 키 프레임 간격을 1–2초로 설정하세요.',
+    },
+    rejected: {
+      title: '카메라가 요청을 거절함',
+      remedy: '접속자가 너무 많거나 재시작이 필요할 수 있습니다.',
     },
     tls: {
       title: '보안 연결을 할 수 없음',

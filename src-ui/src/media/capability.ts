@@ -2,7 +2,7 @@
  * What this browser can play and, for a camera's tracks, by which transport and why not by the
  * others. Decided by what the browser offers, never by its name. Pure but for `detect`.
  */
-import type { Track } from '../platform/types';
+import type { Probe, Track } from '../platform/types';
 
 export type Transport = 'webrtc' | 'mse' | 'stills';
 
@@ -18,6 +18,7 @@ export type WhyCode =
   | 'no_mse'
   | 'codec'
   | 'no_video'
+  | 'b_frames'
   /** The server or the browser turned the transport down when it was tried. */
   | 'tried';
 
@@ -97,6 +98,30 @@ export function options(tracks: readonly Track[], caps: Capabilities, wantSound 
 /** The best transport that was not tried in vain; null where nothing can play. */
 export function choose(all: readonly Option[], barred: ReadonlySet<Transport>): Option | null {
   return all.find((option) => option.plays && !barred.has(option.transport)) ?? null;
+}
+
+/** What a probe found, as `options`: the server's exact word on the stream, then this browser's. */
+export function probeOptions(probe: Probe, caps: Capabilities): Option[] {
+  const video = probe.tracks.find((track) => track.kind === 'video');
+  return options(probe.tracks, caps).map((option): Option => {
+    const name = option.transport === 'stills' ? 'still' : option.transport;
+    const served = probe.playback.find((way) => way.transport === name);
+    if (served === undefined || !option.plays) return option;
+    const sound = option.sound === 'plays' && !served.audio ? 'silent' : option.sound;
+    if (video && !served.video) {
+      const code = video.b_frames ? 'b_frames' : 'codec';
+      return { ...option, plays: false, sound, why: { code, codec: video.codec } };
+    }
+    if (served.mime && caps.mse?.(served.mime) === false) {
+      return {
+        ...option,
+        plays: false,
+        sound,
+        why: { code: 'codec', codec: video?.codec ?? null },
+      };
+    }
+    return { ...option, sound };
+  });
 }
 
 function webrtcOption(video: string | null, audio: string | null, caps: Capabilities): Option {

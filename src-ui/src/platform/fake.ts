@@ -8,7 +8,8 @@ import { paint } from './fake-scene';
 import {
   ApiError,
   type Camera,
-  type CameraDraft,
+  type CameraPatch,
+  type CameraSpec,
   type CameraState,
   type Cause,
   type Platform,
@@ -43,7 +44,7 @@ const H264: Track[] = [
   { kind: 'audio', codec: 'aac', sample_rate: 16000 },
 ];
 
-const CAUSES: Record<string, Cause> = {
+const CAUSES: Partial<Record<string, Cause>> & { refused: Cause; failed: Cause } = {
   reconnecting: {
     code: 'timeout',
     class: 'RTSP_NETWORK',
@@ -131,15 +132,15 @@ export class FakePlatform implements Platform {
     this.emit({ type: 'camera', camera: changed });
   }
 
-  async addCamera(draft: CameraDraft): Promise<Camera> {
+  async addCamera(draft: CameraSpec): Promise<Camera> {
     const camera = this.#create({ name: 'live', since: new Date().toISOString() }, draft);
     this.emit({ type: 'camera', camera });
     return camera;
   }
-  async changeCamera(id: string, draft: CameraDraft): Promise<Camera> {
+  async changeCamera(id: string, patch: CameraPatch): Promise<Camera> {
     const camera = this.cameras.get(id);
     if (!camera) throw new ApiError(404, 'not_found', 'no such camera');
-    const { password: _, ...visible } = draft;
+    const { password: _, ...visible } = patch;
     const changed: Camera = { ...camera, ...visible };
     this.cameras.set(id, changed);
     this.emit({ type: 'camera', camera: changed });
@@ -149,25 +150,47 @@ export class FakePlatform implements Platform {
     this.cameras.delete(id);
     this.emit({ type: 'camera_removed', id });
   }
-  async probe(draft: CameraDraft, signal: AbortSignal): Promise<Probe> {
+  async probe(draft: CameraSpec, signal: AbortSignal): Promise<Probe> {
     await new Promise((resolve) => setTimeout(resolve, 900));
     if (signal.aborted) throw new ApiError(0, 'aborted', 'aborted');
-    if (draft.url?.includes('locked') && draft.password === undefined) {
-      throw new ApiError(422, 'unauthorized', 'The camera asks for a user name and a password.');
+    if (draft.url.includes('locked') && draft.password === undefined) {
+      throw new ApiError(502, 'camera_unavailable', 'DESCRIBE: 401 Unauthorized', CAUSES.refused);
     }
-    if (draft.url?.includes('gone')) {
-      throw new ApiError(422, 'unreachable', 'connect 192.168.1.24:554: no route to host');
+    if (draft.url.includes('gone')) {
+      throw new ApiError(502, 'camera_unavailable', 'connect: no route to host', CAUSES.failed);
     }
-    const codec = draft.url?.includes('265') ? 'h265' : 'h264';
+    const codec = draft.url.includes('265') ? 'h265' : 'h264';
+    const b_frames = draft.url.includes('bframes');
+    const mime = codec === 'h265' ? 'hvc1.1.6.L150.90' : 'avc1.640032';
     return {
+      url: draft.url,
+      transport: draft.transport ?? 'tcp',
       tracks: [
-        { kind: 'video', codec, width: 2560, height: 1440 },
-        { kind: 'audio', codec: 'aac', sample_rate: 16000 },
+        {
+          kind: 'video',
+          codec,
+          width: 2560,
+          height: 1440,
+          fps: 25,
+          key_frame_seconds: 4,
+          b_frames,
+        },
+        { kind: 'audio', codec: 'aac', sample_rate: 16000, b_frames: false },
       ],
-      fps: 25,
-      gop_seconds: 4,
+      playback: [
+        { transport: 'webrtc', video: codec === 'h264' && !b_frames, audio: false },
+        {
+          transport: 'mse',
+          video: true,
+          audio: true,
+          mime: `video/mp4; codecs="${mime},mp4a.40.2"`,
+        },
+        { transport: 'still', video: true, audio: false },
+      ],
       picture: paint(3, 0, 640).toDataURL('image/jpeg', 0.8),
-      notes: [],
+      first_frame_ms: 240,
+      first_key_frame_ms: 310,
+      warnings: [],
     };
   }
   async retry(id: string): Promise<void> {
@@ -242,7 +265,7 @@ export class FakePlatform implements Platform {
     return Math.max(0, [...this.cameras.keys()].indexOf(id));
   }
 
-  #create(state: CameraState, draft: CameraDraft = {}): Camera {
+  #create(state: CameraState, draft: Partial<CameraSpec> = {}): Camera {
     const index = this.#next - 1;
     const id = `cam_${String(this.#next).padStart(2, '0')}`;
     this.#next += 1;
@@ -263,8 +286,15 @@ export class FakePlatform implements Platform {
         last_frame_ms: state.name === 'live' ? 20 : began ? 47_000 : null,
         buffer_pct: 98,
         reconnects: 0,
+        lost: 0,
+        viewers: 1,
+        jitter_ms: 2,
+        gop: 50,
       },
       sub: index % 2 === 0,
+      has_password: true,
+      record: true,
+      read_only: false,
       url: draft.url ?? `rtsp://192.168.1.${20 + index}:554/stream1`,
       username: draft.username ?? 'admin',
       transport: draft.transport ?? 'tcp',

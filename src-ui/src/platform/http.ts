@@ -6,7 +6,7 @@
 import {
   ApiError,
   type Camera,
-  type CameraDraft,
+  type Cause,
   type DesktopSettings,
   type Platform,
   type Probe,
@@ -140,13 +140,13 @@ export function httpPlatform(options: HttpPlatformOptions): Platform {
     },
 
     events: (handlers) => socket('/api/v1/events', handlers),
-    addCamera: (draft) => json<Camera>('POST', '/api/v1/cameras', draft),
-    changeCamera: (id, draft) => json<Camera>('PATCH', cameraPath(id), draft),
+    addCamera: (spec) => json<Camera>('POST', '/api/v1/cameras', spec),
+    changeCamera: (id, patch) => json<Camera>('PATCH', cameraPath(id), patch),
     async removeCamera(id) {
       await request(cameraPath(id), { method: 'DELETE' });
     },
-    probe(draft: CameraDraft, signal) {
-      return json<Probe>('POST', '/api/v1/cameras/probe', draft, limited(signal, PROBE_TIMEOUT_MS));
+    probe(spec, signal) {
+      return json<Probe>('POST', '/api/v1/cameras/probe', spec, limited(signal, PROBE_TIMEOUT_MS));
     },
     async retry(id) {
       await request(`${cameraPath(id)}/retry`, { method: 'POST' });
@@ -210,9 +210,9 @@ async function refusal(response: Response): Promise<ApiError> {
   try {
     const body: unknown = JSON.parse(text);
     if (typeof body === 'object' && body !== null) {
-      const { code, message } = body as { code?: unknown; message?: unknown };
+      const { code, message, cause } = body as { code?: unknown; message?: unknown; cause?: Cause };
       if (typeof code === 'string' && typeof message === 'string') {
-        return new ApiError(response.status, code, message);
+        return new ApiError(response.status, code, message, cause ?? null);
       }
     }
   } catch {

@@ -35,18 +35,24 @@ export interface Track {
   width?: number | null;
   height?: number | null;
   sample_rate?: number | null;
+  channels?: number | null;
   note?: string | null;
 }
 
 export interface CameraStats {
-  fps: number | null;
+  fps: number;
   /** Bits per second. */
-  bitrate: number | null;
+  bitrate: number;
   frames: number;
   /** Age of the newest frame; null before the first. */
   last_frame_ms: number | null;
-  buffer_pct: number | null;
+  buffer_pct: number;
   reconnects: number;
+  lost: number;
+  viewers: number;
+  jitter_ms: number;
+  /** Pictures between two key frames. */
+  gop: number;
 }
 
 export interface Camera {
@@ -55,44 +61,80 @@ export interface Camera {
   kind: 'rtsp' | 'phone' | 'demo';
   state: CameraState;
   tracks: Track[];
-  recording: { state: string; since?: string | null; cause?: Cause | null };
+  recording: {
+    state: 'off' | 'recording' | 'storage_lost' | 'disk_full' | 'failed';
+    since: string;
+    cause?: Cause | null;
+  };
   stats: CameraStats;
-  /** The camera has a second, smaller stream. */
-  sub?: boolean;
-  /** The camera stands in the configuration file and cannot be changed here. */
-  readonly?: boolean;
   url?: string | null;
-  username?: string | null;
-  transport?: 'tcp' | 'udp' | null;
   sub_url?: string | null;
+  /** It has a second, smaller stream. */
+  sub: boolean;
+  username?: string | null;
+  has_password: boolean;
+  transport: 'tcp' | 'udp';
+  record: boolean;
+  /** It stands in the configuration file and cannot be changed here. */
+  read_only: boolean;
 }
 
 export interface Alert {
   id: string;
+  kind: 'camera_lost' | 'camera_refused';
   camera?: string | null;
-  cause?: Cause | null;
   since: string;
   until?: string | null;
+  message: string;
 }
 
-/** What a person enters for a camera; an absent password leaves a stored one as it is. */
-export interface CameraDraft {
+/** A camera to be added or probed. */
+export interface CameraSpec {
+  id?: string;
   name?: string;
-  url?: string;
+  url: string;
   username?: string;
   password?: string;
+  transport?: 'tcp' | 'udp';
+  sub_url?: string;
+}
+
+/** A change of a camera: what is left out stays, null clears. */
+export interface CameraPatch {
+  name?: string;
+  url?: string;
+  username?: string | null;
+  password?: string | null;
   transport?: 'tcp' | 'udp';
   sub_url?: string | null;
 }
 
-export interface Probe {
-  tracks: Track[];
+export interface ProbeTrack extends Track {
   fps?: number | null;
-  /** Seconds between key frames. */
-  gop_seconds?: number | null;
+  bitrate?: number | null;
+  key_frame_seconds?: number | null;
+  b_frames: boolean;
+}
+
+/** One way to play, as the server sees it. */
+export interface Playback {
+  transport: string;
+  video: boolean;
+  audio: boolean;
+  mime?: string | null;
+  note?: string | null;
+}
+
+export interface Probe {
+  url: string;
+  transport: 'tcp' | 'udp';
+  tracks: ProbeTrack[];
+  playback: Playback[];
   /** A JPEG as a data URL. */
   picture?: string | null;
-  notes?: string[];
+  first_frame_ms: number;
+  first_key_frame_ms?: number | null;
+  warnings: string[];
 }
 
 export type ServerEvent =
@@ -111,6 +153,8 @@ export class ApiError extends Error {
     readonly status: number,
     readonly code: string,
     message: string,
+    /** Why the camera could not be opened, where that is what was asked. */
+    readonly reason: Cause | null = null,
   ) {
     super(message);
   }
@@ -157,10 +201,11 @@ export interface Platform {
   login(token: string): Promise<void>;
 
   events(handlers: SocketHandlers): Promise<Socket>;
-  addCamera(draft: CameraDraft): Promise<Camera>;
-  changeCamera(id: string, draft: CameraDraft): Promise<Camera>;
+  addCamera(spec: CameraSpec): Promise<Camera>;
+  changeCamera(id: string, patch: CameraPatch): Promise<Camera>;
   removeCamera(id: string): Promise<void>;
-  probe(draft: CameraDraft, signal: AbortSignal): Promise<Probe>;
+  /** With the id of a camera that is saved, its stored password is used where none is given. */
+  probe(spec: CameraSpec, signal: AbortSignal): Promise<Probe>;
   retry(id: string): Promise<void>;
   addDemo(count: number): Promise<void>;
   /** Tells the server that the page cannot decode or show a camera. */

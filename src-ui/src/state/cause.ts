@@ -4,20 +4,25 @@ import type { Cause } from '../platform/types';
 
 export type CauseKey = keyof Messages['cause'];
 
-const BY_CODE: readonly [RegExp, CauseKey][] = [
-  [/unauthori[sz]ed|auth|credential|401|403|forbidden/, 'unauthorized'],
-  [/not_found|404|no_such/, 'not_found'],
-  [/codec|no_tracks|unsupported|nothing_to_play/, 'no_codec'],
-  [/dns|resolve|host_name/, 'dns'],
-  [/tls|certificate/, 'tls'],
-  [/unreachable|no_route|connect|refused/, 'unreachable'],
-  [/timeout|timed_out|keepalive|keep_alive/, 'timeout'],
-  [/stall|no_frames|silent/, 'stalled'],
-  [/closed|eof|reset|ended|lost/, 'closed'],
-  [/protocol|garbage|parse|malformed|cseq|damaged/, 'protocol'],
-];
+/** The engine's codes; those that mean the same to a person share their words. */
+const BY_CODE: Readonly<Record<string, CauseKey>> = {
+  unauthorized: 'unauthorized',
+  not_found: 'not_found',
+  no_codec: 'no_codec',
+  dns: 'dns',
+  tls: 'tls',
+  unreachable: 'unreachable',
+  timeout: 'timeout',
+  keepalive_unanswered: 'timeout',
+  stalled: 'stalled',
+  no_video: 'no_video',
+  no_key_frame: 'no_key_frame',
+  closed: 'closed',
+  reset: 'closed',
+  rejected: 'rejected',
+  protocol: 'protocol',
+};
 
-export function causeKey(cause: Cause | null | undefined): CauseKey {
-  const code = cause?.code.toLowerCase() ?? '';
-  return BY_CODE.find(([pattern]) => pattern.test(code))?.[1] ?? 'other';
+export function causeKey(cause: Pick<Cause, 'code'> | null | undefined): CauseKey {
+  return BY_CODE[cause?.code ?? ''] ?? 'other';
 }
