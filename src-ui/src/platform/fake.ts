@@ -140,8 +140,12 @@ export class FakePlatform implements Platform {
   async changeCamera(id: string, patch: CameraPatch): Promise<Camera> {
     const camera = this.cameras.get(id);
     if (!camera) throw new ApiError(404, 'not_found', 'no such camera');
-    const { password: _, ...visible } = patch;
-    const changed: Camera = { ...camera, ...visible };
+    const changed: Camera = {
+      ...camera,
+      name: patch.name ?? camera.name,
+      url: patch.url ?? camera.url ?? null,
+      username: patch.username === undefined ? (camera.username ?? null) : patch.username,
+    };
     this.cameras.set(id, changed);
     this.emit({ type: 'camera', camera: changed });
     return changed;
