@@ -112,5 +112,5 @@ describe('a tile', () => {
 
 test('the wall at a glance counts what has no picture', () => {
   const fake = new FakePlatform(10, 'broken');
-  expect(summary(fake.cameras.values())).toEqual({ all: 10, down: 8, connecting: 2 });
+  expect(summary(fake.cameras.values())).toEqual({ all: 10, down: 8, failed: 4, connecting: 2 });
 });

@@ -3,10 +3,11 @@
  * Invariant: fragments are appended in the order in which they came, one append at a time.
  */
 import type { Camera, Socket, StreamChoice } from '../platform/types';
+import { keyFrameAt, type VideoTrack, videoTrack } from './fragments';
 import { EdgeTarget, liveEdge } from './live-edge';
 import { BasePlayer, type PlayerStats, play } from './player';
 
-/** Media kept behind the picture, seconds. */
+/** Media kept behind the picture, seconds; then back to the key frame before it. */
 const KEEP_BEHIND = 4;
 const TRIM_EVERY_MS = 5000;
 /** Fragments that may wait while the browser is busy; beyond it the attempt starts over. */
@@ -24,6 +25,11 @@ export class MsePlayer extends BasePlayer {
   #jobs: Job[] = [];
   #queuedBytes = 0;
   #target = new EdgeTarget();
+  /** Of the newest init segment; null where it is not fMP4 or has no video. */
+  #track: VideoTrack | null = null;
+  #expectInit = false;
+  /** Times of the key frames that are buffered, rising. */
+  #keys: number[] = [];
   #trimmedAt = 0;
   #started = false;
   #visible = true;
@@ -98,10 +104,15 @@ export class MsePlayer extends BasePlayer {
   }
 
   #onText(text: string): void {
-    let mime: unknown;
+    let message: { mime?: unknown; state?: unknown; detail?: unknown };
     try {
-      mime = (JSON.parse(text) as { mime?: unknown }).mime;
+      message = JSON.parse(text);
     } catch {
+      return;
+    }
+    const { mime, state, detail } = message;
+    if (state === 'not_playable') {
+      this.end('unplayable', typeof detail === 'string' ? detail : '');
       return;
     }
     if (typeof mime !== 'string') return;
@@ -115,6 +126,7 @@ export class MsePlayer extends BasePlayer {
       return;
     }
     this.#mime = mime;
+    this.#expectInit = true;
     this.#jobs.push({ kind: 'type', mime });
     this.#pump();
   }
@@ -122,6 +134,13 @@ export class MsePlayer extends BasePlayer {
   #onBinary(data: ArrayBuffer): void {
     this.bytes += data.byteLength;
     if (this.#mime === null || this.ended) return;
+    if (this.#expectInit) {
+      this.#expectInit = false;
+      this.#track = videoTrack(data);
+    } else if (this.#track !== null) {
+      const key = keyFrameAt(data, this.#track);
+      if (key !== null) this.#keys.push(key);
+    }
     this.#queuedBytes += data.byteLength;
     if (this.#queuedBytes > MAX_QUEUED_BYTES) {
       this.end('lost', 'the decoder does not keep up');
@@ -234,19 +253,28 @@ export class MsePlayer extends BasePlayer {
     if (buffer === null || this.video === null || now - this.#trimmedAt < TRIM_EVERY_MS) return;
     this.#target.calm((now - this.#trimmedAt) / 1000);
     this.#trimmedAt = now;
-    const until = this.video.currentTime - KEEP_BEHIND;
-    if (buffer.buffered.length > 0 && buffer.buffered.start(0) < until) buffer.remove(0, until);
+    const until = this.#keyBefore(this.video.currentTime - KEEP_BEHIND);
+    if (until !== null) this.#forget(buffer, until);
   }
 
   /** The buffer is full: lets go of all but the last moments, then the append is tried again. */
   #makeRoom(): void {
-    const buffer = this.#buffer;
-    const now = this.video?.currentTime ?? 0;
-    if (buffer === null || buffer.buffered.length === 0 || buffer.buffered.start(0) >= now - 1) {
-      this.end('lost', 'the buffer is full');
-      return;
-    }
-    buffer.remove(0, now - 1);
+    const until = this.#keyBefore((this.video?.currentTime ?? 0) - 0.1);
+    if (this.#buffer !== null && until !== null) this.#forget(this.#buffer, until);
+    else this.end('lost', 'the buffer is full');
+  }
+
+  /** The last key frame up to `time`; null where nothing buffered lies before it. */
+  #keyBefore(time: number): number | null {
+    const until = this.#keys.findLast((key) => key <= time);
+    const ranges = this.#buffer?.buffered;
+    if (until === undefined || !ranges || ranges.length === 0) return null;
+    return ranges.start(0) < until - 0.01 ? until : null;
+  }
+
+  #forget(buffer: SourceBuffer, until: number): void {
+    this.#keys = this.#keys.filter((key) => key >= until);
+    buffer.remove(0, until);
   }
 }
 

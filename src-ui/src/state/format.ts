@@ -4,7 +4,8 @@ import type { Messages } from '../i18n/en';
 /** Local time with seconds; with the date in front where it is not today. */
 export function clockTime(at: number, now: number, locale: string): string {
   const date = new Date(at);
-  const time = date.toLocaleTimeString(locale, { hour12: false });
+  const two = (value: number) => String(value).padStart(2, '0');
+  const time = `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
   if (date.toDateString() === new Date(now).toDateString()) return time;
   return `${date.toLocaleDateString(locale, { month: 'short', day: 'numeric' })} ${time}`;
 }

@@ -30,6 +30,8 @@ export const GAP = 2;
 const ASPECT = 16 / 9;
 /** Below this a picture tells nobody anything: the wall scrolls instead. */
 const MIN_PICTURE_WIDTH = 120;
+/** Narrower than this, and upright, it is a phone: a wall that scrolls beats stamps. */
+const PHONE_WIDTH = 600;
 /** Largest edge of the "one big" layout: 1 big and 15 small. */
 const MAX_FOCUS_EDGE = 8;
 
@@ -75,8 +77,15 @@ export function plan(layout: Layout, count: number, area: Area): Plan {
   const slots = layout === 'auto' || layout === 'focus' ? Math.max(1, count) : layout;
   let { cols, rows } = bestGrid(slots, area);
   let rowHeight: number | null = null;
-  if (pictureWidth(area, cols, rows) < Math.min(MIN_PICTURE_WIDTH, area.width)) {
-    cols = Math.max(1, Math.floor((area.width + GAP) / (MIN_PICTURE_WIDTH + GAP)));
+  const width = pictureWidth(area, cols, rows);
+  const scrollCols =
+    layout === 'auto' && area.width < PHONE_WIDTH && area.height > area.width
+      ? phoneColumns(slots, width / area.width)
+      : width < MIN_PICTURE_WIDTH
+        ? Math.max(1, Math.floor((area.width + GAP) / (MIN_PICTURE_WIDTH + GAP)))
+        : null;
+  if (scrollCols !== null) {
+    cols = scrollCols;
     rows = Math.ceil(slots / cols);
     rowHeight = (area.width - GAP * (cols - 1)) / cols / ASPECT;
   }
@@ -86,6 +95,12 @@ export function plan(layout: Layout, count: number, area: Area): Plan {
     span: 1,
   }));
   return { cols, rows, cells, rowHeight };
+}
+
+/** Columns that scroll on an upright phone; null where the whole wall fits large enough. */
+function phoneColumns(count: number, share: number): number | null {
+  if (count <= 6) return share < 0.75 ? 1 : null;
+  return share < 0.45 ? 2 : null;
 }
 
 /** One big picture at the upper left, the others along its right and lower edge. */

@@ -208,17 +208,23 @@ export function whyWords(why: Why, m: Messages): string {
   return m.why[why.code];
 }
 
-/** The wall at a glance: how many show a picture, and how many are on their way. */
-export function summary(cameras: Iterable<Camera>): {
+export interface Summary {
   all: number;
+  /** Without a picture, the failed ones included; those that are on their way are not. */
   down: number;
+  /** Down, and nothing helps but a person. */
+  failed: number;
   connecting: number;
-} {
-  const count = { all: 0, down: 0, connecting: 0 };
+}
+
+/** The wall at a glance: how many show a picture, and how many are on their way. */
+export function summary(cameras: Iterable<Camera>): Summary {
+  const count = { all: 0, down: 0, failed: 0, connecting: 0 };
   for (const { state } of cameras) {
     count.all += 1;
     if (state.name === 'connecting') count.connecting += 1;
     else if (state.name !== 'live' && state.name !== 'idle') count.down += 1;
+    if (state.name === 'failed' || state.name === 'refused') count.failed += 1;
   }
   return count;
 }
