@@ -61,13 +61,12 @@ export const en = {
     nth: (n: number) => `(${ordinal(n)} time)`,
     reconnecting: 'Reconnecting',
     failed: 'Not reachable',
-    failedSince: (time: string, attempts: number) =>
-      attempts > 0
-        ? `No picture since ${time}. Gave up after ${plural(attempts, 'attempt', 'attempts')}; comes back by itself when the camera answers.`
-        : `No picture since ${time}. Comes back by itself when the camera answers.`,
+    gaveUp: (attempts: number) =>
+      `Gave up after ${plural(attempts, 'attempt', 'attempts')}; comes back by itself when the camera answers.`,
     idle: 'Switched off',
     off: 'Not shown',
     lastPicture: (time: string) => `Picture of ${time}`,
+    pictureLost: 'Picture interrupted',
     viewerLost: 'Connection to Nightjar lost',
     viewerLostIn: (seconds: number) => `Opening again in ${seconds} s`,
     serverLost: 'Nightjar does not answer. Looking for it…',
@@ -276,6 +275,8 @@ export const en = {
       'Enter an address: the camera is asked at once, and nothing is saved before you say so.',
     found: 'The camera answers',
     notFound: 'The camera could not be opened',
+    needsLogin: 'The camera asks for a user name and a password',
+    needsLoginHint: 'Enter them in the fields; they are kept apart from the address.',
     addAnyway: 'Add anyway',
     added: (name: string) => `${name} added`,
     saved: 'Saved',

@@ -54,13 +54,11 @@ export const ko: Messages = {
     nth: (n) => `(${n}번째)`,
     reconnecting: '재연결 중',
     failed: '연결할 수 없음',
-    failedSince: (time, attempts) =>
-      attempts > 0
-        ? `${time}부터 영상이 없습니다. ${attempts}번 시도했습니다. 카메라가 응답하면 자동으로 다시 연결됩니다.`
-        : `${time}부터 영상이 없습니다. 카메라가 응답하면 자동으로 다시 연결됩니다.`,
+    gaveUp: (attempts) => `${attempts}번 시도했습니다. 카메라가 응답하면 자동으로 다시 연결됩니다.`,
     idle: '꺼져 있음',
     off: '표시 안 함',
     lastPicture: (time) => `${time} 영상`,
+    pictureLost: '영상이 끊겼습니다',
     viewerLost: 'Nightjar와 연결이 끊겼습니다',
     viewerLostIn: (seconds) => `${seconds}초 후 다시 열기`,
     serverLost: 'Nightjar가 응답하지 않습니다. 찾는 중…',
@@ -268,6 +266,8 @@ export const ko: Messages = {
       '주소를 입력하면 바로 카메라를 확인합니다. 저장하기 전에는 아무것도 바뀌지 않습니다.',
     found: '카메라가 응답합니다',
     notFound: '카메라를 열 수 없습니다',
+    needsLogin: '사용자 이름과 비밀번호가 필요합니다',
+    needsLoginHint: '해당 칸에 입력하세요. 주소와 따로 안전하게 보관됩니다.',
     addAnyway: '그래도 추가',
     added: (name) => `${name} 카메라를 추가했습니다`,
     saved: '저장했습니다',

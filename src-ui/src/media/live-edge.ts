@@ -14,7 +14,7 @@ export interface EdgeInput {
   rate: number;
   /** Distance to keep, seconds: two frames and whatever the arrival's unevenness needs. */
   target: number;
-  /** No picture was shown yet. */
+  /** The picture has just begun, and what was cached is still being caught up. */
   fresh: boolean;
 }
 
@@ -25,32 +25,32 @@ export interface EdgeOrder {
 
 /** Distance to the edge that a steady 25 fps stream on a LAN needs, seconds. */
 export const TARGET = 0.06;
-/** The rate goes up at this much over the target and comes back at the target, seconds. */
-const SPEED_UP = 0.06;
 /** Beyond this the picture jumps, seconds. */
-const JUMP = 1.0;
-/** While starting, a cached group of pictures up to this long is played through, seconds. */
+const JUMP = 1.5;
+/** A cached group of pictures up to this long is played through rather than skipped, seconds. */
 const FRESH_SPAN = 0.5;
-const MAX_RATE = 1.1;
-const FRESH_RATE = 2;
+/** How far over the target the rate goes up; it comes back at the target. Seconds. */
+const SLACK = { fresh: 0.03, steady: 0.06 };
+const MAX_RATE = 2;
+const RATE_STEP = 0.05;
 
 export function liveEdge(input: EdgeInput): EdgeOrder {
-  const { range, currentTime, rate, target } = input;
+  const { range, currentTime, rate, target, fresh } = input;
   if (range === null) return { seekTo: null, rate: 1 };
   const edge = Math.max(range.start, range.end - target);
   if (currentTime < range.start) {
     // Nothing to show where the clock stands: start at the front of a short burst, else at its end.
     const short = range.end - range.start <= FRESH_SPAN;
-    return { seekTo: short && input.fresh ? range.start : edge, rate: 1 };
+    return { seekTo: short && fresh ? range.start : edge, rate: 1 };
   }
-  const lag = range.end - currentTime;
-  if (lag > target + JUMP || currentTime > range.end + JUMP) return { seekTo: edge, rate: 1 };
-  const over = lag - target;
-  if (over <= 0) return { seekTo: null, rate: 1 };
-  if (over > SPEED_UP * 4) return { seekTo: null, rate: over > JUMP / 2 ? FRESH_RATE : 1.25 };
-  if (over > SPEED_UP || rate > 1)
-    return { seekTo: null, rate: over > SPEED_UP ? MAX_RATE : Math.min(rate, 1.05) };
-  return { seekTo: null, rate: 1 };
+  const over = range.end - currentTime - target;
+  if (over > JUMP || currentTime > range.end + JUMP) return { seekTo: edge, rate: 1 };
+  const catchingUp = rate > 1 && over > 0;
+  if (!catchingUp && over <= (fresh ? SLACK.fresh : SLACK.steady)) return { seekTo: null, rate: 1 };
+  // While starting, to be at the edge within a second; later, so that nobody notices.
+  const wanted = fresh ? 1.15 + over * 3 : 1.04 + over * 0.6;
+  const stepped = Math.round(Math.min(MAX_RATE, wanted) / RATE_STEP) * RATE_STEP;
+  return { seekTo: null, rate: Number(stepped.toFixed(2)) };
 }
 
 /**

@@ -10,6 +10,10 @@ import { BasePlayer, type PlayerStats, play } from './player';
 /** Media kept behind the picture, seconds; then back to the key frame before it. */
 const KEEP_BEHIND = 4;
 const TRIM_EVERY_MS = 5000;
+/** With less than this at hand the picture has run dry, seconds. */
+const DRY = 0.05;
+/** After the first data the picture is still catching up for this long, ms. */
+const FRESH_MS = 2500;
 /** Fragments that may wait while the browser is busy; beyond it the attempt starts over. */
 const MAX_QUEUED_BYTES = 16 * 1024 * 1024;
 
@@ -32,6 +36,7 @@ export class MsePlayer extends BasePlayer {
   #keys: number[] = [];
   #trimmedAt = 0;
   #started = false;
+  #startedAt = 0;
   #visible = true;
   #dispose: (() => void)[] = [];
 
@@ -98,7 +103,9 @@ export class MsePlayer extends BasePlayer {
     };
     listen(source, 'sourceopen', () => this.#pump());
     listen(video, 'waiting', () => {
-      if (this.#started) this.#target.ranDry();
+      // Waiting with media at hand is the decoder catching up, not the network.
+      const range = this.#newestRange();
+      if (this.#started && range && range.end - video.currentTime < DRY) this.#target.ranDry();
     });
     listen(video, 'error', () => this.end('lost', video.error?.message || 'decoder error'));
   }
@@ -220,6 +227,7 @@ export class MsePlayer extends BasePlayer {
   #start(): void {
     if (this.#started || this.video === null || this.#newestRange() === null) return;
     this.#started = true;
+    this.#startedAt = performance.now();
     this.#steer();
     this.watchFirstFrame(this.video);
     play(this.video);
@@ -240,7 +248,7 @@ export class MsePlayer extends BasePlayer {
       range: this.#newestRange(),
       rate: video.playbackRate,
       target: this.#target.value,
-      fresh: this.state.name !== 'playing',
+      fresh: performance.now() - this.#startedAt < FRESH_MS,
     });
     if (order.seekTo !== null) video.currentTime = order.seekTo;
     if (video.playbackRate !== order.rate) video.playbackRate = order.rate;

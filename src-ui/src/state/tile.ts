@@ -20,6 +20,8 @@ export interface TileView {
   /** Short enough for the smallest tile. */
   headline: string | null;
   detail: string | null;
+  /** Said only where there is room. */
+  more: string | null;
   /** The picture is old or missing. */
   dim: boolean;
   /** Share of the wait that is left, 0–1, while there is a count-down. */
@@ -51,6 +53,7 @@ const CALM: TileView = {
   tone: 'live',
   headline: null,
   detail: null,
+  more: null,
   dim: false,
   ring: null,
   action: null,
@@ -142,7 +145,13 @@ export function tileView(input: TileInput): TileView {
         tone: 'fail',
         mark: 'cross',
         headline: key === 'other' ? m.tile.failed : m.cause[key].title,
-        detail: `${m.tile.failedSince(at, state.attempt ?? 0)} ${m.cause[key].remedy}`,
+        detail: m.tile.since(at),
+        more: [
+          (state.attempt ?? 0) > 0 ? m.tile.gaveUp(state.attempt ?? 0) : '',
+          m.cause[key].remedy,
+        ]
+          .filter(Boolean)
+          .join(' '),
         dim: true,
         action: 'retry',
         cause,
@@ -182,7 +191,7 @@ function liveView({ camera, viewer, now, m }: TileInput): TileView {
         ...CALM,
         tone: 'warn',
         mark: 'spinner',
-        headline: m.tile.viewerLost,
+        headline: m.tile.pictureLost,
         detail: seconds > 0 ? m.tile.viewerLostIn(seconds) : m.tile.tryingNow,
         dim: true,
         action: seconds > 0 ? 'redial' : null,
