@@ -12,6 +12,8 @@ import {
   type CameraSpec,
   type CameraState,
   type Cause,
+  type Desktop,
+  type DesktopSettings,
   type Platform,
   type Probe,
   type ServerEvent,
@@ -74,9 +76,15 @@ export class FakePlatform implements Platform {
     for (let i = 0; i < count; i += 1) this.#create(scripted(state, i));
   }
 
-  desktop = {
-    get: async () => ({ autostart: false, close_to_tray: true }),
-    set: async () => {},
+  #settings: DesktopSettings = { autostart: false, close_to_tray: true };
+  desktop: Desktop = {
+    settings: async () => this.#settings,
+    apply: async (settings) => {
+      this.#settings = settings;
+    },
+    speak: async () => {},
+    onOpenCamera: async () => () => {},
+    setFullscreen: async () => {},
   };
 
   async version(): Promise<string> {

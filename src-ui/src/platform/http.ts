@@ -7,7 +7,7 @@ import {
   ApiError,
   type Camera,
   type Cause,
-  type DesktopSettings,
+  type Desktop,
   type Platform,
   type Probe,
   type Snapshot,
@@ -30,7 +30,7 @@ export interface HttpPlatformOptions {
   kind: 'browser' | 'desktop';
   door(): Promise<Door>;
   address: string;
-  desktop?: { get(): Promise<DesktopSettings>; set(settings: DesktopSettings): Promise<void> };
+  desktop?: Desktop;
   fetch?: typeof fetch;
   webSocket?: typeof WebSocket;
 }

@@ -3,6 +3,8 @@
  * loopback with a token for this run. The only place that speaks to the shell.
  */
 import { invoke } from '@tauri-apps/api/core';
+import { listen } from '@tauri-apps/api/event';
+import { getCurrentWindow } from '@tauri-apps/api/window';
 import { httpPlatform } from './http';
 import type { DesktopSettings, Platform } from './types';
 
@@ -26,10 +28,16 @@ export function tauriPlatform(): Platform {
       };
     },
     desktop: {
-      get: () => invoke<DesktopSettings>('settings_get'),
-      async set(settings) {
+      settings: () => invoke<DesktopSettings>('settings_get'),
+      async apply(settings) {
         await invoke('settings_set', { settings });
       },
+      async speak(language) {
+        await invoke('speak', { language });
+      },
+      onOpenCamera: (show) =>
+        listen<{ id: string }>('open-camera', ({ payload }) => show(payload.id)),
+      setFullscreen: (on) => getCurrentWindow().setFullscreen(on),
     },
   });
 }

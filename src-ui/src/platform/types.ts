@@ -67,6 +67,17 @@ export interface DesktopSettings {
   close_to_tray: boolean;
 }
 
+/** What only the desktop window can do. */
+export interface Desktop {
+  settings(): Promise<DesktopSettings>;
+  apply(settings: DesktopSettings): Promise<void>;
+  /** Tells the tray which language the wall speaks. */
+  speak(language: 'en' | 'ko'): Promise<void>;
+  /** Calls back when a camera is chosen in the tray's menu. */
+  onOpenCamera(show: (id: string) => void): Promise<() => void>;
+  setFullscreen(on: boolean): Promise<void>;
+}
+
 export interface Platform {
   readonly kind: 'browser' | 'desktop' | 'fake';
   /** Where the server is, for a person to read. */
@@ -95,8 +106,5 @@ export interface Platform {
   snapshot(id: string, width: number | null): Promise<Snapshot>;
 
   /** Present only in the desktop window. */
-  readonly desktop?: {
-    get(): Promise<DesktopSettings>;
-    set(settings: DesktopSettings): Promise<void>;
-  };
+  readonly desktop?: Desktop;
 }

@@ -6,6 +6,7 @@
 const REST_MS = 2500;
 let full = $state(false);
 let awake = $state(true);
+let setWindow: ((on: boolean) => Promise<void>) | null = null;
 let timer: ReturnType<typeof setTimeout> | null = null;
 
 function stir(): void {
@@ -22,20 +23,19 @@ export const screen = {
     return !full || awake;
   },
   async toggle(): Promise<void> {
-    if (full) {
-      full = false;
-      if (document.fullscreenElement) await document.exitFullscreen().catch(() => {});
-    } else {
-      full = true;
-      // Where the browser has no full screen, hiding the chrome is still most of it.
-      await document.documentElement.requestFullscreen?.().catch(() => {});
-    }
+    full = !full;
     stir();
+    // Where there is no full screen to be had, hiding the chrome is still most of it.
+    if (setWindow) await setWindow(full).catch(() => {});
+    else if (full) await document.documentElement.requestFullscreen?.().catch(() => {});
+    else if (document.fullscreenElement) await document.exitFullscreen().catch(() => {});
   },
   leave(): void {
     if (full) void this.toggle();
   },
-  follow(): () => void {
+  /** Follows the pointer and the browser; `windowed` is the desktop's own full screen. */
+  follow(windowed?: (on: boolean) => Promise<void>): () => void {
+    setWindow = windowed ?? null;
     const changed = () => {
       if (!document.fullscreenElement) full = false;
       stir();

@@ -1,0 +1,229 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import type { Capabilities, Transport } from '../src/media/capability';
+import type { EndReason, Player, PlayerState, PlayerStats } from '../src/media/player';
+import { HIDE_GRACE_MS, Viewer, type ViewerState } from '../src/media/viewer';
+import { FakePlatform } from '../src/platform/fake';
+import type { Camera, CameraState, StreamChoice } from '../src/platform/types';
+
+/** A player that does what the test says. */
+class Puppet implements Player {
+  state: PlayerState = { name: 'idle' };
+  stream: StreamChoice = 'main';
+  closed = false;
+  frames = 0;
+  constructor(
+    readonly transport: Transport,
+    private onState: () => void,
+  ) {}
+  attach(_video: HTMLVideoElement, _camera: Camera, stream: StreamChoice): void {
+    this.stream = stream;
+    this.state = { name: 'opening' };
+  }
+  play(): void {
+    this.state = { name: 'playing' };
+    this.onState();
+  }
+  end(reason: EndReason): void {
+    this.state = { name: 'ended', reason, detail: '' };
+    this.onState();
+  }
+  setVisible(): void {}
+  close(): void {
+    this.closed = true;
+  }
+  stats(): PlayerStats {
+    return {
+      frames: this.frames,
+      width: 0,
+      height: 0,
+      bytes: 0,
+      latencyMs: null,
+      lost: null,
+      dropped: null,
+      bufferMs: null,
+      codec: null,
+    };
+  }
+  async refresh(): Promise<void> {}
+}
+
+const capabilities: Capabilities = {
+  webrtc: { video: new Set(['h264']), audio: new Set(['opus']) },
+  mse: () => true,
+};
+
+function camera(state: CameraState['name'], more: Partial<Camera> = {}): Camera {
+  const [base] = new FakePlatform(1, state).cameras.values();
+  if (!base) throw new Error('the fake has one camera');
+  return { ...base, sub: true, ...more };
+}
+
+function watch(first: Camera) {
+  const made: Puppet[] = [];
+  const states: ViewerState['name'][] = [];
+  const host = document.createElement('div');
+  const viewer = new Viewer({
+    platform: new FakePlatform(1),
+    capabilities,
+    host,
+    players: (transport, onState) => {
+      const player = new Puppet(transport, onState);
+      made.push(player);
+      return player;
+    },
+    onChange: (state) => states.push(state.name),
+    onKept: () => {},
+  });
+  viewer.update(first);
+  viewer.setVisible(true);
+  const newest = () => {
+    const player = made.at(-1);
+    if (!player) throw new Error('nothing was dialled');
+    return player;
+  };
+  return { viewer, host, made, states, newest };
+}
+
+describe('a viewer', () => {
+  beforeEach(() => vi.useFakeTimers());
+  afterEach(() => vi.useRealTimers());
+
+  test('dials a live camera at once, and one that is not only when it is', () => {
+    expect(watch(camera('live')).made).toHaveLength(1);
+    const later = watch(camera('connecting'));
+    expect(later.made).toHaveLength(0);
+    expect(later.viewer.state.name).toBe('waiting');
+    later.viewer.update(camera('live'));
+    expect(later.made).toHaveLength(1);
+  });
+
+  test('dials again at once after a loss, then ever more slowly, and for ever', () => {
+    const { made, newest, viewer } = watch(camera('live'));
+    newest().play();
+    newest().end('lost');
+    const dials: number[] = [];
+    const began = Date.now();
+    for (let i = 0; i < 2000 && dials.length < 6; i += 1) {
+      const before = made.length;
+      vi.advanceTimersByTime(10);
+      if (made.length > before) {
+        dials.push(Date.now() - began);
+        newest().play();
+        newest().end('lost');
+      }
+    }
+    const waits = dials.map((at, index) => at - (dials[index - 1] ?? 0));
+    expect(waits.map((wait) => Math.round(wait / 100) * 100)).toEqual([
+      0, 300, 1000, 2000, 5000, 5000,
+    ]);
+    viewer.close();
+  });
+
+  test('starts from the beginning after a good while', () => {
+    const { made, newest } = watch(camera('live'));
+    for (let i = 0; i < 3; i += 1) {
+      newest().play();
+      newest().end('lost');
+      vi.advanceTimersByTime(6000);
+    }
+    newest().play();
+    vi.advanceTimersByTime(6000);
+    const before = made.length;
+    newest().end('lost');
+    vi.advanceTimersByTime(0);
+    expect(made).toHaveLength(before + 1);
+  });
+
+  test('goes to the next transport where one cannot play, and says so where none can', () => {
+    const { made, newest, viewer } = watch(camera('live'));
+    newest().end('unplayable');
+    newest().end('unplayable');
+    newest().end('unplayable');
+    expect(made.map((player) => player.transport)).toEqual(['webrtc', 'mse', 'stills']);
+    expect(viewer.state.name).toBe('unplayable');
+  });
+
+  test('tries another way when one brings no picture twice, as behind a firewall', () => {
+    const { made, newest } = watch(camera('live'));
+    newest().end('lost');
+    vi.advanceTimersByTime(300);
+    newest().end('lost');
+    expect(made.map((player) => player.transport)).toEqual(['webrtc', 'webrtc', 'mse']);
+  });
+
+  test('changes the stream without a gap: the old picture stays until the new one is there', () => {
+    const { host, made, newest, viewer } = watch(camera('live'));
+    newest().play();
+    viewer.setStream('sub');
+    expect(made.map((player) => player.stream)).toEqual(['main', 'sub']);
+    expect(made[0]?.closed).toBe(false);
+    expect(viewer.state.name).toBe('playing');
+    newest().play();
+    expect(made[0]?.closed).toBe(true);
+    expect(host.querySelectorAll('video')).toHaveLength(1);
+  });
+
+  test('stays connected while its camera reconnects, and redials for a new codec', () => {
+    const { made, newest, viewer } = watch(camera('live'));
+    newest().play();
+    viewer.update(camera('reconnecting'));
+    viewer.update(camera('live'));
+    expect(made).toHaveLength(1);
+    viewer.update(camera('live', { tracks: [{ kind: 'video', codec: 'h265' }] }));
+    expect(newest().transport).toBe('mse');
+  });
+
+  test('moves to MSE while somebody listens to AAC, and back', () => {
+    const { newest, viewer } = watch(camera('live'));
+    newest().play();
+    viewer.setSound(true);
+    expect(newest().transport).toBe('mse');
+    newest().play();
+    viewer.setSound(false);
+    expect(newest().transport).toBe('webrtc');
+  });
+
+  test('stops when hidden, but not at once', () => {
+    const { made, newest, viewer } = watch(camera('live'));
+    newest().play();
+    viewer.setVisible(false);
+    vi.advanceTimersByTime(HIDE_GRACE_MS - 1);
+    viewer.setVisible(true);
+    vi.advanceTimersByTime(HIDE_GRACE_MS);
+    expect(made).toHaveLength(1);
+    viewer.setVisible(false);
+    vi.advanceTimersByTime(HIDE_GRACE_MS);
+    expect(made[0]?.closed).toBe(true);
+    expect(viewer.state.name).toBe('idle');
+    viewer.setVisible(true);
+    expect(made).toHaveLength(2);
+  });
+
+  test('notices a picture that stands although frames arrive, and an opening that never ends', () => {
+    const { made, newest, viewer } = watch(camera('live'));
+    newest().play();
+    const now = performance.now();
+    for (let second = 1; second <= 3; second += 1) {
+      newest().frames += 25;
+      viewer.tick(now + second * 1000);
+    }
+    expect(made).toHaveLength(1);
+    for (let second = 4; second <= 8; second += 1) viewer.tick(now + second * 1000);
+    vi.advanceTimersByTime(0);
+    expect(made).toHaveLength(2);
+    viewer.tick(performance.now() + 9000);
+    vi.advanceTimersByTime(300);
+    expect(made).toHaveLength(3);
+  });
+
+  test('leaves nothing behind when it is closed', () => {
+    const { host, made, newest, viewer } = watch(camera('live'));
+    newest().play();
+    viewer.setStream('sub');
+    viewer.close();
+    vi.advanceTimersByTime(60_000);
+    expect(made).toHaveLength(2);
+    expect(made.every((player) => player.closed)).toBe(true);
+    expect(host.querySelectorAll('video')).toHaveLength(0);
+  });
+});
