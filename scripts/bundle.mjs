@@ -3,10 +3,11 @@
 //   npm run bundle [-- arguments of `tauri build`]
 
 import { join } from 'node:path';
-import { npm, run, say, targetDir } from './machine.mjs';
+import { npm, run, say, claimTarget } from './machine.mjs';
 import { setUp } from './setup.mjs';
 
 await setUp('desktop');
+const targetDir = claimTarget();
 const kind = process.platform === 'linux' ? ['--bundles', 'deb'] : [];
 const args = ['exec', '--', 'tauri', 'build', ...kind, ...process.argv.slice(2)];
 const code = await run(...npm(...args));

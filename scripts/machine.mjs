@@ -2,14 +2,23 @@
 // and how to run a program and show its output. Knows nothing of what is being built.
 
 import { spawn, spawnSync } from 'node:child_process';
-import { accessSync, constants, createWriteStream, mkdirSync, readFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import {
+  accessSync,
+  constants,
+  createWriteStream,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { homedir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const root = dirname(dirname(fileURLToPath(import.meta.url)));
 export const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'nightjar');
-export const targetDir = process.env.CARGO_TARGET_DIR || join(cache, 'target');
 const exe = process.platform === 'win32' ? '.exe' : '';
 
 /** The environment of every child: rustup's cargo reachable, one Cargo target for all checkouts. */
@@ -21,7 +30,7 @@ export const env = {
     '/usr/sbin',
     '/sbin',
   ].join(delimiter),
-  CARGO_TARGET_DIR: targetDir,
+  CARGO_TARGET_DIR: process.env.CARGO_TARGET_DIR || join(cache, 'target'),
   // Incremental files cost gigabytes and win nothing where every run is a fresh checkout.
   ...(process.stdout.isTTY ? {} : { NO_COLOR: '1', CARGO_TERM_COLOR: 'never' }),
   ...(process.env.CI ? { CARGO_INCREMENTAL: '0' } : {}),
@@ -113,6 +122,43 @@ export function run(program, args, { cwd = root, extra = {}, onLine, log, input 
     // `exit`, not `close`: a grandchild that keeps the pipe must not hold the run up for ever.
     child.on('exit', (code) => setTimeout(() => end(code ?? 1), piped ? 50 : 0));
   });
+}
+
+/**
+ * The Cargo target of this checkout, to be called before the first build. Checkouts share one, so
+ * that a fresh one need not build the dependencies again. But Cargo tells the sources of two
+ * checkouts apart by their times alone: after another checkout's build, all times here are set to
+ * now; while another one is building, this one takes a target of its own.
+ */
+export function claimTarget() {
+  const claim = join(env.CARGO_TARGET_DIR, 'nightjar-claim.json');
+  const last = JSON.parse(readText(claim) ?? '{}');
+  if (last.root !== root) {
+    if (last.pid && alive(last.pid)) {
+      const own = createHash('sha256').update(root).digest('hex').slice(0, 12);
+      env.CARGO_TARGET_DIR = join(cache, `target-${own}`);
+      say(`${last.root} is building: this checkout builds in ${env.CARGO_TARGET_DIR}`);
+      return claimTarget();
+    }
+    const now = new Date();
+    const files = (ask('git', ['ls-files', '-z']) ?? '').split('\0').filter(Boolean);
+    for (const file of [...files, 'src-ui/dist/index.html']) {
+      const path = join(root, file);
+      if (existsSync(path)) utimesSync(path, now, now);
+    }
+  }
+  mkdirSync(env.CARGO_TARGET_DIR, { recursive: true });
+  writeFileSync(claim, JSON.stringify({ root, pid: process.pid }));
+  return env.CARGO_TARGET_DIR;
+}
+
+function alive(pid) {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return error.code === 'EPERM';
+  }
 }
 
 /** A window can be opened here. */

@@ -3,7 +3,7 @@
 //   npm start [-- --release] [-- arguments of the program]
 
 import { join } from 'node:path';
-import { bold, die, hasDisplay, run, say, targetDir } from './machine.mjs';
+import { bold, die, hasDisplay, run, say, claimTarget } from './machine.mjs';
 import { setUp } from './setup.mjs';
 import { buildUi } from './ui.mjs';
 
@@ -15,6 +15,7 @@ const program = desktop ? 'nightjar' : 'nightjar-server';
 if (!desktop) say('No display here: the wall will be served to browsers instead of a window.');
 for (const lack of await setUp(desktop ? 'desktop' : 'server')) say(`lacking: ${lack}`);
 await buildUi();
+const targetDir = claimTarget();
 
 say(bold(`Building ${program} (the first time takes some minutes)`));
 const build = ['build', '-p', program, '--bin', program, ...(release ? ['--release'] : [])];

@@ -6,10 +6,11 @@
 
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { bold, npm, root, run, say, span, targetDir } from './machine.mjs';
+import { bold, npm, root, run, say, span, claimTarget } from './machine.mjs';
 import { setUp, tauriDriver } from './setup.mjs';
 import { buildUi } from './ui.mjs';
 
+const targetDir = claimTarget();
 const checkOnly = process.argv.includes('--check');
 const lackingFile = join(targetDir, 'nightjar-lacking.txt');
 const logs = join(targetDir, 'nightjar-logs');

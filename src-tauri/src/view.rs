@@ -1,0 +1,159 @@
+//! What the tray says about the cameras: a pure function of their states and the language.
+
+use crate::settings::Language;
+
+/// A menu longer than a screen helps nobody.
+const MOST_LINES: usize = 15;
+
+/// A camera as the tray knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CameraLine {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) state: CameraState,
+}
+
+/// The state of a camera, by the names of the API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CameraState {
+    Idle,
+    Connecting,
+    Live,
+    Stalled,
+    Reconnecting,
+    Failed,
+    Refused,
+}
+
+impl CameraState {
+    /// There should be a picture, and there is none.
+    pub(crate) fn is_offline(self) -> bool {
+        matches!(self, Self::Stalled | Self::Reconnecting | Self::Failed | Self::Refused)
+    }
+
+    /// The state in a word or two.
+    pub(crate) fn words(self, language: Language) -> &'static str {
+        let (en, ko) = match self {
+            Self::Idle => ("off", "꺼짐"),
+            Self::Connecting => ("connecting", "연결 중"),
+            Self::Live => ("live", "실시간"),
+            Self::Stalled => ("no picture", "영상 없음"),
+            Self::Reconnecting => ("reconnecting", "다시 연결 중"),
+            Self::Failed => ("failed", "실패"),
+            Self::Refused => ("refused", "거부됨"),
+        };
+        match language {
+            Language::En => en,
+            Language::Ko => ko,
+        }
+    }
+}
+
+/// What the icon's colour and shape say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mood {
+    /// Grey: nothing to watch, or still connecting.
+    Idle,
+    /// Green: every camera is live.
+    Live,
+    /// Amber, with a warning triangle: some cameras are offline.
+    Trouble,
+    /// Red, struck through: all cameras are offline.
+    Offline,
+}
+
+/// What the tray shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct View {
+    pub(crate) mood: Mood,
+    pub(crate) headline: String,
+    /// Camera id (none for "and 3 more") and words, in the cameras' order.
+    pub(crate) lines: Vec<(Option<String>, String)>,
+    pub(crate) open: &'static str,
+    pub(crate) quit: &'static str,
+}
+
+impl View {
+    pub(crate) fn of(cameras: &[CameraLine], language: Language) -> Self {
+        let total = cameras.len();
+        let live = cameras.iter().filter(|camera| camera.state == CameraState::Live).count();
+        let offline = cameras.iter().filter(|camera| camera.state.is_offline()).count();
+        let mood = match (total, live, offline) {
+            (0, _, _) => Mood::Idle,
+            _ if offline == total => Mood::Offline,
+            _ if offline > 0 => Mood::Trouble,
+            _ if live == total => Mood::Live,
+            _ => Mood::Idle,
+        };
+        let headline = match (language, mood) {
+            (Language::En, _) if total == 0 => "No cameras yet".to_owned(),
+            (Language::Ko, _) if total == 0 => "카메라 없음".to_owned(),
+            (Language::En, Mood::Idle) => format!("Connecting: {live} of {total} live"),
+            (Language::Ko, Mood::Idle) => format!("연결 중: {total}대 중 {live}대 실시간"),
+            (Language::En, Mood::Live) if total == 1 => "The camera is live".to_owned(),
+            (Language::En, Mood::Live) => format!("All {total} cameras live"),
+            (Language::Ko, Mood::Live) => format!("카메라 {total}대 모두 실시간"),
+            (Language::En, _) => format!("{offline} of {total} offline"),
+            (Language::Ko, _) => format!("{total}대 중 {offline}대 연결 끊김"),
+        };
+        let waiting: Vec<_> = cameras.iter().filter(|camera| camera.state != CameraState::Live).collect();
+        let mut lines: Vec<_> = waiting
+            .iter()
+            .take(MOST_LINES)
+            .map(|camera| {
+                let words = format!("{}: {}", camera.name, camera.state.words(language));
+                (Some(camera.id.clone()), words)
+            })
+            .collect();
+        if let more @ 1.. = waiting.len().saturating_sub(MOST_LINES) {
+            let words = match language {
+                Language::En => format!("and {more} more"),
+                Language::Ko => format!("그 밖에 {more}대"),
+            };
+            lines.push((None, words));
+        }
+        let (open, quit) = match language {
+            Language::En => ("Open Nightjar", "Quit Nightjar"),
+            Language::Ko => ("Nightjar 열기", "Nightjar 종료"),
+        };
+        Self { mood, headline, lines, open, quit }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cameras(states: &[CameraState]) -> Vec<CameraLine> {
+        states
+            .iter()
+            .enumerate()
+            .map(|(n, &state)| CameraLine { id: format!("cam_{n}"), name: format!("Camera {n}"), state })
+            .collect()
+    }
+
+    #[test]
+    fn the_tray_says_whether_all_is_well() {
+        use CameraState::{Connecting, Failed, Live, Reconnecting, Refused, Stalled};
+        let tells = |states: &[CameraState]| {
+            let view = View::of(&cameras(states), Language::En);
+            (view.mood, view.headline, view.lines.len())
+        };
+        assert_eq!(tells(&[]), (Mood::Idle, "No cameras yet".into(), 0));
+        assert_eq!(tells(&[Live]), (Mood::Live, "The camera is live".into(), 0));
+        assert_eq!(tells(&[Live, Live]), (Mood::Live, "All 2 cameras live".into(), 0));
+        assert_eq!(tells(&[Live, Connecting]), (Mood::Idle, "Connecting: 1 of 2 live".into(), 1));
+        assert_eq!(tells(&[Live, Stalled, Refused]), (Mood::Trouble, "2 of 3 offline".into(), 2));
+        assert_eq!(tells(&[Connecting, Failed]), (Mood::Trouble, "1 of 2 offline".into(), 2));
+        assert_eq!(tells(&[Reconnecting, Failed]), (Mood::Offline, "2 of 2 offline".into(), 2));
+    }
+
+    #[test]
+    fn a_camera_that_is_not_live_has_its_line_and_a_long_list_is_cut() {
+        let view = View::of(&cameras(&[CameraState::Live, CameraState::Refused]), Language::En);
+        assert_eq!(view.lines, [(Some("cam_1".to_owned()), "Camera 1: refused".to_owned())]);
+        let view = View::of(&cameras(&[CameraState::Failed; 20]), Language::Ko);
+        assert_eq!(view.lines.len(), MOST_LINES + 1);
+        assert_eq!(view.lines[MOST_LINES], (None, "그 밖에 5대".to_owned()));
+    }
+}

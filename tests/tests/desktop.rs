@@ -1,0 +1,334 @@
+//! The real desktop window, on an X server and a session bus of its own: the wall plays in the web
+//! view, the tray says so, and closing, a second start and quitting do what they should.
+//!
+//! Needs the built app beside this test, Xvfb, dbus, /usr/bin/python3 with gi, WebKitWebDriver and
+//! tauri-driver (`npm test` brings them all).
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use fantoccini::{Client, ClientBuilder, Locator};
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::{Value, json};
+use tokio::sync::Mutex;
+
+/// What any single step may take on a machine that is busy with other things.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How often a state that changes without telling is looked at.
+const GLANCE: Duration = Duration::from_millis(100);
+
+/// One desktop at a time: two browsers and their decoders on two cores only wait for each other.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+
+/// A child in a process group of its own, killed with everything it started.
+struct Group(Child);
+
+impl Group {
+    fn spawn(command: &mut Command) -> Self {
+        let child = command.process_group(0).spawn();
+        Self(child.unwrap_or_else(|error| panic!("{:?}: {error}", command.get_program())))
+    }
+
+    fn signal(&self, signal: &str) {
+        let group = format!("-{}", self.0.id());
+        let _ = Command::new("kill").args([signal, "--", &group]).stderr(Stdio::null()).status();
+    }
+
+    async fn ended(&mut self) -> ExitStatus {
+        until("the program to end", async || self.0.try_wait().expect("our own child")).await
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.signal("-KILL");
+        let _ = self.0.wait();
+    }
+}
+
+/// An X server, a session bus, a home and a tray host that belong to one test.
+struct Desk {
+    home: PathBuf,
+    variables: Vec<(String, String)>,
+    say: ChildStdin,
+    heard: mpsc::Receiver<Value>,
+    _helper: Group,
+    _bus: Group,
+    _screen: Group,
+}
+
+impl Desk {
+    fn new() -> Self {
+        Self::with(&["Nightjar"])
+    }
+
+    fn with(helper: &[&str]) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let home = std::env::temp_dir().join(format!("nightjar-desk-{}-{number}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&home);
+        for folder in ["run", "data", "config", "cache"] {
+            std::fs::create_dir_all(home.join(folder)).unwrap();
+        }
+        make_private(&home.join("run"));
+
+        let (screen, display) = first_line(
+            Command::new("Xvfb").args("-displayfd 1 -screen 0 1280x800x24 -nolisten tcp".split(' ')),
+        );
+        let (bus, address) =
+            first_line(Command::new("dbus-daemon").args(["--session", "--nofork", "--print-address=1"]));
+        let path = |folder: &str| home.join(folder).display().to_string();
+        let variables: Vec<(String, String)> = [
+            ("HOME", home.display().to_string()),
+            ("XDG_RUNTIME_DIR", path("run")),
+            ("XDG_DATA_HOME", path("data")),
+            ("XDG_CONFIG_HOME", path("config")),
+            ("XDG_CACHE_HOME", path("cache")),
+            ("DISPLAY", format!(":{display}")),
+            ("DBUS_SESSION_BUS_ADDRESS", address),
+            ("GDK_BACKEND", "x11".into()),
+            ("NO_AT_BRIDGE", "1".into()),
+            ("LIBGL_ALWAYS_SOFTWARE", "1".into()),
+            ("LANG", "C.UTF-8".into()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into();
+
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("desktop/desk.py");
+        let mut helper_group = Group::spawn(
+            // Debian's own Python: it is the one that has gi.
+            Command::new("/usr/bin/python3")
+                .arg(script)
+                .args(helper)
+                .envs(variables.clone())
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped()),
+        );
+        let say = helper_group.0.stdin.take().expect("piped");
+        let lines = BufReader::new(helper_group.0.stdout.take().expect("piped")).lines();
+        let (send, heard) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let _ = send.send(serde_json::from_str(&line).expect("the helper speaks JSON"));
+            }
+        });
+        let desk = Self { home, variables, say, heard, _helper: helper_group, _bus: bus, _screen: screen };
+        assert_eq!(desk.listen()["ready"], true);
+        desk
+    }
+
+    fn listen(&self) -> Value {
+        self.heard.recv_timeout(PATIENCE).expect("the desk's helper answers")
+    }
+
+    /// Asks the helper; the answer may be an error, as the app comes and goes.
+    fn ask(&mut self, request: &Value) -> Value {
+        writeln!(self.say, "{request}").expect("the helper listens");
+        self.listen()
+    }
+
+    fn app(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(nightjar());
+        command.args(arguments).envs(self.variables.clone()).stdin(Stdio::null());
+        let log = std::fs::File::options().create(true).append(true).open(self.log()).unwrap();
+        command.stdout(log.try_clone().unwrap()).stderr(log);
+        command
+    }
+
+    fn log(&self) -> PathBuf {
+        self.home.join("app.log")
+    }
+
+    /// The labels of the tray menu, once there is one; separators left out.
+    async fn menu(&mut self) -> Vec<String> {
+        until("the tray icon", async || {
+            let there = !self.ask(&json!({"do": "item"}))["item"].is_null();
+            let menu = if there { self.ask(&json!({"do": "menu"})) } else { Value::Null };
+            let entries = menu["menu"].as_array()?;
+            let labels = entries.iter().filter(|entry| entry["separator"] != true);
+            Some(labels.map(|entry| entry["label"].as_str().unwrap_or_default().to_owned()).collect())
+        })
+        .await
+    }
+
+    fn click(&mut self, label: &str) {
+        let answer = self.ask(&json!({"do": "click", "label": label}));
+        assert_eq!(answer, json!({}), "clicking {label:?}");
+    }
+
+    fn windows(&mut self) -> Vec<Value> {
+        self.ask(&json!({"do": "windows"}))["windows"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// Waits until the one window is shown, or hidden; gives its id.
+    async fn window(&mut self, shown: bool) -> u64 {
+        let what = if shown { "the window to be shown" } else { "the window to be hidden" };
+        until(what, async || {
+            let windows = self.windows();
+            (windows.len() == 1 && windows[0]["shown"] == shown).then(|| windows[0]["id"].as_u64()).flatten()
+        })
+        .await
+    }
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = std::fs::read_to_string(self.log()).unwrap_or_default();
+            eprintln!("--- the app's log ---\n{log}");
+        }
+        let _ = std::fs::remove_dir_all(&self.home);
+    }
+}
+
+/// tauri-driver and the WebDriver session on the app.
+struct Driven {
+    client: Client,
+    _driver: Group,
+}
+
+impl Driven {
+    async fn start(desk: &Desk) -> Self {
+        let (port, native) = (free_port(), free_port());
+        let program = std::env::var_os("TAURI_DRIVER").map_or_else(default_driver, PathBuf::from);
+        let log = std::fs::File::create(desk.log()).unwrap();
+        // Its own group and a file for its words: its children outlive it and would hold a pipe open.
+        let driver = Group::spawn(
+            Command::new(program)
+                .args(["--port", &port.to_string(), "--native-port", &native.to_string()])
+                .envs(desk.variables.clone())
+                .stdin(Stdio::null())
+                .stdout(log.try_clone().unwrap())
+                .stderr(log),
+        );
+        let capabilities = json!({
+            "browserName": "wry",
+            "tauri:options": {"application": nightjar()},
+        });
+        let address = format!("http://127.0.0.1:{port}");
+        let client = until("the WebDriver session", async || {
+            let mut builder = ClientBuilder::new(HttpConnector::new());
+            builder.capabilities(capabilities.as_object().expect("an object").clone());
+            builder.connect(&address).await.ok()
+        })
+        .await;
+        Self { client, _driver: driver }
+    }
+
+    async fn script(&self, script: &str) -> Value {
+        self.client.execute(script, vec![]).await.expect("the script runs")
+    }
+
+    async fn screenshot(&self, name: &str) {
+        let folder = std::env::var_os("NIGHTJAR_TEST_OUT").map_or_else(std::env::temp_dir, PathBuf::from);
+        std::fs::create_dir_all(&folder).unwrap();
+        let picture = self.client.screenshot().await.expect("a screenshot");
+        std::fs::write(folder.join(name), picture).unwrap();
+    }
+
+    async fn click(&self, selector: &str) {
+        let found = self.client.wait().at_most(PATIENCE).for_element(Locator::Css(selector)).await;
+        let element = found.unwrap_or_else(|error| panic!("{selector}: {error}"));
+        element.click().await.unwrap_or_else(|error| panic!("{selector}: {error}"));
+    }
+}
+
+/// Looks again and again until there is something; the bound is generous, the result exact.
+async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let end = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(tokio::time::Instant::now() < end, "waited {PATIENCE:?} for {what}");
+        tokio::time::sleep(GLANCE).await;
+    }
+}
+
+/// Starts a server that prints where it can be reached as its first line.
+fn first_line(command: &mut Command) -> (Group, String) {
+    let mut group = Group::spawn(command.stdout(Stdio::piped()).stderr(Stdio::null()).stdin(Stdio::null()));
+    let mut line = String::new();
+    let mut output = BufReader::new(group.0.stdout.take().expect("piped"));
+    output.read_line(&mut line).unwrap();
+    assert!(!line.trim().is_empty(), "{:?} did not start", command.get_program());
+    (group, line.trim().to_owned())
+}
+
+/// The app that was built together with this test.
+fn nightjar() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let path = test.parent().and_then(Path::parent).expect("target/debug/deps").join("nightjar");
+    assert!(path.exists(), "{} is missing: build it with cargo build --workspace", path.display());
+    path
+}
+
+fn default_driver() -> PathBuf {
+    let cache = std::env::var_os("XDG_CACHE_HOME")
+        .map_or_else(|| Path::new(&std::env::var_os("HOME").expect("a home")).join(".cache"), PathBuf::from);
+    cache.join("nightjar/tools/tauri-driver-2.1.0/bin/tauri-driver")
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn make_private(folder: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700)).unwrap();
+}
+
+#[tokio::test]
+async fn the_tray_opens_the_window_and_quits() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let mut desk = Desk::new();
+    let mut app = Group::spawn(&mut desk.app(&[]));
+    let window = desk.window(true).await;
+    assert_eq!(desk.menu().await, ["No cameras yet", "Open Nightjar", "Quit Nightjar"]);
+
+    // The close button hides; the tray brings the same window back.
+    desk.ask(&json!({"do": "close", "id": window}));
+    desk.window(false).await;
+    desk.click("Open Nightjar");
+    assert_eq!(desk.window(true).await, window);
+
+    // A second start shows the first one's window and ends.
+    desk.ask(&json!({"do": "close", "id": window}));
+    desk.window(false).await;
+    let second = Group::spawn(&mut desk.app(&[])).ended().await;
+    assert_eq!(second.code(), Some(0), "the second instance ends by itself");
+    assert_eq!(desk.window(true).await, window);
+
+    desk.click("Quit Nightjar");
+    assert_eq!(app.ended().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn without_a_tray_host_closing_the_window_ends_the_app() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let mut desk = Desk::with(&["Nightjar", "--no-panel"]);
+    let mut app = Group::spawn(&mut desk.app(&[]));
+    let window = desk.window(true).await;
+    desk.ask(&json!({"do": "close", "id": window}));
+    assert_eq!(app.ended().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn autostart_opens_in_the_tray_and_a_signal_ends_it() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let mut desk = Desk::new();
+    let mut app = Group::spawn(&mut desk.app(&["--hidden"]));
+    // The app answers for its menu only after it has set itself up, window included.
+    desk.menu().await;
+    assert!(desk.windows().iter().all(|window| window["shown"] == false));
+    desk.click("Open Nightjar");
+    desk.window(true).await;
+    app.signal("-TERM");
+    assert_eq!(app.ended().await.code(), Some(0));
+}
