@@ -1,5 +1,7 @@
 //! What the tray says about the cameras: a pure function of their states and the language.
 
+use nightjar_engine::api::StateName;
+
 use crate::settings::Language;
 
 /// A menu longer than a screen helps nobody.
@@ -10,42 +12,28 @@ const MOST_LINES: usize = 15;
 pub(crate) struct CameraLine {
     pub(crate) id: String,
     pub(crate) name: String,
-    pub(crate) state: CameraState,
+    pub(crate) state: StateName,
 }
 
-/// The state of a camera, by the names of the API.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum CameraState {
-    Idle,
-    Connecting,
-    Live,
-    Stalled,
-    Reconnecting,
-    Failed,
-    Refused,
+/// There should be a picture, and there is none.
+fn is_offline(state: StateName) -> bool {
+    matches!(state, StateName::Stalled | StateName::Reconnecting | StateName::Failed | StateName::Refused)
 }
 
-impl CameraState {
-    /// There should be a picture, and there is none.
-    pub(crate) fn is_offline(self) -> bool {
-        matches!(self, Self::Stalled | Self::Reconnecting | Self::Failed | Self::Refused)
-    }
-
-    /// The state in a word or two.
-    pub(crate) fn words(self, language: Language) -> &'static str {
-        let (en, ko) = match self {
-            Self::Idle => ("off", "꺼짐"),
-            Self::Connecting => ("connecting", "연결 중"),
-            Self::Live => ("live", "실시간"),
-            Self::Stalled => ("no picture", "영상 없음"),
-            Self::Reconnecting => ("reconnecting", "다시 연결 중"),
-            Self::Failed => ("failed", "실패"),
-            Self::Refused => ("refused", "거부됨"),
-        };
-        match language {
-            Language::En => en,
-            Language::Ko => ko,
-        }
+/// The state in a word or two.
+fn words(state: StateName, language: Language) -> &'static str {
+    let (en, ko) = match state {
+        StateName::Idle => ("off", "꺼짐"),
+        StateName::Connecting => ("connecting", "연결 중"),
+        StateName::Live => ("live", "실시간"),
+        StateName::Stalled => ("no picture", "영상 없음"),
+        StateName::Reconnecting => ("reconnecting", "다시 연결 중"),
+        StateName::Failed => ("failed", "실패"),
+        StateName::Refused => ("refused", "거부됨"),
+    };
+    match language {
+        Language::En => en,
+        Language::Ko => ko,
     }
 }
 
@@ -76,8 +64,8 @@ pub(crate) struct View {
 impl View {
     pub(crate) fn of(cameras: &[CameraLine], language: Language) -> Self {
         let total = cameras.len();
-        let live = cameras.iter().filter(|camera| camera.state == CameraState::Live).count();
-        let offline = cameras.iter().filter(|camera| camera.state.is_offline()).count();
+        let live = cameras.iter().filter(|camera| camera.state == StateName::Live).count();
+        let offline = cameras.iter().filter(|camera| is_offline(camera.state)).count();
         let mood = match (total, live, offline) {
             (0, _, _) => Mood::Idle,
             _ if offline == total => Mood::Offline,
@@ -96,12 +84,12 @@ impl View {
             (Language::En, _) => format!("{offline} of {total} offline"),
             (Language::Ko, _) => format!("{total}대 중 {offline}대 연결 끊김"),
         };
-        let waiting: Vec<_> = cameras.iter().filter(|camera| camera.state != CameraState::Live).collect();
+        let waiting: Vec<_> = cameras.iter().filter(|camera| camera.state != StateName::Live).collect();
         let mut lines: Vec<_> = waiting
             .iter()
             .take(MOST_LINES)
             .map(|camera| {
-                let words = format!("{}: {}", camera.name, camera.state.words(language));
+                let words = format!("{}: {}", camera.name, words(camera.state, language));
                 (Some(camera.id.clone()), words)
             })
             .collect();
@@ -124,7 +112,7 @@ impl View {
 mod tests {
     use super::*;
 
-    fn cameras(states: &[CameraState]) -> Vec<CameraLine> {
+    fn cameras(states: &[StateName]) -> Vec<CameraLine> {
         states
             .iter()
             .enumerate()
@@ -134,8 +122,8 @@ mod tests {
 
     #[test]
     fn the_tray_says_whether_all_is_well() {
-        use CameraState::{Connecting, Failed, Live, Reconnecting, Refused, Stalled};
-        let tells = |states: &[CameraState]| {
+        use StateName::{Connecting, Failed, Live, Reconnecting, Refused, Stalled};
+        let tells = |states: &[StateName]| {
             let view = View::of(&cameras(states), Language::En);
             (view.mood, view.headline, view.lines.len())
         };
@@ -150,9 +138,9 @@ mod tests {
 
     #[test]
     fn a_camera_that_is_not_live_has_its_line_and_a_long_list_is_cut() {
-        let view = View::of(&cameras(&[CameraState::Live, CameraState::Refused]), Language::En);
+        let view = View::of(&cameras(&[StateName::Live, StateName::Refused]), Language::En);
         assert_eq!(view.lines, [(Some("cam_1".to_owned()), "Camera 1: refused".to_owned())]);
-        let view = View::of(&cameras(&[CameraState::Failed; 20]), Language::Ko);
+        let view = View::of(&cameras(&[StateName::Failed; 20]), Language::Ko);
         assert_eq!(view.lines.len(), MOST_LINES + 1);
         assert_eq!(view.lines[MOST_LINES], (None, "그 밖에 5대".to_owned()));
     }

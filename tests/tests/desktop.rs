@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use fantoccini::elements::Element;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
@@ -35,9 +36,10 @@ impl Group {
         Self(child.unwrap_or_else(|error| panic!("{:?}: {error}", command.get_program())))
     }
 
-    fn signal(&self, signal: &str) {
-        let group = format!("-{}", self.0.id());
-        let _ = Command::new("kill").args([signal, "--", &group]).stderr(Stdio::null()).status();
+    /// Asks the program itself to end, not its children: that is its own business.
+    fn terminate(&self) {
+        let done = Command::new("kill").arg(self.0.id().to_string()).status();
+        assert!(done.expect("kill is there").success());
     }
 
     async fn ended(&mut self) -> ExitStatus {
@@ -47,7 +49,8 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        self.signal("-KILL");
+        let group = format!("-{}", self.0.id());
+        let _ = Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status();
         let _ = self.0.wait();
     }
 }
@@ -221,8 +224,13 @@ impl Driven {
         Self { client, _driver: driver }
     }
 
-    async fn script(&self, script: &str) -> Value {
-        self.client.execute(script, vec![]).await.expect("the script runs")
+    /// The value of an expression in the page; a promise is awaited.
+    async fn value(&self, expression: &str) -> Value {
+        let script = format!(
+            "const done = arguments[arguments.length - 1];
+             Promise.resolve().then(() => {expression}).then(done, (error) => done({{thrown: String(error)}}));"
+        );
+        self.client.execute_async(&script, vec![]).await.expect("the script runs")
     }
 
     async fn screenshot(&self, name: &str) {
@@ -232,10 +240,9 @@ impl Driven {
         std::fs::write(folder.join(name), picture).unwrap();
     }
 
-    async fn click(&self, selector: &str) {
-        let found = self.client.wait().at_most(PATIENCE).for_element(Locator::Css(selector)).await;
-        let element = found.unwrap_or_else(|error| panic!("{selector}: {error}"));
-        element.click().await.unwrap_or_else(|error| panic!("{selector}: {error}"));
+    async fn wait_for(&self, locator: Locator<'_>) -> Element {
+        let found = self.client.wait().at_most(PATIENCE).for_element(locator).await;
+        found.unwrap_or_else(|error| panic!("{locator:?}: {error}"))
     }
 }
 
@@ -329,6 +336,36 @@ async fn autostart_opens_in_the_tray_and_a_signal_ends_it() {
     assert!(desk.windows().iter().all(|window| window["shown"] == false));
     desk.click("Open Nightjar");
     desk.window(true).await;
-    app.signal("-TERM");
+    app.terminate();
     assert_eq!(app.ended().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn the_page_reaches_nothing_but_its_own_door() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let desk = Desk::new();
+    let page = Driven::start(&desk).await;
+    page.wait_for(Locator::Css("main")).await;
+
+    // The content policy: loopback may be spoken to, the world may not.
+    let refused = "new Promise((done) => {
+        document.addEventListener('securitypolicyviolation', (event) => done(event.effectiveDirective));
+        fetch('http://192.0.2.1/').catch(() => {});
+    })";
+    assert_eq!(page.value(refused).await, "connect-src");
+    assert_eq!(page.value("new Function('return 1')()").await["thrown"].is_string(), true);
+
+    // The capabilities: what the wall does not need, it cannot do.
+    for command in ["plugin:window|destroy", "plugin:store|load", "plugin:autostart|enable"] {
+        let answer = page.value(&format!("__TAURI_INTERNALS__.invoke('{command}', {{}})")).await;
+        assert!(
+            answer["thrown"].as_str().is_some_and(|word| word.contains("not allowed")),
+            "{command}: {answer}"
+        );
+    }
+
+    // The window shows the app's own pages only.
+    page.value("void (location.href = 'http://127.0.0.1:9/')").await;
+    assert_eq!(page.value("location.protocol").await, "tauri:");
+    page.screenshot("desktop-start.png").await;
 }
