@@ -1,5 +1,7 @@
 //! Cameras come, change and go while the engine runs (R-M4, R-N10), seen through its handle only.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail loudly")]
+
 mod scripted;
 
 use std::sync::Arc;
