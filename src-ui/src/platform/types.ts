@@ -17,8 +17,20 @@ import type {
   Stream,
   Track,
 } from '../bindings/api';
+import type { DesktopSettings, Language } from '../bindings/commands';
 
-export type { Alert, Camera, CameraPatch, CameraSpec, CameraState, Cause, Probe, StateName, Track };
+export type {
+  DesktopSettings,
+  Alert,
+  Camera,
+  CameraPatch,
+  CameraSpec,
+  CameraState,
+  Cause,
+  Probe,
+  StateName,
+  Track,
+};
 
 /** An event, or one of a kind that a newer server has. */
 export type ServerEvent = Event | { type: string; seq: number };
@@ -62,17 +74,12 @@ export interface Snapshot {
   takenAt: number | null;
 }
 
-export interface DesktopSettings {
-  autostart: boolean;
-  close_to_tray: boolean;
-}
-
 /** What only the desktop window can do. */
 export interface Desktop {
   settings(): Promise<DesktopSettings>;
   apply(settings: DesktopSettings): Promise<void>;
   /** Tells the tray which language the wall speaks. */
-  speak(language: 'en' | 'ko'): Promise<void>;
+  speak(language: Language): Promise<void>;
   /** Calls back when a camera is chosen in the tray's menu. */
   onOpenCamera(show: (id: string) => void): Promise<() => void>;
   setFullscreen(on: boolean): Promise<void>;

@@ -172,13 +172,8 @@ function liveView({ camera, viewer, now, m }: TileInput): TileView {
     case 'playing': {
       if (!hasVideo) return { ...CALM, badge: m.tile.soundOnly };
       if (viewer.option.transport !== 'stills') return CALM;
-      const [first] = viewer.whyNot.filter((why) => why.code === 'codec');
-      const reason = first
-        ? whyWords(first, m)
-        : viewer.whyNot[0]
-          ? whyWords(viewer.whyNot[0], m)
-          : null;
-      return { ...CALM, badge: reason === null ? m.tile.stills : `${m.tile.stills} · ${reason}` };
+      const codec = viewer.whyNot.find((why) => why.code === 'codec');
+      return { ...CALM, badge: codec ? `${m.tile.stills} · ${whyWords(codec, m)}` : m.tile.stills };
     }
     case 'opening':
     case 'waiting':
