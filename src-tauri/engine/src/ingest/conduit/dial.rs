@@ -1,0 +1,303 @@
+//! The connection to the camera: name, TCP, and TLS for `rtsps`.
+//!
+//! Every failure is told in words that a person can act on. Knows nothing of RTSP.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rustls::DigitallySignedStruct;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsConnector;
+use url::{Host, Url};
+
+use crate::source::{SourceError, SourceErrorCode as Code};
+
+/// SHA-256 of a certificate's DER form.
+pub type Fingerprint = [u8; 32];
+
+/// Addresses of one name that are tried.
+const MAX_ADDRESSES: usize = 4;
+
+/// The reading half of a connection, plain or within TLS.
+pub(super) type Reader = Box<dyn AsyncRead + Send + Unpin>;
+/// The writing half.
+pub(super) type Writer = Box<dyn AsyncWrite + Send + Unpin>;
+
+/// An open connection to a camera.
+pub(super) struct Dialed {
+    pub(super) reader: Reader,
+    pub(super) writer: Writer,
+    pub(super) local: SocketAddr,
+    pub(super) peer: SocketAddr,
+    /// Of the certificate that the camera showed.
+    pub(super) fingerprint: Option<Fingerprint>,
+}
+
+/// The camera's address as people know it; never with user, path or query, which may hold secrets.
+#[must_use]
+pub fn host_of(url: &Url) -> String {
+    match url.host() {
+        Some(Host::Domain(name)) => name.to_owned(),
+        Some(Host::Ipv4(address)) => address.to_string(),
+        Some(Host::Ipv6(address)) => address.to_string(),
+        None => "?".to_owned(),
+    }
+}
+
+fn port_of(url: &Url) -> u16 {
+    // IANA's numbers for rtsp and rtsps.
+    url.port().unwrap_or(if url.scheme() == "rtsps" { 322 } else { 554 })
+}
+
+/// Whether something accepts connections where the camera should be. Nothing is sent.
+///
+/// # Errors
+/// As a connection attempt: [`Code::Dns`], [`Code::Unreachable`] or [`Code::Timeout`].
+pub async fn reachable(url: &Url, limit: Duration) -> Result<(), SourceError> {
+    connect(url, Instant::now() + limit).await.map(drop)
+}
+
+/// Connects, and agrees on TLS where the URL says `rtsps`.
+pub(super) async fn dial(
+    url: &Url,
+    pin: Option<Fingerprint>,
+    limit: Duration,
+) -> Result<Dialed, SourceError> {
+    let deadline = Instant::now() + limit;
+    let stream = connect(url, deadline).await?;
+    let host = host_of(url);
+    let ends = stream.set_nodelay(true).and_then(|()| Ok((stream.local_addr()?, stream.peer_addr()?)));
+    let (local, peer) = ends.map_err(|error| lost(&host, &error))?;
+    if url.scheme() != "rtsps" {
+        let (reader, writer) = stream.into_split();
+        let (reader, writer) = (Box::new(reader), Box::new(writer));
+        return Ok(Dialed { reader, writer, local, peer, fingerprint: None });
+    }
+    let verifier = Arc::new(Verifier::new(pin));
+    let config = rustls::ClientConfig::builder_with_provider(Arc::clone(&verifier.provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| SourceError::new(Code::Internal, format!("TLS could not be set up: {error}.")))?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::clone(&verifier) as Arc<dyn ServerCertVerifier>)
+        .with_no_client_auth();
+    let name = match url.host() {
+        Some(Host::Ipv4(address)) => ServerName::from(std::net::IpAddr::V4(address)),
+        Some(Host::Ipv6(address)) => ServerName::from(std::net::IpAddr::V6(address)),
+        _ => ServerName::try_from(host.clone())
+            .map_err(|_| SourceError::new(Code::Tls, format!("{host} is no valid name for TLS.")))?,
+    };
+    let connector = TlsConnector::from(Arc::new(config));
+    let stream = match timeout_at(deadline, connector.connect(name, stream)).await {
+        Err(_) => {
+            let detail = format!(
+                "The camera at {host} did not finish the TLS handshake in time; it may not speak TLS here."
+            );
+            return Err(SourceError::new(Code::Timeout, detail));
+        }
+        Ok(Err(error)) => return Err(no_tls(&host, &error, verifier.mismatched())),
+        Ok(Ok(stream)) => stream,
+    };
+    let fingerprint = verifier.seen();
+    let (reader, writer) = tokio::io::split(stream);
+    Ok(Dialed { reader: Box::new(reader), writer: Box::new(writer), local, peer, fingerprint })
+}
+
+async fn connect(url: &Url, deadline: Instant) -> Result<TcpStream, SourceError> {
+    let (host, port) = (host_of(url), port_of(url));
+    let addresses: Vec<SocketAddr> = match url.host() {
+        Some(Host::Ipv4(address)) => vec![(address, port).into()],
+        Some(Host::Ipv6(address)) => vec![(address, port).into()],
+        Some(Host::Domain(name)) => match timeout_at(deadline, tokio::net::lookup_host((name, port))).await {
+            Ok(Ok(found)) => found.take(MAX_ADDRESSES).collect(),
+            Ok(Err(_)) | Err(_) => Vec::new(),
+        },
+        None => Vec::new(),
+    };
+    if addresses.is_empty() {
+        return Err(SourceError::new(Code::Dns, format!("The name {host} could not be resolved.")));
+    }
+    let mut failure = None;
+    let count = addresses.len();
+    for (i, address) in addresses.into_iter().enumerate() {
+        // Each address gets its share of what is left, the last one all of it.
+        let left = deadline.saturating_duration_since(Instant::now());
+        let share = left / u32::try_from(count - i).unwrap_or(1);
+        match timeout_at(Instant::now() + share, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => failure = Some(Some(error)),
+            Err(_) => failure = failure.or(Some(None)),
+        }
+    }
+    Err(match failure.flatten() {
+        Some(error) => unconnected(&host, port, &error),
+        None => {
+            let detail = format!("The camera at {host} did not answer on port {port} in time.");
+            SourceError::new(Code::Timeout, detail)
+        }
+    })
+}
+
+fn unconnected(host: &str, port: u16, error: &io::Error) -> SourceError {
+    use io::ErrorKind as Kind;
+    let (code, detail) = match error.kind() {
+        Kind::ConnectionRefused => {
+            (Code::Unreachable, format!("Nothing answers on port {port} of {host} (connection refused)."))
+        }
+        Kind::HostUnreachable => (Code::Unreachable, format!("{host} cannot be reached (no route to host).")),
+        Kind::NetworkUnreachable => {
+            (Code::Unreachable, format!("{host} cannot be reached (network unreachable)."))
+        }
+        Kind::TimedOut => {
+            (Code::Timeout, format!("The camera at {host} did not answer on port {port} in time."))
+        }
+        Kind::ConnectionReset => {
+            (Code::Reset, format!("{host} reset the connection on port {port} at once."))
+        }
+        _ => (Code::Unreachable, format!("{host} cannot be reached ({}).", error.kind())),
+    };
+    SourceError::new(code, detail)
+}
+
+fn no_tls(host: &str, error: &io::Error, mismatched: bool) -> SourceError {
+    if mismatched {
+        let detail = format!("The certificate of the camera at {host} is not the one that was pinned.");
+        return SourceError::new(Code::Tls, detail);
+    }
+    let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) else {
+        return match error.kind() {
+            io::ErrorKind::UnexpectedEof => SourceError::new(
+                Code::Tls,
+                format!("The camera at {host} hung up during the TLS handshake; it may not speak TLS here."),
+            ),
+            _ => lost(host, error),
+        };
+    };
+    let detail = match tls {
+        rustls::Error::InvalidMessage(_) => {
+            format!("The camera at {host} does not speak TLS on this port; try rtsp:// instead of rtsps://.")
+        }
+        rustls::Error::PeerIncompatible(_) | rustls::Error::AlertReceived(_) => format!(
+            "The camera at {host} only offers TLS that is too old to be safe (TLS 1.2 with a modern cipher is needed)."
+        ),
+        rustls::Error::InvalidCertificate(_) => {
+            format!(
+                "The camera at {host} shows a certificate that cannot be used (too short a key, or damaged)."
+            )
+        }
+        _ => format!("TLS with the camera at {host} failed."),
+    };
+    SourceError::new(Code::Tls, detail)
+}
+
+/// How a connection that was there ended.
+pub(super) fn lost(host: &str, error: &io::Error) -> SourceError {
+    use io::ErrorKind as Kind;
+    if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
+        return SourceError::new(Code::Tls, format!("TLS with the camera at {host} broke."));
+    }
+    match error.kind() {
+        Kind::ConnectionReset | Kind::BrokenPipe | Kind::ConnectionAborted => {
+            SourceError::new(Code::Reset, format!("The camera at {host} reset the connection."))
+        }
+        Kind::TimedOut => {
+            SourceError::new(Code::Timeout, format!("The connection to the camera at {host} timed out."))
+        }
+        Kind::HostUnreachable | Kind::NetworkUnreachable | Kind::NetworkDown => {
+            SourceError::new(Code::Unreachable, format!("The camera at {host} cannot be reached any more."))
+        }
+        // TLS without a goodbye ends like this.
+        Kind::UnexpectedEof => closed(host),
+        kind => {
+            SourceError::new(Code::Reset, format!("The connection to the camera at {host} broke ({kind})."))
+        }
+    }
+}
+
+pub(super) fn closed(host: &str) -> SourceError {
+    SourceError::new(Code::Closed, format!("The camera at {host} closed the connection."))
+}
+
+/// Cameras sign their certificates themselves, so there is no chain to verify: a pinned fingerprint
+/// decides, or any certificate is taken. That the camera holds the key is verified either way.
+struct Verifier {
+    provider: Arc<CryptoProvider>,
+    pin: Option<Fingerprint>,
+    seen: Mutex<Option<Fingerprint>>,
+}
+
+impl Verifier {
+    fn new(pin: Option<Fingerprint>) -> Self {
+        Self { provider: Arc::new(ring::default_provider()), pin, seen: Mutex::new(None) }
+    }
+
+    fn seen(&self) -> Option<Fingerprint> {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn mismatched(&self) -> bool {
+        self.pin.is_some() && self.seen().is_some() && self.pin != self.seen()
+    }
+}
+
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Verifier")
+    }
+}
+
+/// SHA-256 by the TLS library's own provider.
+fn sha256(data: &[u8]) -> Fingerprint {
+    let suite = ring::cipher_suite::TLS13_AES_128_GCM_SHA256;
+    let hash = suite.tls13().expect("a suite of TLS 1.3").common.hash_provider.hash(data);
+    hash.as_ref().try_into().expect("SHA-256 has 32 bytes")
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let fingerprint = sha256(end_entity);
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(fingerprint);
+        if self.pin.is_some_and(|pin| pin != fingerprint) {
+            return Err(rustls::CertificateError::ApplicationVerificationFailure.into());
+        }
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, cert, dss, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, cert, dss, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
