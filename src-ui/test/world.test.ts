@@ -102,6 +102,27 @@ describe('the feed', () => {
     feed.stop();
   });
 
+  test('does not trust a socket that fell silent although a camera is live', async () => {
+    const platform = new FakePlatform(1);
+    const dial = vi.spyOn(platform, 'events');
+    const { feed } = watched(platform);
+    feed.start();
+    await vi.advanceTimersByTimeAsync(9000);
+    platform.emit({ type: 'camera', camera: platform.cameras.get('cam_01') });
+    await vi.advanceTimersByTimeAsync(9000);
+    expect(dial).toHaveBeenCalledTimes(1);
+    await vi.advanceTimersByTimeAsync(1001);
+    expect(dial).toHaveBeenCalledTimes(2);
+    feed.stop();
+    const quiet = new FakePlatform(1, 'failed');
+    const quietDial = vi.spyOn(quiet, 'events');
+    const other = watched(quiet);
+    other.feed.start();
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(quietDial).toHaveBeenCalledTimes(1);
+    other.feed.stop();
+  });
+
   test('stops at the door when a token is wanted', async () => {
     const { feed, links } = watched(new FakePlatform(1, 'live', 'webrtc', true));
     feed.start();

@@ -65,6 +65,8 @@ export abstract class BasePlayer implements Player {
   protected readonly platform: Platform;
   protected video: HTMLVideoElement | null = null;
   protected bytes = 0;
+  /** The camera has a video track. */
+  protected hasPicture = true;
   #state: PlayerState = { name: 'idle' };
   #onState: () => void;
 
@@ -83,6 +85,7 @@ export abstract class BasePlayer implements Player {
 
   attach(video: HTMLVideoElement, camera: Camera, stream: StreamChoice): void {
     this.video = video;
+    this.hasPicture = camera.tracks.some((track) => track.kind === 'video');
     this.move({ name: 'opening' });
     void this.open(video, camera, stream).catch((error: unknown) => this.end(...reasonOf(error)));
   }
@@ -114,11 +117,12 @@ export abstract class BasePlayer implements Player {
     this.#onState();
   }
 
-  /** Moves to `playing` when the first picture is on the screen. */
+  /** Moves to `playing` when the first picture is on the screen, or sound alone flows. */
   protected watchFirstFrame(video: HTMLVideoElement): void {
     const shown = () => this.move({ name: 'playing' });
-    if ('requestVideoFrameCallback' in video) video.requestVideoFrameCallback(shown);
-    else (video as HTMLVideoElement).addEventListener('timeupdate', shown, { once: true });
+    const seen = 'requestVideoFrameCallback' in video && this.hasPicture;
+    if (seen) video.requestVideoFrameCallback(shown);
+    else video.addEventListener('timeupdate', shown, { once: true });
   }
 
   stats(): PlayerStats {

@@ -16,7 +16,7 @@ import {
   type Transport,
   type Why,
 } from './capability';
-import type { Player, PlayerFactory, PlayerStats } from './player';
+import { type Player, type PlayerFactory, type PlayerStats, play } from './player';
 
 export type ViewerState =
   /** Hidden, or closed. */
@@ -201,7 +201,8 @@ export class Viewer {
       return;
     }
     const shown = this.#shown;
-    const flows = camera.stats.last_frame_ms !== null && camera.stats.last_frame_ms < 2000;
+    const moves = camera.tracks.some((track) => track.kind === 'video');
+    const flows = moves && camera.stats.last_frame_ms !== null && camera.stats.last_frame_ms < 2000;
     if (shown && flows && this.#opening === null && now - shown.movedAt > FROZEN_LIMIT_MS) {
       this.#onEnded(shown, 'lost', 'the picture stood still');
     }
@@ -309,6 +310,8 @@ export class Viewer {
     attempt.movedAtWall = Date.now();
     delete attempt.video.dataset.pending;
     attempt.video.muted = !this.#sound;
+    // Some browsers pause a video whose sound comes on.
+    if (this.#sound && attempt.option.transport !== 'stills') play(attempt.video);
     this.#forgetKept();
     this.#move({ name: 'playing', option: attempt.option, whyNot: this.#whyNot(this.#options()) });
   }

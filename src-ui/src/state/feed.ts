@@ -6,6 +6,9 @@ import { ApiError, type Platform, type Socket } from '../platform/types';
 import { GOOD_AFTER_MS, redialDelay } from './redial';
 import { emptyWorld, parseEvent, step, type World } from './world';
 
+/** Live cameras tell their figures every two seconds: silence for this long is a dead socket, ms. */
+const SILENCE_MS = 10_000;
+
 export type Link = 'connecting' | 'online' | 'offline' | 'locked';
 
 export interface FeedListener {
@@ -19,6 +22,7 @@ export class Feed {
   #world: World = emptyWorld;
   #socket: Socket | null = null;
   #timer: ReturnType<typeof setTimeout> | null = null;
+  #silence: ReturnType<typeof setTimeout> | null = null;
   #attempt = 0;
   #onlineSince = 0;
   /** Raised with every dial, so that a late answer of an older one is recognised. */
@@ -39,6 +43,8 @@ export class Feed {
     this.#turn += 1;
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
+    if (this.#silence !== null) clearTimeout(this.#silence);
+    this.#silence = null;
     this.#socket?.close();
     this.#socket = null;
   }
@@ -77,6 +83,14 @@ export class Feed {
     }
     this.#world = result.world;
     this.#listener.onWorld(result.world);
+    this.#listen();
+  }
+
+  /** A socket through a network that vanished looks open for minutes; its silence tells. */
+  #listen(): void {
+    if (this.#silence !== null) clearTimeout(this.#silence);
+    const talks = [...this.#world.cameras.values()].some(({ state }) => state.name === 'live');
+    this.#silence = talks ? setTimeout(() => void this.#lost(), SILENCE_MS) : null;
   }
 
   async #lost(): Promise<void> {

@@ -50,6 +50,11 @@ export class Fleet {
         this.#clockOffset = offset;
       })
       .catch(() => {});
-    return () => this.#feed.stop();
+    const back = () => this.#feed.start();
+    addEventListener('online', back);
+    return () => {
+      removeEventListener('online', back);
+      this.#feed.stop();
+    };
   }
 }
