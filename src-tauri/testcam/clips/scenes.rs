@@ -14,6 +14,11 @@ pub type Scene = fn(f32, f32, f32, f32) -> Rgb;
 pub fn by_name(name: &str) -> Option<Scene> {
     Some(match name {
         "front-door" => front_door,
+        "garden" => garden,
+        "driveway" => driveway,
+        "living-room" => living_room,
+        "street" => street,
+        "harbour" => harbour,
         _ => return None,
     })
 }
@@ -150,6 +155,31 @@ impl Pen {
             self.fill(rim, hex(0x9aa0a6));
         }
     }
+    /// A small animal on four legs whose feet stand at (x, y), `s` is its size.
+    fn cat(&mut self, x: f32, y: f32, s: f32, step: f32, fur: Rgb, dir: f32) {
+        let shade = self.oval(x, y, 0.75 * s, 0.1 * s);
+        self.soft(shade, 0.2 * s, hex(0x14171b), 0.4);
+        for (i, at) in [-0.42, -0.3, 0.3, 0.42].into_iter().enumerate() {
+            let swing = 0.16 * s * (TAU * (step + i as f32 * 0.37)).sin();
+            let leg = self.limb((x + at * s, y - 0.45 * s), (x + at * s + swing, y - 0.03 * s), 0.065 * s);
+            self.fill(leg, fur.lit(0.85));
+        }
+        let lift = 0.12 * s * (TAU * step * 0.5).sin();
+        let tail = self.limb((x - 0.5 * s * dir, y - 0.55 * s), (x - 0.95 * s * dir, y - 0.95 * s + lift), 0.055 * s);
+        self.fill(tail, fur);
+        let body = self.limb((x - 0.42 * s, y - 0.52 * s), (x + 0.42 * s, y - 0.55 * s), 0.2 * s);
+        self.fill(body, fur);
+        let head = self.disc(x + 0.66 * s * dir, y - 0.78 * s, 0.2 * s);
+        self.fill(head, fur.lit(1.06));
+        for ear in [0.54, 0.76] {
+            let tip = self.limb(
+                (x + ear * s * dir, y - 0.9 * s),
+                (x + ear * s * dir, y - 1.02 * s),
+                0.055 * s,
+            );
+            self.fill(tip, fur.lit(0.9));
+        }
+    }
     /// A round tree top on a trunk that stands at (x, y); the wind moves it.
     fn tree(&mut self, x: f32, y: f32, s: f32, wind: f32, leaf: Rgb) {
         let trunk = self.limb((x, y), (x + 0.06 * wind * s, y - 1.3 * s), 0.11 * s);
@@ -272,5 +302,333 @@ fn front_door(x: f32, y: f32, t: f32, px: f32) -> Rgb {
     p.fill(edge, hex(0x8f877a));
     let lamp = p.disc(8.0, 1.25, 0.26);
     p.fill(lamp, hex(0xfff1c9).lit(0.93 + 0.07 * wave(t, 3.0, 0.0)));
+    p.c
+}
+
+fn garden(x: f32, y: f32, t: f32, px: f32) -> Rgb {
+    let mut p = Pen { x, y, px, c: hex(0) };
+    p.sky(hex(0x8fc3e8), hex(0xf6efd9), 4.2);
+    let sun = p.disc(13.2, 1.9, 0.55);
+    p.soft(sun, 2.6, hex(0xfff4c2), 0.6);
+    p.fill(sun, hex(0xfffbe6));
+    for (i, (h, s)) in [(1.5, 0.9), (2.1, 0.7)].into_iter().enumerate() {
+        let at = (t + i as f32 * 0.47 + 0.2).rem_euclid(1.0) * 21.0 - 2.5;
+        p.cloud(at, h, s, hex(0xffffff));
+    }
+    let hills = y - (3.9 + 0.35 * (x * 0.55).sin() + 0.18 * (x * 1.3 + 1.0).sin());
+    p.fill(-hills, hex(0x7fa27a));
+    let near = y - (4.35 + 0.2 * (x * 0.8 + 2.0).sin());
+    p.fill(-near, hex(0x5f8c57));
+    // A fence, plank by plank.
+    let plank = (x * 1.6).rem_euclid(1.0);
+    let fence = p.rect(-1.0, 3.75 + 0.12 * (plank - 0.5).abs(), 17.0, 5.15);
+    if (0.06..0.94).contains(&plank) {
+        p.fill(fence, hex(0xa98a63).lit(0.93 + 0.2 * grain((x * 1.6).floor(), 0.0, 1.0)));
+    }
+    let rail = p.rect(-1.0, 4.2, 17.0, 4.32);
+    p.fill(rail, hex(0x8d7150));
+    let lawn = p.rect(-1.0, 5.1, 17.0, 10.0);
+    p.fill(lawn, hex(0x78b052).lit(1.03 - 0.05 * (y - 5.0) + 0.14 * grain(x, y, 9.0)));
+    p.tree(2.1, 6.0, 1.75, wave(t, 2.0, 0.1), hex(0x4c8a3f));
+    p.tree(14.2, 5.7, 1.35, wave(t, 2.0, 0.4), hex(0x7aa23c));
+    // The pond with its fountain.
+    let rim = p.oval(8.2, 6.75, 2.35, 0.78);
+    p.fill(rim, hex(0xb3aca0).lit(1.0 + 0.2 * grain(x, y, 5.0)));
+    let water = p.oval(8.2, 6.72, 2.1, 0.62);
+    let r = ((x - 8.2) / 2.1).hypot((y - 6.72) / 0.62);
+    p.fill(water, hex(0x4a90b8).lit(1.0 + 0.1 * (TAU * (r * 3.0 - t * 8.0)).sin()));
+    let stem = p.rect(8.08, 5.6, 8.32, 6.75);
+    p.fill(stem, hex(0x9c958a));
+    for i in 0..14 {
+        let s = (t * 8.0 + i as f32 / 14.0).rem_euclid(1.0);
+        let side = if i % 2 == 0 { 1.0 } else { -1.0 };
+        let drop = p.disc(8.2 + side * s * (0.7 + 0.05 * i as f32), 5.55 - 1.5 * s + 2.6 * s * s, 0.055);
+        p.fill(drop, hex(0xe4f4ff));
+    }
+    for i in 0..9 {
+        let fx = 10.9 + 0.62 * i as f32;
+        let fy = 7.5 + 0.25 * (i as f32 * 2.3).sin();
+        let lean = 0.09 * wave(t, 3.0, i as f32 * 0.13);
+        let stalk = p.limb((fx, fy + 1.0), (fx + lean, fy), 0.035);
+        p.fill(stalk, hex(0x3d7335));
+        for k in 0..5 {
+            let (s, c) = (TAU * k as f32 / 5.0).sin_cos();
+            let petal = p.disc(fx + lean + 0.13 * c, fy + 0.13 * s, 0.1);
+            p.fill(petal, [hex(0xe8577e), hex(0xf7b733), hex(0xb06ad8)][i % 3]);
+        }
+        let eye = p.disc(fx + lean, fy, 0.085);
+        p.fill(eye, hex(0xfff0b0));
+    }
+    // A cat walks over the lawn, a butterfly goes round the flowers.
+    let cat = pass(t, 0.08, 0.6, -1.0, 17.0);
+    p.cat(cat, 8.2, 0.95, t * 16.0, hex(0x3a3634), 1.0);
+    let (bs, bc) = (TAU * t).sin_cos();
+    let at = (12.6 + 1.9 * bc, 6.2 + 0.7 * bs + 0.25 * wave(t, 7.0, 0.0));
+    let flap = 0.07 + 0.13 * wave(t, 40.0, 0.0).abs();
+    for side in [-1.0, 1.0] {
+        let wing = p.oval(at.0 + side * flap, at.1, flap, 0.17);
+        p.fill(wing, hex(0xf28a2e));
+    }
+    p.c
+}
+
+fn driveway(x: f32, y: f32, t: f32, px: f32) -> Rgb {
+    let mut p = Pen { x, y, px, c: hex(0) };
+    let dusk = 0.5 + 0.5 * wave(t, 1.0, 0.0);
+    p.sky(hex(0x3f5688), hex(0xf2b98a), 4.3);
+    for i in 0..3 {
+        let at = (t + i as f32 * 0.34).rem_euclid(1.0) * 22.0 - 3.0;
+        p.cloud(at, 1.7 + 0.4 * i as f32, 0.9, hex(0xf6d3bd));
+    }
+    let trees = y - (3.6 + 0.4 * (x * 1.7).sin() + 0.25 * (x * 3.1 + 1.0).sin());
+    p.fill(-trees, hex(0x38513f));
+    let lawn = p.rect(-1.0, 4.4, 17.0, 10.0);
+    p.fill(lawn, hex(0x587a44).lit(1.0 + 0.15 * grain(x, y, 9.0)));
+    let road = p.rect(-1.0, 4.35, 17.0, 5.1);
+    p.fill(road, hex(0x4b4d52));
+    p.car(pass(t, 0.1, 0.3, 18.0, -2.0), 4.85, 0.62, hex(0xe0c04a), -1.0);
+    p.car(pass(t, 0.62, 0.3, -2.0, 18.0), 5.05, 0.66, hex(0x8d9aa5), 1.0);
+    let left = p.below((6.4, 5.1), (2.2, 9.0));
+    let right = p.below((8.8, 5.1), (13.2, 9.0));
+    let drive = left.max(right).max(5.1 - y);
+    let block = grain((x - 7.6) / (y - 2.2), y * y * 0.16, 6.0);
+    p.fill(drive, hex(0x9b948b).lit(1.0 + 0.1 * block));
+    // The house with its garage on the right.
+    let wall = p.rect(11.2, 2.0, 17.0, 7.6);
+    p.fill(wall, hex(0xc9b79c).lit(0.98 + 0.05 * grain(x, y, 4.0)));
+    let roof = p.below((10.6, 2.1), (17.5, 0.6)).max(y - 2.1);
+    p.fill(roof, hex(0x6d4438));
+    let gate = p.rect(12.0, 3.7, 15.6, 7.55);
+    let slat = (y * 2.6).rem_euclid(1.0);
+    p.fill(gate, hex(0xeeeae2).lit(if slat < 0.08 { 0.8 } else { 1.0 }));
+    let lamp = p.disc(11.6, 3.4, 0.2);
+    p.soft(lamp, 2.8, hex(0xffe2a0), 0.35 + 0.25 * dusk);
+    p.fill(lamp, hex(0xfff1cc));
+    // The family's car, breathing exhaust, and who washes it.
+    p.car(7.6, 8.35, 1.75, hex(0x35624f), -1.0);
+    for i in 0..4 {
+        let s = (t * 4.0 + i as f32 / 4.0).rem_euclid(1.0);
+        let puff = p.disc(10.25 + 1.3 * s, 8.0 - 0.9 * s, 0.1 + 0.3 * s);
+        p.soft(puff, 0.4, hex(0xd8d8da), 0.55 * (1.0 - s));
+    }
+    let there = 3.4 + 0.9 * wave(t, 2.0, 0.0);
+    let dir = if wave(t, 2.0, 0.25) > 0.0 { 1.0 } else { -1.0 };
+    p.person(there, 8.6, 2.9, t * 10.0, hex(0xb8433f), dir);
+    p.cat(pass(t, 0.4, 0.45, 16.5, 0.0), 6.3, 0.6, t * 16.0, hex(0xc98a4b), -1.0);
+    p.c
+}
+
+fn living_room(x: f32, y: f32, t: f32, px: f32) -> Rgb {
+    let mut p = Pen { x, y, px, c: hex(0) };
+    let tv = 0.5 + 0.25 * wave(t, 5.0, 0.0) + 0.25 * wave(t, 3.0, 0.3);
+    p.c = hex(0xd9cdbb).mix(hex(0xc3b39c), x / 16.0);
+    let floor = p.rect(-1.0, 6.3, 17.0, 10.0);
+    let board = ((x - 8.0) / (y - 2.0) * 7.0).rem_euclid(1.0);
+    p.fill(floor, hex(0x9a6b45).lit(if board < 0.04 { 0.82 } else { 1.0 + 0.03 * (y - 6.3) }));
+    let base = p.rect(-1.0, 6.1, 17.0, 6.3);
+    p.fill(base, hex(0xf3eee5));
+    // The window: what goes on outside, and the curtains.
+    let frame = p.rect(1.2, 1.2, 5.6, 4.7);
+    p.fill(frame, hex(0xfaf7f0));
+    let pane = p.rect(1.4, 1.4, 5.4, 4.5);
+    if pane < 0.0 {
+        p.c = hex(0x8fc4ea).mix(hex(0xe3f1f7), (y - 1.4) / 2.4);
+        let at = 1.0 + (t * 1.0).rem_euclid(1.0) * 5.5;
+        p.cloud(at, 2.2, 0.55, hex(0xffffff));
+        p.tree(4.3, 4.9, 0.95, wave(t, 2.0, 0.0), hex(0x579048));
+        let bush = p.disc(2.2, 4.7, 0.75);
+        p.fill(bush, hex(0x44763b));
+    }
+    let bar = p.rect(3.35, 1.4, 3.45, 4.5).min(p.rect(1.4, 2.9, 5.4, 3.0));
+    p.fill(bar, hex(0xfaf7f0));
+    for (x0, x1, phase) in [(0.75, 1.85, 0.0), (4.95, 6.05, 0.4)] {
+        let sway = 0.08 * wave(t, 2.0, phase) * (y - 1.0) * 0.3;
+        let cloth = p.rect(x0 + sway, 0.95, x1 + sway, 5.9);
+        p.fill(cloth, hex(0x7d93a6).lit(0.95 + 0.12 * ((x - sway) * 22.0).sin()));
+    }
+    // Television: changing light, a ball that never stops.
+    let case = p.round(9.4, 1.9, 14.6, 4.9, 0.12);
+    p.fill(case, hex(0x17181b));
+    let screen = p.rect(9.55, 2.05, 14.45, 4.75);
+    if screen < 0.0 {
+        p.c = hex(0x2a6f9e).mix(hex(0x7fc6a0), tv).mix(hex(0x2b8f4f), ((y - 3.6) * 1.5).clamp(0.0, 1.0));
+        let ball = p.disc(12.0 + 1.9 * wave(t, 3.0, 0.0), 4.4 - 1.5 * wave(t, 4.0, 0.1).abs(), 0.2);
+        p.fill(ball, hex(0xffffff));
+    }
+    let stand = p.round(8.9, 5.2, 15.1, 6.5, 0.08);
+    p.fill(stand, hex(0x6f4b31));
+    for k in 0..3 {
+        let door = p.rect(9.1 + 2.0 * k as f32, 5.4, 10.9 + 2.0 * k as f32, 6.35);
+        p.fill(door, hex(0x7d5639));
+    }
+    let glow = p.oval(12.0, 7.6, 4.2, 1.0);
+    p.soft(glow, 2.5, hex(0x86b5c9), 0.22 * tv);
+    let rug = p.oval(7.8, 8.0, 4.8, 1.05);
+    p.fill(rug, hex(0xa94f48));
+    let ring = p.oval(7.8, 8.0, 4.1, 0.82).abs() - 0.07;
+    p.fill(ring, hex(0xe9d3b0));
+    // The sofa from behind, a lamp, a plant.
+    let sofa = p.round(0.3, 6.0, 5.8, 8.9, 0.45);
+    p.fill(sofa, hex(0x4c6b73));
+    let seat = p.round(0.8, 6.9, 5.3, 8.0, 0.3);
+    p.fill(seat, hex(0x5d808a));
+    let cushion = p.round(1.1, 6.2, 2.4, 7.3, 0.25);
+    p.fill(cushion, hex(0xe1a84a));
+    p.pot(15.0, 8.7, 1.15, wave(t, 2.0, 0.2), hex(0x6aa84f));
+    let cord = p.rect(7.46, 0.0, 7.54, 1.7);
+    p.fill(cord, hex(0x3a3632));
+    let shade = p.oval(7.5 + 0.06 * wave(t, 2.0, 0.0), 1.95, 0.75, 0.5);
+    p.soft(shade, 2.2, hex(0xffeac0), 0.4);
+    p.fill(shade, hex(0xffe2a8));
+    // The dog crosses the room, the cat on the sofa wags its tail.
+    let dog = 8.0 + 3.6 * wave(t, 1.0, 0.0);
+    let dir = if wave(t, 1.0, 0.25) > 0.0 { 1.0 } else { -1.0 };
+    p.cat(dog, 8.35, 1.25, t * 14.0, hex(0xb9854f), dir);
+    let tail = p.limb((4.6, 6.15), (5.1 + 0.25 * wave(t, 4.0, 0.0), 5.4), 0.07);
+    p.fill(tail, hex(0x2f2c2b));
+    let back = p.oval(4.2, 6.0, 0.6, 0.35);
+    p.fill(back, hex(0x2f2c2b));
+    let head = p.disc(3.6, 5.8, 0.26);
+    p.fill(head, hex(0x2f2c2b));
+    p.c
+}
+
+/// A street by night as an infrared camera sees it: grey, lamps flare.
+fn street(x: f32, y: f32, t: f32, px: f32) -> Rgb {
+    let mut p = Pen { x, y, px, c: hex(0) };
+    p.sky(hex(0x141618), hex(0x33373a), 4.5);
+    for (i, (x0, w, h)) in [(-0.5, 3.4, 3.0), (3.0, 2.6, 2.2), (5.7, 3.9, 3.4), (9.7, 2.9, 2.4), (12.7, 4.0, 3.1)]
+        .into_iter()
+        .enumerate()
+    {
+        let wall = p.rect(x0, 4.9 - h, x0 + w, 4.9);
+        p.fill(wall, hex(0x3c4043).lit(0.85 + 0.1 * i as f32));
+        for row in 0..3 {
+            for k in 0..4 {
+                let wx = x0 + 0.35 + 0.8 * k as f32;
+                let wy = 5.2 - h + 0.85 * row as f32;
+                if wx + 0.4 < x0 + w && wy < 4.3 {
+                    let pane = p.rect(wx, wy, wx + 0.4, wy + 0.5);
+                    let on = wave(t, 1.0, (i * 5 + row * 3 + k) as f32 * 0.173) > 0.45;
+                    p.fill(pane, if on { hex(0xd4d8d8) } else { hex(0x232629) });
+                }
+            }
+        }
+    }
+    let walk = p.rect(-1.0, 4.9, 17.0, 5.5);
+    p.fill(walk, hex(0x55595b));
+    let road = p.rect(-1.0, 5.5, 17.0, 8.3);
+    p.fill(road, hex(0x34373a).lit(1.0 + 0.14 * grain(x, y, 10.0)));
+    for k in 0..6 {
+        let dash = p.rect(0.3 + 3.0 * k as f32, 6.83, 1.9 + 3.0 * k as f32, 6.95);
+        p.fill(dash, hex(0x9da1a2));
+    }
+    let near = p.rect(-1.0, 8.3, 17.0, 10.0);
+    p.fill(near, hex(0x606466));
+    for lamp in [3.0, 11.5] {
+        let pole = p.rect(lamp - 0.07, 1.7, lamp + 0.07, 5.5);
+        p.fill(pole, hex(0x1c1e20));
+        let head = p.oval(lamp + 0.35, 1.65, 0.45, 0.14);
+        p.soft(head, 2.6, hex(0xeef2f2), 0.5);
+        p.fill(head, hex(0xffffff));
+        let pool = p.oval(lamp + 0.35, 5.6, 2.2, 0.6);
+        p.soft(pool, 1.6, hex(0xb9bdbd), 0.5);
+    }
+    p.person(pass(t, 0.0, 0.8, -1.0, 17.0), 5.45, 1.55, t * 14.0, hex(0x7b8083), 1.0);
+    for (at, ground, s, dir) in [
+        (pass(t, 0.12, 0.3, 19.0, -4.0), 6.6, 1.05, -1.0),
+        (pass(t, 0.55, 0.34, -4.0, 19.0), 7.9, 1.35, 1.0),
+    ] {
+        let beam = p.oval(at + 4.0 * s * dir, ground, 2.6 * s, 0.4 * s);
+        p.soft(beam, 1.2 * s, hex(0xe4e8e8), 0.55);
+        p.car(at, ground, s, hex(0x70757a), dir);
+        let flare = p.disc(at + 1.3 * s * dir, ground - 0.46 * s, 0.14 * s);
+        p.soft(flare, 1.3 * s, hex(0xffffff), 0.75);
+    }
+    p.cat(pass(t, 0.3, 0.5, 17.0, -1.0), 8.75, 0.8, t * 16.0, hex(0x24282b), -1.0);
+    let grey = 0.3 * p.c.0 + 0.55 * p.c.1 + 0.15 * p.c.2;
+    Rgb(grey * 0.97, grey, grey * 0.98)
+}
+
+fn harbour(x: f32, y: f32, t: f32, px: f32) -> Rgb {
+    let mut p = Pen { x, y, px, c: hex(0) };
+    p.sky(hex(0x5fa8d8), hex(0xf3e6cf), 4.2);
+    p.cloud((t + 0.1).rem_euclid(1.0) * 22.0 - 3.0, 1.7, 1.2, hex(0xfffaf0));
+    p.cloud((t + 0.6).rem_euclid(1.0) * 22.0 - 3.0, 2.4, 0.8, hex(0xfffaf0));
+    let hills = y - (3.7 + 0.5 * (x * 0.42 + 0.6).sin() + 0.15 * (x * 1.2).sin());
+    p.fill(-hills, hex(0x86a3b0));
+    // The town on the far side.
+    for i in 0..11 {
+        let x0 = 5.2 + 0.98 * i as f32;
+        let h = 0.8 + 0.45 * (i as f32 * 1.9).sin().abs();
+        let wall = p.rect(x0, 4.3 - h, x0 + 0.9, 4.35);
+        p.fill(wall, [hex(0xf0e2c8), hex(0xd98c6a), hex(0xe7c36a), hex(0xb7c7c9)][i % 4]);
+        let roof = p.below((x0 - 0.1, 4.3 - h), (x0 + 0.45, 3.95 - h));
+        let roof = roof.max(p.below((x0 + 0.45, 3.95 - h), (x0 + 1.0, 4.3 - h))).max(y - 4.3 + h);
+        p.fill(roof, hex(0xa0523d));
+        let pane = p.rect(x0 + 0.3, 4.5 - h, x0 + 0.55, 4.75 - h);
+        p.fill(pane, hex(0x4a5d6b));
+    }
+    // The lighthouse and its turning light.
+    let rock = p.oval(2.6, 4.6, 1.9, 0.55);
+    p.fill(rock, hex(0x6f6a63));
+    let tower = (p.x - 2.6).abs() - 0.36 - 0.07 * (y - 1.4);
+    let tower = tower.max(1.5 - y).max(y - 4.4);
+    let stripe = ((y - 1.5) * 1.35).rem_euclid(2.0) < 1.0;
+    p.fill(tower, if stripe { hex(0xc8433a) } else { hex(0xf7f3ea) });
+    let lamp = p.rect(2.32, 1.12, 2.88, 1.5);
+    let turn = (0.5 + 0.5 * wave(t, 4.0, 0.0)).powi(4);
+    p.soft(p.disc(2.6, 1.3, 0.2), 1.8, hex(0xfff2b8), 0.75 * turn);
+    p.fill(lamp, hex(0xffe38a).lit(0.7 + 0.3 * turn));
+    let cap = p.below((2.1, 1.15), (2.6, 0.78)).max(p.below((2.6, 0.78), (3.1, 1.15))).max(y - 1.12);
+    p.fill(cap, hex(0x3b3f45));
+    // Water: long waves, glitter under the sun.
+    let sea = p.rect(-1.0, 4.35, 17.0, 10.0);
+    let depth = (y - 4.35) / 4.65;
+    let swell = (TAU * (x * 0.16 + y * 0.9 - t * 4.0)).sin() * 0.5 + (TAU * (x * 0.31 - y * 0.7 + t * 3.0)).sin() * 0.5;
+    let water = hex(0x5b9fbd).mix(hex(0x1f5574), depth);
+    p.fill(sea, water.lit(1.0 + 0.1 * swell * (0.3 + depth)));
+    // Boats: one sails by, two lie at anchor and rock.
+    for (bx, by, s, hull, sail, rock) in [
+        (pass(t, 0.0, 0.9, -2.0, 18.0), 5.5, 0.9, hex(0xf4f0e6), true, wave(t, 4.0, 0.0)),
+        (5.3, 6.9, 1.25, hex(0xc2453d), false, wave(t, 3.0, 0.2)),
+        (12.4, 7.6, 1.5, hex(0x2f6d8c), true, wave(t, 3.0, 0.6)),
+    ] {
+        let by = by + 0.07 * s * rock;
+        let tilt = 0.06 * rock;
+        let (dx, dy) = (x - bx, y - by);
+        let (dx, dy) = (dx + dy * tilt, dy - dx * tilt);
+        let side = (dx.abs() - 1.3 * s + 0.9 * (dy + 0.02).max(0.0)).max(-dy - 0.22 * s).max(dy - 0.4 * s);
+        p.fill(side, hull);
+        p.fill(side.max(-dy - 0.22 * s).max(dy + 0.1 * s), hull.lit(0.75));
+        let mast = (dx.abs() - 0.05 * s).max(dy + 0.2 * s).max(-dy - 2.5 * s);
+        p.fill(mast, hex(0x6b4c33));
+        if sail {
+            let cloth = (0.1 * s - dx).max(dy + 0.4 * s).max(dx - 0.1 * s - (dy + 2.4 * s) * 0.55);
+            p.fill(cloth, hex(0xfbf8f0).lit(1.0 - 0.1 * (dx / s)));
+        } else {
+            let cabin = (dx.abs() - 0.5 * s).max(dy + 0.2 * s).max(-dy - 0.75 * s);
+            p.fill(cabin, hex(0xf2ede2));
+            let port = ((dx.abs() - 0.22 * s).hypot(dy + 0.48 * s)) - 0.12 * s;
+            p.fill(port, hex(0x38505e));
+        }
+    }
+    for i in 0..3 {
+        let at = (t + i as f32 * 0.37).rem_euclid(1.0) * 19.0 - 1.5;
+        let h = 1.9 + 0.7 * i as f32 * 0.6 + 0.25 * wave(t, 3.0, i as f32 * 0.3);
+        let beat = 0.18 * wave(t, 14.0, i as f32 * 0.3);
+        for side in [-1.0, 1.0] {
+            let wing = p.limb((at, h), (at + side * 0.34, h - 0.08 - beat), 0.045);
+            p.fill(wing, hex(0xfdfdfb));
+        }
+    }
+    // The quay in front.
+    let quay = p.rect(-1.0, 8.35, 17.0, 10.0);
+    p.fill(quay, hex(0x9c9488).lit(0.95 + 0.12 * grain(x, y * 2.0, 1.4)));
+    for bollard in [2.0, 8.0, 14.0] {
+        let post = p.round(bollard - 0.25, 7.9, bollard + 0.25, 8.7, 0.14);
+        p.fill(post, hex(0x33373b));
+    }
+    p.person(pass(t, 0.25, 0.7, 17.0, -1.0), 8.85, 2.3, t * 12.0, hex(0xd9a520), -1.0);
     p.c
 }

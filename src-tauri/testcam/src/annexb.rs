@@ -104,7 +104,7 @@ pub(crate) fn read(codec: VideoCodec, data: Bytes, fps: f32) -> Result<Video, St
         let dts = time(index);
         Sample { nals, dts, pts: dts as i64, key }
     });
-    Ok(Video { codec, params, size: None, samples: samples.collect(), duration })
+    Ok(Video { codec, params, size: None, samples: samples.collect(), duration, delay: 0 })
 }
 
 /// An H.264 B slice, or an H.265 one that a later picture precedes on the screen (RASL, RADL).

@@ -46,37 +46,64 @@ pub enum VideoCodec {
 pub enum Builtin {
     /// H.264 constrained baseline 640×360, 25 fps, 8 s, a key frame every 4 s; AAC 16 kHz.
     FrontDoor,
+    /// H.264 main profile 640×360, 20 fps, 8 s, a key frame every 2 s; AAC 48 kHz.
+    Garden,
+    /// H.264 main profile 640×360, 15 fps, 8 s, a key frame every 4 s; no sound.
+    Driveway,
+    /// H.264 high profile 640×360, 25 fps, 8 s, a key frame every 2 s; AAC 16 kHz.
+    LivingRoom,
+    /// H.264 constrained baseline 640×360, 15 fps, 8 s, a key frame every 4 s; no sound.
+    Street,
+    /// H.264 main profile 640×360, 20 fps, 8 s, a key frame every 4 s; AAC 16 kHz.
+    Harbour,
+    /// A sub-stream: H.264 constrained baseline 320×180, 10 fps, 8 s; AAC 16 kHz.
+    Sub,
     /// The front door with B-frames (H.264 main profile, 640×360, 25 fps).
     BFrames,
     /// The front door in another resolution (H.264, 480×270, 25 fps).
     Second,
-    /// H.264, 320×180, 10 fps, 60 s with a single key frame.
+    /// H.264, 320×180, 5 fps, 60 s with a single key frame; no sound.
     LongGop,
+    /// H.265 main profile 640×360, 25 fps, 8 s, a key frame every 4 s; AAC 16 kHz.
+    H265,
 }
 
-const BUILTINS: usize = 4;
-
 impl Builtin {
-    /// All of them, in the order of the help.
-    pub const ALL: [Self; BUILTINS] = [Self::FrontDoor, Self::BFrames, Self::Second, Self::LongGop];
+    /// All of them, in the order of the enum.
+    pub const ALL: [Self; 11] = [
+        Self::FrontDoor,
+        Self::Garden,
+        Self::Driveway,
+        Self::LivingRoom,
+        Self::Street,
+        Self::Harbour,
+        Self::Sub,
+        Self::BFrames,
+        Self::Second,
+        Self::LongGop,
+        Self::H265,
+    ];
 
-    /// The name by which the command line knows it.
-    pub fn name(self) -> &'static str {
+    /// Its name and its bytes.
+    fn file(self) -> (&'static str, &'static [u8]) {
         match self {
-            Self::FrontDoor => "front-door",
-            Self::BFrames => "b-frames",
-            Self::Second => "second",
-            Self::LongGop => "long-gop",
+            Self::FrontDoor => ("front-door", include_bytes!("../clips/front-door.mp4")),
+            Self::Garden => ("garden", include_bytes!("../clips/garden.mp4")),
+            Self::Driveway => ("driveway", include_bytes!("../clips/driveway.mp4")),
+            Self::LivingRoom => ("living-room", include_bytes!("../clips/living-room.mp4")),
+            Self::Street => ("street", include_bytes!("../clips/street.mp4")),
+            Self::Harbour => ("harbour", include_bytes!("../clips/harbour.mp4")),
+            Self::Sub => ("sub", include_bytes!("../clips/sub.mp4")),
+            Self::BFrames => ("b-frames", include_bytes!("../clips/b-frames.mp4")),
+            Self::Second => ("second", include_bytes!("../clips/second.mp4")),
+            Self::LongGop => ("long-gop", include_bytes!("../clips/long-gop.mp4")),
+            Self::H265 => ("h265", include_bytes!("../clips/h265.mp4")),
         }
     }
 
-    fn bytes(self) -> &'static [u8] {
-        match self {
-            Self::FrontDoor => include_bytes!("../clips/front-door.mp4"),
-            Self::BFrames => include_bytes!("../clips/b-frames.mp4"),
-            Self::Second => include_bytes!("../clips/second.mp4"),
-            Self::LongGop => include_bytes!("../clips/long-gop.mp4"),
-        }
+    /// The name by which the command line knows it.
+    pub fn name(self) -> &'static str {
+        self.file().0
     }
 }
 
@@ -102,6 +129,8 @@ pub(crate) struct Video {
     pub(crate) samples: Vec<Sample>,
     /// Length of the loop in ticks of [`VIDEO_CLOCK`].
     pub(crate) duration: u64,
+    /// By how much the pictures lag behind their places because of B-frames, in the same ticks.
+    pub(crate) delay: u64,
 }
 
 /// One access unit.
@@ -128,9 +157,10 @@ pub(crate) struct Audio {
 impl Clip {
     /// One of the clips that are built in.
     pub fn builtin(which: Builtin) -> Self {
-        static PARSED: [OnceLock<Clip>; BUILTINS] = [const { OnceLock::new() }; BUILTINS];
+        static PARSED: [OnceLock<Clip>; Builtin::ALL.len()] = [const { OnceLock::new() }; Builtin::ALL.len()];
         let parse = || {
-            Self::parse(&format!("{which:?}"), "mp4", Bytes::from_static(which.bytes()), 0.0)
+            let (name, bytes) = which.file();
+            Self::parse(name, "mp4", Bytes::from_static(bytes), 0.0)
                 .expect("the committed clips are read by a test")
         };
         PARSED[which as usize].get_or_init(parse).clone()
@@ -230,4 +260,40 @@ impl fmt::Debug for Clip {
 pub(crate) fn ticks(ticks: u64) -> Duration {
     Duration::from_secs(ticks / VIDEO_CLOCK)
         + Duration::from_nanos(ticks % VIDEO_CLOCK * 1_000_000_000 / VIDEO_CLOCK)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_committed_clips_are_read_and_small() {
+        let mut bytes = 0;
+        for which in Builtin::ALL {
+            let clip = Clip::builtin(which);
+            bytes += which.file().1.len();
+            assert_eq!(which.name().parse::<Builtin>().unwrap(), which);
+            assert!(clip.frames() >= 20 && clip.frames() <= usize::from(u16::MAX), "{clip:?}");
+            let samples = &clip.video().samples;
+            assert!(samples.iter().all(|s| s.pts <= s.dts as i64), "{clip:?}: sent before it was taken");
+            assert!(samples.windows(2).all(|s| s[0].dts < s[1].dts), "{clip:?}");
+            assert!(samples.last().is_some_and(|s| s.dts < clip.video().duration), "{clip:?}");
+        }
+        assert!(bytes <= 2 << 20, "{bytes} bytes of clips");
+    }
+
+    #[test]
+    fn a_damaged_file_is_refused_and_never_a_panic() {
+        let (_, whole) = Builtin::Second.file();
+        let read = |bytes: Vec<u8>| Clip::parse("x", "mp4", bytes.into(), 25.0);
+        for cut in (0..whole.len().min(12_000)).step_by(97) {
+            assert!(read(whole[..cut].to_vec()).is_err(), "cut at {cut}");
+        }
+        for at in 0..1500 {
+            let mut bytes = whole.to_vec();
+            bytes[at] ^= 0xff;
+            // Some bytes do not matter; none may panic.
+            let _ = read(bytes);
+        }
+    }
 }

@@ -138,8 +138,15 @@ fn read_video(trak: &Trak, codec: &Codec, data: &Bytes) -> Result<Video, String>
         };
         deltas.iter().enumerate().map(step).collect()
     };
-    // The first picture is shown at time zero, however far the container moved it.
-    let first = shown.iter().copied().min().unwrap_or(0);
+    // A camera sends a picture after it was taken: what is shown furthest ahead of its place in the
+    // file sets the delay of all.
+    let mut place = 0i64;
+    let ahead = shown.iter().zip(&deltas).map(|(pts, delta)| {
+        let ahead = pts - place;
+        place += i64::from(*delta);
+        ahead
+    });
+    let delay = ahead.max().unwrap_or(0);
     let mut samples = Vec::with_capacity(count);
     let mut dts = 0i64;
     for (index, (at, size)) in places.into_iter().enumerate() {
@@ -153,7 +160,7 @@ fn read_video(trak: &Trak, codec: &Codec, data: &Bytes) -> Result<Video, String>
         samples.push(Sample {
             nals,
             dts: sent.max(0) as u64,
-            pts: scale(shown[index] - first).min(sent),
+            pts: scale(shown[index] - delay).min(sent),
             key: marked,
         });
         dts += i64::from(deltas[index]);
@@ -163,7 +170,8 @@ fn read_video(trak: &Trak, codec: &Codec, data: &Bytes) -> Result<Video, String>
         return Err("its pictures have no duration".into());
     }
     let size = codec.visual().map(|v| (v.width, v.height));
-    Ok(Video { codec: kind, params, size, samples, duration })
+    let delay = scale(delay - shown.first().copied().unwrap_or(0)).max(0) as u64;
+    Ok(Video { codec: kind, params, size, samples, duration, delay })
 }
 
 fn parameter_sets(codec: &Codec) -> Result<(VideoCodec, Vec<Bytes>, usize), String> {

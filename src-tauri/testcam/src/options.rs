@@ -76,6 +76,31 @@ impl Default for Options {
     }
 }
 
+impl Options {
+    /// The demo camera of that number, counted from 0; six look different, then they come again,
+    /// at another place of their clip. The name is in [`Options::name`].
+    pub fn demo(index: usize) -> Self {
+        const LOOKS: [(Builtin, &str); 6] = [
+            (Builtin::FrontDoor, "Front door"),
+            (Builtin::Garden, "Garden"),
+            (Builtin::Driveway, "Driveway"),
+            (Builtin::LivingRoom, "Living room"),
+            (Builtin::Street, "Street"),
+            (Builtin::Harbour, "Harbour"),
+        ];
+        let (look, name) = LOOKS[index % LOOKS.len()];
+        let round = index / LOOKS.len();
+        Self {
+            clip: Clip::builtin(look),
+            sub: (look == Builtin::FrontDoor).then(|| Clip::builtin(Builtin::Sub)),
+            name: if round == 0 { name.into() } else { format!("{name} {}", round + 1) },
+            // Key frames of several cameras at once would make bursts.
+            offset: Duration::from_millis(470 * index as u64 % 8000),
+            ..Self::default()
+        }
+    }
+}
+
 /// The camera's sound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Sound {

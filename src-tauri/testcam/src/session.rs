@@ -89,6 +89,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         fault: camera.fault.clone(),
         ledger: &camera.ledger,
         trickle: camera.main.bitrate() / 16,
+        free_at: None,
     };
     let mut session = Session {
         camera: Arc::clone(camera),

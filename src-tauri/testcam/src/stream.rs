@@ -415,7 +415,8 @@ impl Live {
     fn take_audio(&mut self) -> Option<Unit> {
         let voice = self.voice.as_mut()?;
         let time = self.audio_time.wrapping_add(voice.time());
-        let into = voice.start().as_secs_f64() - ticks(self.base).as_secs_f64();
+        let pictures = ticks(self.clip.video().delay) + voice.start();
+        let into = pictures.as_secs_f64() - ticks(self.base).as_secs_f64();
         let frame = voice.take(into.rem_euclid(self.clip.duration().as_secs_f64()));
         if self.fault.mutes() {
             return None;

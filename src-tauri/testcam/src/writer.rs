@@ -10,7 +10,7 @@ use tokio::{
     io::{AsyncWrite, AsyncWriteExt},
     net::UdpSocket,
     sync::{mpsc, watch},
-    time::sleep,
+    time::{Instant, sleep, sleep_until},
 };
 
 use crate::{Fault, chance, rtp::Unit, stats::Ledger, stream::VIDEO};
@@ -21,6 +21,8 @@ const UDP_BURST: usize = 32;
 const UDP_REST: Duration = Duration::from_millis(3);
 /// What the slow fault writes at once, in bytes.
 const TRICKLE: usize = 1400;
+/// A late wake-up is made up for by at most this much.
+const TRICKLE_CREDIT: Duration = Duration::from_millis(100);
 /// Frames smaller than this are not cut by [`Fault::StopMidFrame`].
 const CUT_FROM: usize = 64;
 /// Most random bytes put between two packets.
@@ -49,6 +51,8 @@ pub(crate) struct Writer<'a, W> {
     pub(crate) ledger: &'a Ledger,
     /// Half the stream's bit rate, in bytes per second.
     pub(crate) trickle: u32,
+    /// When the slow line is free again.
+    pub(crate) free_at: Option<Instant>,
 }
 
 impl<W: AsyncWrite + Unpin> Writer<'_, W> {
@@ -169,7 +173,12 @@ impl<W: AsyncWrite + Unpin> Writer<'_, W> {
         Ok(())
     }
 
-    async fn rest(&self, bytes: usize) {
-        sleep(Duration::from_secs_f64(bytes as f64 / f64::from(self.trickle.max(1000)))).await;
+    /// Waits until the slow line has room again.
+    async fn rest(&mut self, bytes: usize) {
+        let cost = Duration::from_secs_f64(bytes as f64 / f64::from(self.trickle.max(1000)));
+        let now = Instant::now();
+        let from = self.free_at.unwrap_or(now).max(now - TRICKLE_CREDIT);
+        self.free_at = Some(from + cost);
+        sleep_until(from + cost).await;
     }
 }

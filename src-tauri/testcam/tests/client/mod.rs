@@ -196,4 +196,19 @@ impl Client {
         let mut chunk = [0; 1024];
         timeout(span, self.socket.read(&mut chunk)).await.is_err()
     }
+
+    /// A packet has begun whose end is missing.
+    pub fn holds_part_of_a_packet(&self) -> bool {
+        self.buffer.first() == Some(&b'$')
+    }
+
+    /// What comes next is neither a packet nor an answer.
+    pub fn stuck_on_garbage(&mut self) -> bool {
+        while self.take_packet() {}
+        self.buffer.first().is_some_and(|byte| !b"$R".contains(byte))
+    }
+
+    pub async fn read_more(&mut self) {
+        assert!(self.more().await, "bytes before the end");
+    }
 }
