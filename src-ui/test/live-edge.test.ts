@@ -1,69 +1,129 @@
 import { describe, expect, test } from 'vitest';
-import { EdgeTarget, liveEdge, TARGET } from '../src/media/live-edge';
+import { LiveEdge, TARGET } from '../src/media/live-edge';
 
-const at = (lag: number, { rate = 1, fresh = false } = {}) =>
-  liveEdge({ currentTime: 100 - lag, range: { start: 90, end: 100 }, rate, target: TARGET, fresh });
+/** A screen that plays what arrives: 25 fps, one order per frame. */
+class Screen {
+  edge = new LiveEdge();
+  now = 0;
+  end: number;
+  current: number;
+  rate = 1;
+  changes = 0;
+  seeks: number[] = [];
+  /** An engine whose rate does not take hold. */
+  deaf = false;
+  /** Seconds for which an engine stands at each change of its rate. */
+  cost = 0;
+
+  constructor(lag: number) {
+    this.end = 100;
+    this.current = 100 - lag;
+  }
+  get lag(): number {
+    return this.end - this.current;
+  }
+  run(seconds: number): this {
+    for (let t = 0; t < seconds - 1e-9; t += 0.04) {
+      this.now += 40;
+      this.end += 0.04;
+      this.current += 0.04 * (this.deaf ? 1 : this.rate);
+      const order = this.edge.order({
+        now: this.now,
+        currentTime: this.current,
+        range: { start: 90, end: this.end },
+        shown: true,
+      });
+      if (order.rate !== this.rate) {
+        this.changes += 1;
+        this.current -= this.cost;
+      }
+      this.rate = order.rate;
+      if (order.seekTo !== null) {
+        this.seeks.push(order.seekTo - this.current);
+        this.current = order.seekTo;
+      }
+    }
+    return this;
+  }
+}
 
 describe('the live edge', () => {
   test('leaves a picture alone that is near it', () => {
-    for (const lag of [0, 0.03, 0.06, 0.1]) expect(at(lag)).toEqual({ seekTo: null, rate: 1 });
+    for (const lag of [0.02, 0.06, 0.1]) expect(new Screen(lag).run(10).changes).toBe(0);
   });
 
-  test('plays a little faster when behind, and faster the further it is', () => {
-    expect(at(0.2).seekTo).toBeNull();
-    expect(at(0.2).rate).toBeGreaterThan(1);
-    expect(at(0.2).rate).toBeLessThan(1.2);
-    expect(at(0.8).rate).toBeGreaterThan(at(0.2).rate);
-  });
-
-  test('catches up what was cached within a second', () => {
-    let lag = 0.45;
-    let rate = 1;
-    for (let t = 0; t < 1; t += 0.04) {
-      rate = at(lag, { rate, fresh: true }).rate;
-      lag -= (rate - 1) * 0.04;
+  test('catches up within a second after the start, with one change and one back', () => {
+    for (const lag of [0.15, 0.25, 0.4, 0.6]) {
+      const screen = new Screen(lag).run(1);
+      expect(screen.lag).toBeLessThan(0.15);
+      expect(screen.run(10).changes).toBe(2);
+      expect(screen.rate).toBe(1);
     }
-    expect(lag).toBeLessThan(0.1);
   });
 
-  test('goes on until it has caught up, so that the rate does not flutter', () => {
-    expect(at(0.1, { rate: 1.1 }).rate).toBeGreaterThan(1);
-    expect(at(0.05, { rate: 1.1 }).rate).toBe(1);
+  test('later plays only a little faster, and not for a single late frame', () => {
+    const screen = new Screen(0.06).run(5);
+    screen.current -= 0.15;
+    screen.run(0.4);
+    expect(screen.rate).toBe(1);
+    screen.run(0.2);
+    expect(screen.rate).toBe(1.1);
+    screen.run(3);
+    expect(screen.lag).toBeLessThan(0.1);
+    expect(screen.rate).toBe(1);
+  });
+
+  test('gives up a rate that does nothing, rather than hold it or flutter', () => {
+    const screen = new Screen(0.4);
+    screen.deaf = true;
+    screen.run(20);
+    expect(screen.changes).toBeLessThanOrEqual(8);
+  });
+
+  test('learns where a change of rate costs more than a small lag', () => {
+    const screen = new Screen(0.4);
+    screen.cost = 0.12;
+    screen.run(5);
+    const { changes } = screen;
+    screen.current = screen.end - 0.25;
+    screen.run(20);
+    expect(screen.changes).toBe(changes);
+    screen.current = screen.end - 0.6;
+    screen.run(5);
+    expect(screen.changes).toBeGreaterThan(changes);
+    expect(screen.lag).toBeLessThan(0.4);
   });
 
   test('jumps only when it is far behind, and never back', () => {
-    expect(at(3).seekTo).toBeCloseTo(100 - TARGET);
-    for (let lag = 0; lag < 10; lag += 0.05) {
-      const { seekTo, rate } = at(lag);
-      if (seekTo !== null) expect(seekTo).toBeGreaterThan(100 - lag);
-      expect(rate).toBeLessThanOrEqual(2);
-    }
+    expect(new Screen(1).run(1).seeks).toEqual([]);
+    const screen = new Screen(3).run(1);
+    expect(screen.seeks).toHaveLength(1);
+    expect(screen.seeks[0]).toBeGreaterThan(0);
+    expect(screen.lag).toBeCloseTo(TARGET);
   });
 
   test('starts a short burst at its front and a long one at its end', () => {
     const begin = (start: number, end: number) =>
-      liveEdge({ currentTime: 0, range: { start, end }, rate: 1, target: TARGET, fresh: true });
+      new LiveEdge().order({ now: 0, currentTime: 0, range: { start, end }, shown: false });
     expect(begin(500, 500.3).seekTo).toBe(500);
     expect(begin(500, 504).seekTo).toBeCloseTo(504 - TARGET);
   });
 
+  test('does not touch the rate before there is a picture', () => {
+    const input = { now: 5000, currentTime: 0, range: { start: 0, end: 0.8 }, shown: false };
+    expect(new LiveEdge().order(input)).toEqual({ seekTo: null, rate: 1 });
+  });
+
   test('comes back to a clock that ran ahead of the media', () => {
-    expect(
-      liveEdge({
-        currentTime: 50,
-        range: { start: 10, end: 12 },
-        rate: 1,
-        target: TARGET,
-        fresh: false,
-      }).seekTo,
-    ).toBeCloseTo(12 - TARGET);
+    const input = { now: 0, currentTime: 50, range: { start: 10, end: 12 }, shown: true };
+    expect(new LiveEdge().order(input).seekTo).toBeCloseTo(12 - TARGET);
   });
 
   test('keeps more distance where frames arrive unevenly, and gives it back in calm', () => {
-    const target = new EdgeTarget();
-    for (let i = 0; i < 100; i += 1) target.ranDry();
-    expect(target.value).toBeCloseTo(TARGET + 0.5);
-    target.calm(1000);
-    expect(target.value).toBeCloseTo(TARGET);
+    const edge = new LiveEdge();
+    for (let i = 0; i < 100; i += 1) edge.ranDry();
+    expect(edge.target).toBeCloseTo(TARGET + 0.5);
+    edge.calm(1000);
+    expect(edge.target).toBeCloseTo(TARGET);
   });
 });

@@ -1,21 +1,20 @@
 /**
- * Keeps an MSE picture close to the newest frame. Pure: positions in, a rate and perhaps a jump out.
- * Invariant: near the edge the rate is exactly 1, and a jump never goes back.
+ * Keeps an MSE picture close to the newest frame. Pure: positions and the time in, a rate and
+ * perhaps a jump out.
  *
- * A jump makes the decoder start over at the last key frame, which may be seconds of frames away,
- * so a moderate lag is played away a little faster instead.
+ * Invariants: near the edge the rate is exactly 1; a jump never goes back; and the rate changes
+ * rarely, because some engines (GStreamer's among them) start the decoder anew at each change, as
+ * all do at a jump, from a key frame that may lie seconds back.
  */
 
 export interface EdgeInput {
+  /** Monotonic, ms. */
+  now: number;
   currentTime: number;
   /** The newest buffered range, seconds; null while nothing is buffered. */
   range: { start: number; end: number } | null;
-  /** The rate that is set now. */
-  rate: number;
-  /** Distance to keep, seconds: two frames and whatever the arrival's unevenness needs. */
-  target: number;
-  /** The picture has just begun, and what was cached is still being caught up. */
-  fresh: boolean;
+  /** A picture is on the screen. */
+  shown: boolean;
 }
 
 export interface EdgeOrder {
@@ -28,47 +27,103 @@ export const TARGET = 0.06;
 /** Beyond this the picture jumps, seconds. */
 const JUMP = 1.5;
 /** A cached group of pictures up to this long is played through rather than skipped, seconds. */
-const FRESH_SPAN = 0.5;
-/** How far over the target the rate goes up; it comes back at the target. Seconds. */
-const SLACK = { fresh: 0.03, steady: 0.06 };
-const MAX_RATE = 2;
-const RATE_STEP = 0.05;
+const SHORT_BURST = 0.5;
+/** After the first picture, what was cached is caught up briskly for this long, ms. */
+const FRESH_MS = 2000;
+/** How far over the target a catch-up begins, seconds, and for how long it must have been, ms. */
+const BEGIN = {
+  fresh: { over: 0.05, for: 0 },
+  steady: { over: 0.09, for: 500 },
+  /** Where a change of rate costs more than such a lag. */
+  costly: { over: 0.35, for: 1000 },
+};
+/** A change of rate after which the picture falls behind by this much is a costly one, seconds. */
+const COST = 0.08;
+/** A catch-up ends at this much over the target, seconds. */
+const END = 0.02;
+/** After a catch-up, or one that did nothing, the rate stays alone for this long, ms. */
+const REST_MS = 4000;
+/** A catch-up that has not gained a quarter of what it should by then does nothing, ms. */
+const FUTILE_MS = 2000;
+const RAN_DRY_STEP = 0.03;
+const MAX_EXTRA = 0.5;
+/** Extra distance given back per calm second. */
+const GIVE_BACK = 0.004;
 
-export function liveEdge(input: EdgeInput): EdgeOrder {
-  const { range, currentTime, rate, target, fresh } = input;
-  if (range === null) return { seekTo: null, rate: 1 };
-  const edge = Math.max(range.start, range.end - target);
-  if (currentTime < range.start) {
-    // Nothing to show where the clock stands: start at the front of a short burst, else at its end.
-    const short = range.end - range.start <= FRESH_SPAN;
-    return { seekTo: short && fresh ? range.start : edge, rate: 1 };
-  }
-  const over = range.end - currentTime - target;
-  if (over > JUMP || currentTime > range.end + JUMP) return { seekTo: edge, rate: 1 };
-  const catchingUp = rate > 1 && over > 0;
-  if (!catchingUp && over <= (fresh ? SLACK.fresh : SLACK.steady)) return { seekTo: null, rate: 1 };
-  // While starting, to be at the edge within a second; later, so that nobody notices.
-  const wanted = fresh ? 1.15 + over * 3 : 1.04 + over * 0.6;
-  const stepped = Math.round(Math.min(MAX_RATE, wanted) / RATE_STEP) * RATE_STEP;
-  return { seekTo: null, rate: Number(stepped.toFixed(2)) };
+interface CatchUp {
+  rate: number;
+  since: number;
+  lag: number;
 }
 
-/**
- * The distance to keep, adapted to how evenly frames arrive: each time the picture ran dry it grows,
- * and with each calm second it shrinks back.
- */
-export class EdgeTarget {
+export class LiveEdge {
   #extra = 0;
+  #catching: CatchUp | null = null;
+  #costly = false;
+  #restUntil = 0;
+  #behindSince: number | null = null;
+  #shownAt: number | null = null;
 
-  get value(): number {
+  /** Distance to keep, seconds: it grows where frames arrive unevenly. */
+  get target(): number {
     return TARGET + this.#extra;
   }
 
+  /** The picture ran out of frames. */
   ranDry(): void {
-    this.#extra = Math.min(0.5, this.#extra + 0.03);
+    this.#extra = Math.min(MAX_EXTRA, this.#extra + RAN_DRY_STEP);
   }
 
   calm(seconds: number): void {
-    this.#extra = Math.max(0, this.#extra - 0.004 * seconds);
+    this.#extra = Math.max(0, this.#extra - GIVE_BACK * seconds);
+  }
+
+  order(input: EdgeInput): EdgeOrder {
+    const { now, range, currentTime, shown } = input;
+    if (range === null) return { seekTo: null, rate: 1 };
+    if (shown) this.#shownAt ??= now;
+    const edge = Math.max(range.start, range.end - this.target);
+    if (currentTime < range.start) {
+      // Nothing to show where the clock stands: start at the front of a short burst, else at its end.
+      const short = range.end - range.start <= SHORT_BURST;
+      return this.#jump(now, short && !shown ? range.start : edge);
+    }
+    const lag = range.end - currentTime;
+    const over = lag - this.target;
+    if (over > JUMP || currentTime > range.end + JUMP) return this.#jump(now, edge);
+    return { seekTo: null, rate: this.#rate(now, lag, over) };
+  }
+
+  #jump(now: number, to: number): EdgeOrder {
+    this.#catching = null;
+    this.#restUntil = now + REST_MS / 4;
+    return { seekTo: to, rate: 1 };
+  }
+
+  #rate(now: number, lag: number, over: number): number {
+    const catching = this.#catching;
+    if (catching !== null) {
+      const spent = (now - catching.since) / 1000;
+      const gained = catching.lag - lag;
+      if (gained < -COST) this.#costly = true;
+      const futile = spent * 1000 > FUTILE_MS && gained < ((catching.rate - 1) * spent) / 4;
+      if (over > END && !futile) return catching.rate;
+      this.#catching = null;
+      this.#restUntil = now + REST_MS;
+      return 1;
+    }
+    if (this.#shownAt === null || now < this.#restUntil) return 1;
+    const fresh = now - this.#shownAt < FRESH_MS;
+    const begin = fresh ? BEGIN.fresh : this.#costly ? BEGIN.costly : BEGIN.steady;
+    if (over <= begin.over) {
+      this.#behindSince = null;
+      return 1;
+    }
+    this.#behindSince ??= now;
+    if (now - this.#behindSince < begin.for) return 1;
+    this.#behindSince = null;
+    const rate = fresh ? 1.75 : over > BEGIN.costly.over ? 1.5 : 1.1;
+    this.#catching = { rate, since: now, lag };
+    return rate;
   }
 }

@@ -4,7 +4,7 @@
  */
 import type { Camera, Socket, StreamChoice } from '../platform/types';
 import { keyFrameAt, type VideoTrack, videoTrack } from './fragments';
-import { EdgeTarget, liveEdge } from './live-edge';
+import { LiveEdge } from './live-edge';
 import { BasePlayer, type PlayerStats, play } from './player';
 
 /** Media kept behind the picture, seconds; then back to the key frame before it. */
@@ -12,8 +12,6 @@ const KEEP_BEHIND = 4;
 const TRIM_EVERY_MS = 5000;
 /** With less than this at hand the picture has run dry, seconds. */
 const DRY = 0.05;
-/** After the first data the picture is still catching up for this long, ms. */
-const FRESH_MS = 2500;
 /** Fragments that may wait while the browser is busy; beyond it the attempt starts over. */
 const MAX_QUEUED_BYTES = 16 * 1024 * 1024;
 
@@ -28,7 +26,7 @@ export class MsePlayer extends BasePlayer {
   #mime: string | null = null;
   #jobs: Job[] = [];
   #queuedBytes = 0;
-  #target = new EdgeTarget();
+  #edge = new LiveEdge();
   /** Of the newest init segment; null where it is not fMP4 or has no video. */
   #track: VideoTrack | null = null;
   #expectInit = false;
@@ -36,7 +34,6 @@ export class MsePlayer extends BasePlayer {
   #keys: number[] = [];
   #trimmedAt = 0;
   #started = false;
-  #startedAt = 0;
   #visible = true;
   #dispose: (() => void)[] = [];
 
@@ -105,7 +102,7 @@ export class MsePlayer extends BasePlayer {
     listen(video, 'waiting', () => {
       // Waiting with media at hand is the decoder catching up, not the network.
       const range = this.#newestRange();
-      if (this.#started && range && range.end - video.currentTime < DRY) this.#target.ranDry();
+      if (this.#started && range && range.end - video.currentTime < DRY) this.#edge.ranDry();
     });
     listen(video, 'error', () => this.end('lost', video.error?.message || 'decoder error'));
   }
@@ -227,7 +224,6 @@ export class MsePlayer extends BasePlayer {
   #start(): void {
     if (this.#started || this.video === null || this.#newestRange() === null) return;
     this.#started = true;
-    this.#startedAt = performance.now();
     this.#steer();
     this.watchFirstFrame(this.video);
     play(this.video);
@@ -243,12 +239,11 @@ export class MsePlayer extends BasePlayer {
   #steer(): void {
     const video = this.video;
     if (video === null || !this.#started || !this.#visible) return;
-    const order = liveEdge({
+    const order = this.#edge.order({
+      now: performance.now(),
       currentTime: video.currentTime,
       range: this.#newestRange(),
-      rate: video.playbackRate,
-      target: this.#target.value,
-      fresh: performance.now() - this.#startedAt < FRESH_MS,
+      shown: this.state.name === 'playing',
     });
     if (order.seekTo !== null) video.currentTime = order.seekTo;
     if (video.playbackRate !== order.rate) video.playbackRate = order.rate;
@@ -259,7 +254,7 @@ export class MsePlayer extends BasePlayer {
     const now = performance.now();
     const buffer = this.#buffer;
     if (buffer === null || this.video === null || now - this.#trimmedAt < TRIM_EVERY_MS) return;
-    this.#target.calm((now - this.#trimmedAt) / 1000);
+    this.#edge.calm((now - this.#trimmedAt) / 1000);
     this.#trimmedAt = now;
     const until = this.#keyBefore(this.video.currentTime - KEEP_BEHIND);
     if (until !== null) this.#forget(buffer, until);

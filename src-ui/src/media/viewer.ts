@@ -392,8 +392,9 @@ export class Viewer {
       attempt.movedAtWall = Date.now();
     }
     if (seconds > 0.2) {
-      if (attempt === this.#shown) {
-        this.#fps = Math.max(0, (frames - attempt.frames) / seconds);
+      // Some engines count anew after a change of rate: such a second is left out.
+      if (attempt === this.#shown && frames >= attempt.frames) {
+        this.#fps = (frames - attempt.frames) / seconds;
         this.#bitrate = Math.max(0, ((bytes - attempt.bytes) * 8) / seconds);
       }
       attempt.frames = frames;
