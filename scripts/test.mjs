@@ -23,7 +23,7 @@ const has = (path) => existsSync(join(root, path));
 
 const checks = [
   ['rustfmt', 'cargo', ['fmt', '--all', '--check']],
-  ['biome', ...npm('exec', '--', 'biome', 'ci', '--error-on-warnings', '.')],
+  ['biome', ...npm('exec', '--', 'biome', 'ci', '--colors=off', '--error-on-warnings', '.')],
   ['svelte-check', ...npm('run', 'check', '-w', 'src-ui')],
   ['clippy', 'cargo', ['clippy', ...all, '--all-targets', '--', '-D', 'warnings']],
   ['rustdoc', 'cargo', ['doc', ...all, '--no-deps', '--document-private-items'], rustdoc],
