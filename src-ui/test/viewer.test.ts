@@ -1,6 +1,12 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Capabilities, Transport } from '../src/media/capability';
-import type { EndReason, Player, PlayerState, PlayerStats } from '../src/media/player';
+import {
+  type EndReason,
+  NO_STATS,
+  type Player,
+  type PlayerState,
+  type PlayerStats,
+} from '../src/media/player';
 import { HIDE_GRACE_MS, Viewer, type ViewerState } from '../src/media/viewer';
 import { FakePlatform } from '../src/platform/fake';
 import type { Camera, CameraState, StreamChoice } from '../src/platform/types';
@@ -32,17 +38,7 @@ class Puppet implements Player {
     this.closed = true;
   }
   stats(): PlayerStats {
-    return {
-      frames: this.frames,
-      width: 0,
-      height: 0,
-      bytes: 0,
-      latencyMs: null,
-      lost: null,
-      dropped: null,
-      bufferMs: null,
-      codec: null,
-    };
+    return { ...NO_STATS, frames: this.frames };
   }
   async refresh(): Promise<void> {}
 }

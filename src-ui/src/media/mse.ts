@@ -2,7 +2,7 @@
  * Plays a camera from fragments over a socket (Media Source Extensions). One attempt.
  * Invariant: fragments are appended in the order in which they came, one append at a time.
  */
-import type { Camera, Socket, StreamChoice } from '../platform/types';
+import { messageOf, type Camera, type Socket, type StreamChoice } from '../platform/types';
 import { keyFrameAt, type VideoTrack, videoTrack } from './fragments';
 import { LiveEdge } from './live-edge';
 import { BasePlayer, type PlayerStats, play } from './player';
@@ -183,7 +183,7 @@ export class MsePlayer extends BasePlayer {
       if (error instanceof DOMException && error.name === 'QuotaExceededError') {
         this.#makeRoom();
       } else {
-        this.end('lost', error instanceof Error ? error.message : String(error));
+        this.end('lost', messageOf(error));
       }
     }
   }

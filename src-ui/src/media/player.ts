@@ -4,7 +4,7 @@
  * other transports nor the wall.
  */
 import type { Camera, Platform, StreamChoice } from '../platform/types';
-import { ApiError } from '../platform/types';
+import { ApiError, messageOf } from '../platform/types';
 import type { Transport } from './capability';
 
 export type EndReason =
@@ -39,6 +39,18 @@ export interface PlayerStats {
   bufferMs: number | null;
   codec: string | null;
 }
+
+export const NO_STATS: PlayerStats = {
+  frames: 0,
+  width: 0,
+  height: 0,
+  bytes: 0,
+  latencyMs: null,
+  lost: null,
+  dropped: null,
+  bufferMs: null,
+  codec: null,
+};
 
 export interface Player {
   readonly transport: Transport;
@@ -154,7 +166,7 @@ export function reasonOf(error: unknown): [EndReason, string] {
       return ['denied', detail];
     return ['lost', detail];
   }
-  return ['lost', error instanceof Error ? error.message : String(error)];
+  return ['lost', messageOf(error)];
 }
 
 /** Starts a muted, inline, self-starting video; a browser that refuses to start it will be asked again. */

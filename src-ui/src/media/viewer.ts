@@ -16,7 +16,7 @@ import {
   type Transport,
   type Why,
 } from './capability';
-import { type Player, type PlayerFactory, type PlayerStats, play } from './player';
+import { NO_STATS, type Player, type PlayerFactory, type PlayerStats, play } from './player';
 
 export type ViewerState =
   /** Hidden, or closed. */
@@ -480,18 +480,6 @@ export class Viewer {
 
 /** After this many redials in a row every transport gets another chance. */
 const REST_AFTER = 6;
-
-const NO_STATS: PlayerStats = {
-  frames: 0,
-  width: 0,
-  height: 0,
-  bytes: 0,
-  latencyMs: null,
-  lost: null,
-  dropped: null,
-  bufferMs: null,
-  codec: null,
-};
 
 /** Every viewer of the page, for the one clock and for the tests' window into them. */
 export const viewers = new Set<Viewer>();

@@ -15,6 +15,7 @@ import {
   type SocketHandlers,
   type StreamChoice,
   type WhepSession,
+  messageOf,
 } from './types';
 
 export interface Door {
@@ -67,7 +68,7 @@ export function httpPlatform(options: HttpPlatformOptions): Platform {
         cache: 'no-store',
       });
     } catch (error) {
-      throw new ApiError(0, 'unreachable', error instanceof Error ? error.message : String(error));
+      throw new ApiError(0, 'unreachable', messageOf(error));
     }
     if (!response.ok) throw await refusal(response);
     return response;

@@ -51,6 +51,11 @@ export class ApiError extends Error {
   }
 }
 
+/** What an error says, whatever was thrown. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
 /** A socket that already listens; every callback may come until `close()` was called. */
 export interface Socket {
   close(): void;
