@@ -279,7 +279,7 @@ export const ko: Messages = {
     open: '지금',
     past: '이전',
     span: (from, to) => `${from} – ${to}`,
-    sinceFor: (time, duration) => `${time}부터 ${duration}`,
+    sinceFor: (time, duration) => `${time}부터 ${duration}째`,
   },
   settings: {
     title: '설정',
