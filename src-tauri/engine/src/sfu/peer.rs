@@ -1,0 +1,396 @@
+//! A peer connection for a viewer, from its offer to our answer.
+//!
+//! It agrees on one format for the picture and one for the sound, and leaves the rest of the offer
+//! unanswered or inactive. After this the connection is the viewer's.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::Rng;
+use rtc::ice::mdns::MulticastDnsMode;
+use rtc::interceptor::{Registry, Slot as Place};
+use rtc::media_stream::MediaStreamTrack;
+use rtc::peer_connection::transport::{RTCDtlsRole, RTCIceCandidateInit, RTCIceServer};
+use rtc::rtp_transceiver::rtp_sender::{
+    RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpCodingParameters, RTCRtpEncodingParameters,
+    RTCRtpHeaderExtensionCapability, RTCRtpRtxParameters, RtpCodecKind,
+};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use webrtc::media_stream::track_local::TrackLocal;
+use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
+use webrtc::peer_connection::{
+    MediaEngine, PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCConfigurationBuilder,
+    RTCIceGatheringState, RTCPeerConnectionIceEvent, RTCPeerConnectionState, RTCSessionDescription,
+    SettingEngineBuilder,
+};
+use webrtc::runtime::Runtime;
+
+use super::outlet::{Outlet, PLAYOUT_DELAY_URI, Start};
+use super::runtime::PeerRuntime;
+use super::sdp::{self, Description, Match};
+use super::{SfuError, SfuOptions};
+use crate::media::{Codec, TrackInfo, TrackKind};
+
+/// ICE: no answer for 3 s shows, for 4 s more ends it; a keep-alive every second.
+const ICE_TIMEOUTS: [Duration; 3] = [Duration::from_secs(3), Duration::from_secs(4), Duration::from_secs(1)];
+/// How long an answer waits for our candidates: the host's own are there at once.
+const GATHER_LOCAL: Duration = Duration::from_millis(500);
+/// With STUN and TURN servers to ask.
+const GATHER_SERVERS: Duration = Duration::from_secs(2);
+/// Candidates of an offer that are tried. More are skipped.
+const CANDIDATES_MAX: usize = 64;
+/// After all of the crate's own places.
+const OUTLET_PLACE: usize = 14_000;
+
+/// How a viewer's connection stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ViewerState {
+    /// ICE and DTLS are under way.
+    Connecting,
+    Connected,
+    /// Nothing heard for three seconds; it may come back.
+    Disconnected,
+    /// Over: it is being closed.
+    Closed,
+}
+
+impl ViewerState {
+    /// The name in JSON and logs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Connecting => "connecting",
+            Self::Connected => "connected",
+            Self::Disconnected => "disconnected",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+/// What a slot's tracks and an offer have in common.
+#[derive(Debug)]
+pub(super) struct Agreement {
+    pub(super) video: Option<(Codec, Match)>,
+    pub(super) audio: Option<(Codec, Match)>,
+}
+
+/// A negotiated connection.
+pub(super) struct Peer {
+    pub(super) connection: Arc<dyn PeerConnection>,
+    pub(super) outlet: Outlet,
+    /// The track whose channel wakes the driver.
+    pub(super) waker: Arc<TrackLocalStaticRTP>,
+    pub(super) state: watch::Receiver<ViewerState>,
+    /// Cancelled when the connection is over.
+    pub(super) over: CancellationToken,
+    pub(super) remote_ufrag: String,
+    pub(super) answer: String,
+}
+
+impl Agreement {
+    /// Finds the formats.
+    ///
+    /// # Errors
+    /// [`SfuError::NoCommonCodec`] says why the picture (or the sound, where that is all there is) cannot
+    /// be played. Sound that cannot be played beside a picture is no error.
+    pub(super) fn find(offer: &Description, tracks: &[TrackInfo]) -> Result<Self, SfuError> {
+        let first = |kind| tracks.iter().find(|track| track.kind == kind && track.carried());
+        let audio = first(TrackKind::Audio).and_then(|track| {
+            let found = offer.receiving("audio").find_map(|section| section.find(track.codec))?;
+            Some((track.codec, found))
+        });
+        let Some(track) = first(TrackKind::Video) else {
+            return match (audio, tracks.iter().find_map(|track| track.note.as_deref())) {
+                (Some(audio), _) => Ok(Self { video: None, audio: Some(audio) }),
+                (None, Some(note)) => Err(SfuError::NoCommonCodec(note.to_owned())),
+                (None, None) => Err(SfuError::NoCommonCodec(
+                    "the camera sends no picture, and its sound cannot be played by WebRTC".to_owned(),
+                )),
+            };
+        };
+        if let Some(reason) = unplayable(track) {
+            return Err(SfuError::NoCommonCodec(reason));
+        }
+        let found = offer.receiving("video").find_map(|section| section.find(track.codec));
+        let Some(found) = found else {
+            return Err(SfuError::NoCommonCodec(format!(
+                "the camera sends {}, which the offer does not ask for",
+                track.codec
+            )));
+        };
+        Ok(Self { video: Some((track.codec, found)), audio })
+    }
+}
+
+/// Why no browser plays this track by WebRTC, where none does.
+pub(super) fn unplayable(track: &TrackInfo) -> Option<String> {
+    match track.codec {
+        Codec::H264 | Codec::Vp8 | Codec::Vp9 | Codec::Av1 if track.reorder() > 0 => {
+            Some("the camera sends B-frames, which WebRTC cannot show in order; it plays by MSE".to_owned())
+        }
+        Codec::H264 | Codec::Vp8 | Codec::Vp9 | Codec::Av1 => None,
+        Codec::H265 => Some("the camera sends h265, which browsers play by MSE and not by WebRTC".to_owned()),
+        other => Some(format!("the camera sends {other}, which WebRTC does not carry")),
+    }
+}
+
+/// Builds the connection and answers the offer. `wall` is the time of day now, since 1970.
+pub(super) async fn answer(
+    options: &SfuOptions,
+    runtime: Arc<PeerRuntime>,
+    sockets: Vec<SocketAddr>,
+    agreement: &Agreement,
+    offer: &str,
+    (wall, mut rng): (Duration, impl Rng + Send),
+    label: &str,
+) -> Result<Peer, SfuError> {
+    let mut start = || Start { timestamp: rng.random(), sequence: rng.random() };
+    let outlet = Outlet::new(wall, runtime.now());
+    let registry = Registry::new().with(Place::from(OUTLET_PLACE), outlet.interceptor(start(), start()));
+
+    let mut engine = MediaEngine::default();
+    let mut tracks = Vec::new();
+    let sides = [(TrackKind::Video, &agreement.video), (TrackKind::Audio, &agreement.audio)];
+    for (kind, side) in sides {
+        let Some((codec, found)) = side else { continue };
+        let codec = register(&mut engine, kind, *codec, found)?;
+        tracks.push(track(kind, codec, found.repair.is_some(), [rng.random(), rng.random()], label));
+    }
+    let Some(waker) = tracks.first().cloned() else {
+        return Err(SfuError::NoCommonCodec("there is nothing to play".to_owned()));
+    };
+
+    let [disconnected, failed, keep_alive] = ICE_TIMEOUTS.map(Some);
+    let settings = SettingEngineBuilder::new()
+        // Saves a flight: the browser speaks first, and it is ready by then.
+        .with_answering_dtls_role(RTCDtlsRole::Server)
+        .with_ice_timeouts(disconnected, failed, keep_alive)
+        // Names under `.local` need no resolving: such a peer's checks reach us first.
+        .with_multicast_dns_mode(MulticastDnsMode::Disabled)
+        .build();
+    let servers = options.ice_servers.iter().map(|server| RTCIceServer {
+        urls: server.urls.clone(),
+        username: server.username.clone(),
+        credential: server.credential.reveal().clone(),
+    });
+    let configuration = RTCConfigurationBuilder::new().with_ice_servers(servers.collect()).build();
+
+    let (state, states) = watch::channel(ViewerState::Connecting);
+    let (gathered, mut gathering) = watch::channel(false);
+    let over = CancellationToken::new();
+    let events = Events { label: label.to_owned(), state, gathered, over: over.clone() };
+    let connection = PeerConnectionBuilder::new()
+        .with_configuration(configuration)
+        .with_media_engine(engine)
+        .with_setting_engine(settings)
+        .with_interceptor_registry(registry)
+        .with_runtime(Arc::clone(&runtime) as Arc<dyn Runtime>)
+        .with_handler(Arc::new(events))
+        .with_udp_addrs(sockets)
+        .build()
+        .await
+        // Nothing but the sockets can fail here: the port was free, and is no more.
+        .map_err(|_| SfuError::NoPort)?;
+    let connection: Arc<dyn PeerConnection> = Arc::new(connection);
+    let mut unfinished = Unfinished(Some((Arc::clone(&connection), runtime)));
+
+    for track in &tracks {
+        connection.add_track(Arc::clone(track) as Arc<dyn TrackLocal>).await.map_err(internal)?;
+    }
+    let (description, candidates) = without_candidates(offer);
+    let description = RTCSessionDescription::offer(description).map_err(|e| malformed(&e))?;
+    connection.set_remote_description(description).await.map_err(|e| malformed(&e))?;
+    let mut skipped = 0;
+    for candidate in candidates {
+        let candidate = RTCIceCandidateInit { candidate, ..RTCIceCandidateInit::default() };
+        skipped += usize::from(connection.add_ice_candidate(candidate).await.is_err());
+    }
+    if skipped > 0 {
+        tracing::debug!(viewer = label, skipped, "candidates of the offer that could not be added");
+    }
+    let answer = connection.create_answer(None).await.map_err(|e| malformed(&e))?;
+    connection.set_local_description(answer).await.map_err(|e| malformed(&e))?;
+    let patience = if options.ice_servers.is_empty() { GATHER_LOCAL } else { GATHER_SERVERS };
+    // Late or missing candidates are no failure: those that are there may do.
+    let _ = tokio::time::timeout(patience, gathering.wait_for(|gathered| *gathered)).await;
+    let answer = connection.local_description().await.map(|description| description.sdp);
+    let answer = answer.ok_or_else(|| SfuError::Internal("there is no local description".to_owned()))?;
+    check(&answer, agreement)?;
+
+    unfinished.0 = None;
+    let remote_ufrag = sdp::ufrag(offer).unwrap_or_default().to_owned();
+    Ok(Peer { connection, outlet, waker, state: states, over, remote_ufrag, answer })
+}
+
+/// Closes a connection whose negotiation was left half way.
+struct Unfinished(Option<(Arc<dyn PeerConnection>, Arc<PeerRuntime>)>);
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Some((connection, runtime)) = self.0.take() {
+            runtime.spawn(Box::pin(async move {
+                let _ = connection.close().await;
+            }));
+        }
+    }
+}
+
+/// The answer must send what was agreed.
+fn check(answer: &str, agreement: &Agreement) -> Result<(), SfuError> {
+    let answer = Description::parse(answer).map_err(|error| SfuError::Internal(error.to_string()))?;
+    let sends = |kind: &str| answer.sections.iter().any(|section| section.kind == kind && section.sends);
+    let kind = if agreement.video.is_some() { "video" } else { "audio" };
+    if sends(kind) {
+        Ok(())
+    } else {
+        Err(SfuError::NoCommonCodec(format!("the offer's {kind} section was refused")))
+    }
+}
+
+/// Splits the candidates off, so that a bad one spoils nothing but itself.
+fn without_candidates(offer: &str) -> (String, Vec<String>) {
+    let mut candidates = Vec::new();
+    let mut rest = String::with_capacity(offer.len());
+    for line in offer.lines().map(str::trim_end).filter(|line| !line.is_empty()) {
+        match line.strip_prefix("a=") {
+            Some(candidate) if candidate.starts_with("candidate:") => {
+                if candidates.len() < CANDIDATES_MAX {
+                    candidates.push(candidate.to_owned());
+                }
+            }
+            _ => {
+                rest.push_str(line);
+                rest.push_str("\r\n");
+            }
+        }
+    }
+    (rest, candidates)
+}
+
+fn register(
+    engine: &mut MediaEngine,
+    kind: TrackKind,
+    codec: Codec,
+    found: &Match,
+) -> Result<RTCRtpCodec, SfuError> {
+    let feedback =
+        |typ: &str, parameter: &str| RTCPFeedback { typ: typ.to_owned(), parameter: parameter.to_owned() };
+    let (sort, prefix) = match kind {
+        TrackKind::Video => (RtpCodecKind::Video, "video"),
+        TrackKind::Audio => (RtpCodecKind::Audio, "audio"),
+    };
+    let name = match codec {
+        Codec::H264 => "H264",
+        Codec::Vp8 => "VP8",
+        Codec::Vp9 => "VP9",
+        Codec::Av1 => "AV1",
+        Codec::Opus => "opus",
+        Codec::Pcmu => "PCMU",
+        Codec::Pcma => "PCMA",
+        other => return Err(SfuError::NoCommonCodec(format!("{other} has no place in WebRTC"))),
+    };
+    let rtcp_feedback = match kind {
+        TrackKind::Video => vec![feedback("nack", ""), feedback("nack", "pli"), feedback("ccm", "fir")],
+        TrackKind::Audio => Vec::new(),
+    };
+    // As the offer has it, the line is an exact match for itself.
+    let rtp_codec = RTCRtpCodec {
+        mime_type: format!("{prefix}/{name}"),
+        clock_rate: found.format.clock_rate,
+        channels: found.format.channels,
+        sdp_fmtp_line: found.format.fmtp.clone(),
+        rtcp_feedback,
+    };
+    let payload_type = found.format.payload_type;
+    engine
+        .register_codec(RTCRtpCodecParameters { rtp_codec: rtp_codec.clone(), payload_type }, sort)
+        .map_err(internal)?;
+    if let Some(repair) = found.repair {
+        let repair_codec = RTCRtpCodec {
+            mime_type: format!("{prefix}/rtx"),
+            clock_rate: found.format.clock_rate,
+            channels: 0,
+            sdp_fmtp_line: format!("apt={payload_type}"),
+            rtcp_feedback: Vec::new(),
+        };
+        let repair = RTCRtpCodecParameters { rtp_codec: repair_codec, payload_type: repair };
+        engine.register_codec(repair, sort).map_err(internal)?;
+    }
+    if kind == TrackKind::Video {
+        let extension = RTCRtpHeaderExtensionCapability { uri: PLAYOUT_DELAY_URI.to_owned() };
+        engine.register_header_extension(extension, sort, None).map_err(internal)?;
+    }
+    Ok(rtp_codec)
+}
+
+fn track(
+    kind: TrackKind,
+    codec: RTCRtpCodec,
+    repaired: bool,
+    [ssrc, repair]: [u32; 2],
+    label: &str,
+) -> Arc<TrackLocalStaticRTP> {
+    let (sort, name) = match kind {
+        TrackKind::Video => (RtpCodecKind::Video, "video"),
+        TrackKind::Audio => (RtpCodecKind::Audio, "audio"),
+    };
+    let coding = RTCRtpEncodingParameters {
+        rtp_coding_parameters: RTCRtpCodingParameters {
+            ssrc: Some(ssrc),
+            rtx: repaired.then_some(RTCRtpRtxParameters { ssrc: repair }),
+            ..RTCRtpCodingParameters::default()
+        },
+        codec,
+        ..RTCRtpEncodingParameters::default()
+    };
+    // One stream for both, so that the browser keeps sound and picture together.
+    let stream = format!("nightjar-{label}");
+    let track = MediaStreamTrack::new(stream, name.to_owned(), name.to_owned(), sort, vec![coding]);
+    Arc::new(TrackLocalStaticRTP::new(track))
+}
+
+/// What the connection's driver tells. It must not be held up.
+struct Events {
+    label: String,
+    state: watch::Sender<ViewerState>,
+    gathered: watch::Sender<bool>,
+    over: CancellationToken,
+}
+
+#[async_trait::async_trait]
+impl PeerConnectionEventHandler for Events {
+    async fn on_ice_candidate(&self, event: RTCPeerConnectionIceEvent) {
+        tracing::debug!(viewer = self.label, kind = %event.candidate.typ, "own candidate");
+    }
+
+    async fn on_ice_gathering_state_change(&self, state: RTCIceGatheringState) {
+        if state == RTCIceGatheringState::Complete {
+            self.gathered.send_replace(true);
+        }
+    }
+
+    async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
+        let state = match state {
+            RTCPeerConnectionState::Connected => ViewerState::Connected,
+            RTCPeerConnectionState::Disconnected => ViewerState::Disconnected,
+            RTCPeerConnectionState::Failed | RTCPeerConnectionState::Closed => ViewerState::Closed,
+            _ => ViewerState::Connecting,
+        };
+        if self.state.send_replace(state) != state {
+            tracing::info!(viewer = self.label, state = state.name(), "viewer's connection");
+        }
+        if state == ViewerState::Closed {
+            self.over.cancel();
+        }
+    }
+}
+
+fn internal(error: impl std::fmt::Display) -> SfuError {
+    SfuError::Internal(error.to_string())
+}
+
+fn malformed(error: &impl std::fmt::Display) -> SfuError {
+    SfuError::Malformed(error.to_string())
+}

@@ -1,0 +1,246 @@
+//! One viewer, one task: reads the camera's slot and sends what it gets, until either side is over.
+//!
+//! A viewer keeps its connection through whatever happens to the source, as long as the codec stays:
+//! the same stream, numbers without a hole, times that go on by the time that passed. A slow viewer
+//! loses frames in its own subscription and holds up nobody.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::{debug, info};
+use webrtc::media_stream::track_local::TrackLocal;
+use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
+
+use super::clock::ViewerClock;
+use super::outlet::{Burst, Outlet};
+use super::packetize;
+use super::peer::{Peer, ViewerState, unplayable};
+use crate::hub::{Gap, Slot, Subscriber};
+use crate::media::{Codec, Frame, TrackId, TrackInfo, TrackKind};
+
+/// An answer that nobody follows up.
+const CONNECT: Duration = Duration::from_secs(20);
+/// Packets a viewer is sent within a millisecond. A cached group of pictures comes at up to 380 Mbit/s:
+/// a browser's socket holds about a hundred packets while its owner is busy elsewhere.
+const PACE: usize = 40;
+/// Bursts in the driver's hands, beyond which its viewer waits: the network takes no more.
+const IN_HAND: usize = 16;
+/// A request for a picture is answered from the cache at most this often, and half as often each time.
+const REPLAY_FIRST: Duration = Duration::from_secs(1);
+const REPLAY_LAST: Duration = Duration::from_secs(16);
+
+/// Why a viewer ended, for the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    Asked,
+    NeverConnected,
+    ConnectionLost,
+    CameraRemoved,
+    CodecChanged,
+}
+
+impl End {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Asked => "closed by its owner",
+            Self::NeverConnected => "did not connect",
+            Self::ConnectionLost => "connection lost",
+            Self::CameraRemoved => "camera removed",
+            Self::CodecChanged => "the camera's codec changed",
+        }
+    }
+}
+
+/// The negotiated codecs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Codecs {
+    pub(super) video: Option<Codec>,
+    pub(super) audio: Option<Codec>,
+}
+
+pub(super) struct Viewer {
+    slot: Slot,
+    codecs: Codecs,
+    outlet: Outlet,
+    waker: Arc<TrackLocalStaticRTP>,
+    clock: ViewerClock,
+    pacer: Pacer,
+    /// The tracks whose frames are sent.
+    video: Option<TrackInfo>,
+    audio: Option<TrackInfo>,
+    began: Instant,
+    patience: Duration,
+}
+
+impl Viewer {
+    /// `origin` is the instant of the wall time that the peer's outlet was made with.
+    pub(super) fn new(slot: Slot, codecs: Codecs, peer: &Peer, origin: Instant) -> Self {
+        Self {
+            slot,
+            codecs,
+            outlet: peer.outlet.clone(),
+            waker: Arc::clone(&peer.waker),
+            clock: ViewerClock::new(origin),
+            pacer: Pacer { left: PACE, at: origin },
+            video: None,
+            audio: None,
+            began: origin,
+            patience: REPLAY_FIRST,
+        }
+    }
+
+    /// Serves until the end. Leaves the closing of the connection to its caller.
+    pub(super) async fn run(mut self, peer: &mut Peer) -> End {
+        let over = peer.over.clone();
+        {
+            let connected = peer.state.wait_for(|state| *state != ViewerState::Connecting);
+            let connected = tokio::time::timeout(CONNECT, over.run_until_cancelled(connected)).await;
+            if !matches!(connected, Ok(Some(Ok(_)))) {
+                return End::NeverConnected;
+            }
+        }
+        match over.run_until_cancelled(self.serve()).await {
+            Some(end) => end,
+            None if *peer.state.borrow() == ViewerState::Closed => End::ConnectionLost,
+            None => End::Asked,
+        }
+    }
+
+    async fn serve(&mut self) -> End {
+        let mut subscriber = self.slot.subscribe();
+        if !self.select(&Arc::clone(subscriber.tracks())) {
+            return End::CodecChanged;
+        }
+        self.began = Instant::now();
+        loop {
+            let item = tokio::select! {
+                biased;
+                () = self.outlet.picture_wanted() => {
+                    if let Some(again) = self.replay() {
+                        subscriber = again;
+                    }
+                    continue;
+                }
+                item = subscriber.next() => item,
+            };
+            match item {
+                Ok(frame) => {
+                    let newest = self.clock.catching_up() && subscriber.behind() == 0;
+                    if !self.send(&frame, newest).await {
+                        return End::ConnectionLost;
+                    }
+                }
+                Err(Gap::Skipped { frames }) => {
+                    debug!(frames, "viewer too slow");
+                    self.clock.catch_up();
+                }
+                Err(Gap::TracksChanged(tracks)) => {
+                    if !self.select(&tracks) {
+                        return End::CodecChanged;
+                    }
+                }
+                Err(Gap::SourceLost) => self.clock.source_lost(),
+                Err(Gap::Closed) => return End::CameraRemoved,
+            }
+        }
+    }
+
+    /// Finds the tracks of the negotiated codecs; false where the picture cannot go on.
+    fn select(&mut self, tracks: &[TrackInfo]) -> bool {
+        let find = |kind, codec: Option<Codec>| {
+            let first = tracks.iter().find(|track| track.kind == kind && track.carried())?;
+            (Some(first.codec) == codec && (kind == TrackKind::Audio || unplayable(first).is_none()))
+                .then(|| first.clone())
+        };
+        self.audio = find(TrackKind::Audio, self.codecs.audio);
+        self.video = find(TrackKind::Video, self.codecs.video);
+        let wanted = if self.codecs.video.is_some() { &self.video } else { &self.audio };
+        // Before the first source there are no tracks: nothing changed yet.
+        tracks.is_empty() || wanted.is_some()
+    }
+
+    fn track(&self, id: TrackId) -> Option<&TrackInfo> {
+        [&self.video, &self.audio].into_iter().flatten().find(|track| track.id == id)
+    }
+
+    /// False where the connection takes nothing any more.
+    async fn send(&mut self, frame: &Frame, newest: bool) -> bool {
+        let Some(track) = self.track(frame.track).cloned() else { return true };
+        if !self.outlet.carries(track.kind) {
+            return true;
+        }
+        let Some(at) = self.clock.time(&track, frame, Instant::now(), newest) else { return true };
+        let packets = packetize::packets(&track, frame);
+        let mut from = 0;
+        while from < packets.len() {
+            let now = Instant::now();
+            let count = self.pacer.take(packets.len() - from, now);
+            if count == 0 {
+                tokio::time::sleep_until(self.pacer.next()).await;
+                continue;
+            }
+            let burst = Burst {
+                kind: track.kind,
+                at,
+                packets: Arc::clone(&packets),
+                part: from..from + count,
+                key: frame.key,
+            };
+            from += count;
+            // An empty packet passes the driver's channel and ends at the outlet, which then has its turn.
+            if self.outlet.push(burst) && self.waker.write_rtcp(Vec::new()).await.is_err() {
+                return false;
+            }
+        }
+        if self.outlet.in_hand() > IN_HAND {
+            self.outlet.drained().await;
+        }
+        true
+    }
+
+    /// The viewer lost its picture. A phone can make a new one; what is cached helps at once.
+    fn replay(&mut self) -> Option<Subscriber> {
+        self.slot.request_key_frame();
+        let since = self.began.elapsed();
+        if since < self.patience || self.clock.catching_up() || !self.slot.is_published() {
+            return None;
+        }
+        self.patience =
+            if since > 2 * REPLAY_LAST { REPLAY_FIRST } else { (self.patience * 2).min(REPLAY_LAST) };
+        let subscriber = self.slot.subscribe();
+        if !self.select(&Arc::clone(subscriber.tracks())) {
+            // The old subscription will tell.
+            return None;
+        }
+        info!(since_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX), "picture asked for, replayed");
+        self.began = Instant::now();
+        self.clock.catch_up();
+        Some(subscriber)
+    }
+}
+
+/// At most [`PACE`] packets a millisecond.
+#[derive(Debug)]
+struct Pacer {
+    left: usize,
+    at: Instant,
+}
+
+impl Pacer {
+    /// How many of `wanted` may go now.
+    fn take(&mut self, wanted: usize, now: Instant) -> usize {
+        if now.saturating_duration_since(self.at) >= Duration::from_millis(1) {
+            self.at = now;
+            self.left = PACE;
+        }
+        let count = wanted.min(self.left);
+        self.left -= count;
+        count
+    }
+
+    /// When more may go.
+    fn next(&self) -> Instant {
+        self.at + Duration::from_millis(1)
+    }
+}
