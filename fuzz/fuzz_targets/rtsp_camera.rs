@@ -63,10 +63,15 @@ async fn camera(listener: &TcpListener, description: &str, media: &[u8]) {
         let mut answer = format!("RTSP/1.0 200 OK\r\nCSeq: {number}\r\n");
         match head.split(' ').next() {
             Some("DESCRIBE") => {
-                answer += &format!("Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+                answer +=
+                    &format!("Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{body}", body.len());
             }
             Some("SETUP") => {
-                answer += &format!("Session: 1\r\nTransport: RTP/AVP/TCP;interleaved={}-{}\r\n\r\n", track, track + 1);
+                answer += &format!(
+                    "Session: 1\r\nTransport: RTP/AVP/TCP;interleaved={}-{}\r\n\r\n",
+                    track,
+                    track + 1
+                );
                 track += 2;
             }
             Some("PLAY") => {

@@ -17,7 +17,7 @@ gi.require_version("GstRtsp", "1.0")
 gi.require_version("GstRtspServer", "1.0")
 from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402
 
-VIDEO = "videotestsrc is-live=true pattern=ball ! video/x-raw,width=320,height=240,framerate=25/1"
+VIDEO = "videotestsrc is-live=true pattern=ball ! video/x-raw,format=I420,width=320,height=240,framerate=25/1"
 AUDIO = "audiotestsrc is-live=true wave=ticks samplesperbuffer=160 ! audioconvert ! audioresample"
 H264 = (
     f"{VIDEO} ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=25 bitrate=300 "

@@ -9,7 +9,7 @@ use std::time::Duration;
 use nightjar_engine::env::{Env, Secret};
 use nightjar_engine::ingest::{Question, RtspOptions, RtspSource, Transport, probe};
 use nightjar_engine::media::{Codec, Frame, Parameters, TrackInfo, TrackKind};
-use nightjar_engine::source::{Session, SessionEvent, Source, SourceErrorCode};
+use nightjar_engine::source::{SessionEvent, Source, SourceErrorCode};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::OnceCell;
@@ -62,8 +62,9 @@ struct Seen {
 /// Watches until a key frame, a second of pictures, some sound where there is any, and an answered
 /// keep-alive were seen.
 async fn watch(options: RtspOptions) -> Seen {
+    let what = format!("{} by {:?}", options.url.path(), options.transport);
     let mut source = RtspSource::new(options, Env::system());
-    let mut session = source.open().await.unwrap();
+    let mut session = source.open().await.unwrap_or_else(|error| panic!("{what}: {error}"));
     let (mut video, mut audio): (Vec<Frame>, Vec<Frame>) = (Vec::new(), Vec::new());
     timeout(SOON, async {
         loop {
