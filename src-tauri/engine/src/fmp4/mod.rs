@@ -7,7 +7,7 @@
 
 mod clock;
 mod entry;
-mod nal;
+pub(crate) mod nal;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use mp4_atom::{self as mp4, Encode as _};

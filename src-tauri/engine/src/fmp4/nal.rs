@@ -4,14 +4,14 @@
 const LOOK: usize = 256;
 
 /// Bits of a NAL unit without its emulation prevention bytes. Every read past the end is `None`.
-struct Bits {
+pub(crate) struct Bits {
     bytes: Vec<u8>,
     at: usize,
 }
 
 impl Bits {
     /// Reads after `header` bytes of NAL unit header.
-    fn of(nal: &[u8], header: usize) -> Self {
+    pub(crate) fn of(nal: &[u8], header: usize) -> Self {
         let mut bytes = Vec::with_capacity(nal.len().min(LOOK));
         let mut zeros = 0;
         for &byte in nal.iter().skip(header).take(LOOK) {
@@ -25,7 +25,7 @@ impl Bits {
         Self { bytes, at: 0 }
     }
 
-    fn bit(&mut self) -> Option<u32> {
+    pub(crate) fn bit(&mut self) -> Option<u32> {
         let byte = *self.bytes.get(self.at / 8)?;
         let bit = (byte >> (7 - self.at % 8)) & 1;
         self.at += 1;
@@ -33,21 +33,21 @@ impl Bits {
     }
 
     /// Up to 32 bits.
-    fn take(&mut self, count: u32) -> Option<u32> {
+    pub(crate) fn take(&mut self, count: u32) -> Option<u32> {
         (0..count).try_fold(0, |value, _| Some((value << 1) | self.bit()?))
     }
 
-    fn byte(&mut self) -> Option<u8> {
+    pub(crate) fn byte(&mut self) -> Option<u8> {
         self.take(8).and_then(|value| u8::try_from(value).ok())
     }
 
-    fn skip(&mut self, count: usize) -> Option<()> {
+    pub(crate) fn skip(&mut self, count: usize) -> Option<()> {
         self.at = self.at.checked_add(count)?;
         (self.at <= self.bytes.len() * 8).then_some(())
     }
 
     /// Exp-Golomb.
-    fn golomb(&mut self) -> Option<u32> {
+    pub(crate) fn golomb(&mut self) -> Option<u32> {
         let mut zeros = 0;
         while self.bit()? == 0 {
             zeros += 1;

@@ -6,6 +6,8 @@
 
 mod lane;
 mod mse;
+mod silence;
+mod snapshot;
 
 use std::fmt;
 
@@ -13,6 +15,7 @@ use crate::fmp4::{MuxError, Muxer};
 use crate::media::{Codec, TrackInfo, TrackKind};
 
 pub use mse::{Mse, MseMessage, MseState};
+pub use snapshot::{SnapshotError, snapshot};
 
 /// What MSE makes of a camera's tracks.
 #[derive(Clone, Debug, PartialEq)]

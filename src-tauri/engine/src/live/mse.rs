@@ -7,13 +7,15 @@ use bytes::Bytes;
 use tracing::{debug, warn};
 
 use super::Plan;
-use super::lane::{Anchor, Lane, NANOS};
+use super::lane::{Anchor, Lane, NANOS, Tail};
 use crate::fmp4::{MuxError, Muxer, Sample};
 use crate::hub::{Gap, Slot, Subscriber};
-use crate::media::{Codec, Frame, TrackInfo, TrackKind, rescale};
+use crate::media::{Frame, TrackInfo, TrackKind, rescale};
 
 /// Sound waits for a picture to travel with, but no longer than this (nanoseconds of it).
 const SOUND_BATCH: i64 = 40_000_000;
+/// Nanoseconds that sound may be behind the picture before silence takes its place, as sound has it.
+const PATIENCE: std::ops::Range<i64> = 300_000_000..3_000_000_000;
 /// Bytes of frames that go into one fragment; a whole ring fits. More stays in the ring for the next one.
 const FRAGMENT_BYTES: usize = 16 << 20;
 
@@ -65,23 +67,34 @@ pub struct Mse {
     /// At most one gap's messages and a fragment.
     out: VecDeque<MseMessage>,
     stream: Option<Stream>,
-    /// Where the output ended when its tracks were replaced, in nanoseconds.
-    end: i64,
+    /// Where the output ended when its tracks were replaced.
+    tails: Tails,
     told: Option<MseState>,
     closed: bool,
 }
+
+/// By kind of track; at most one of each.
+type Tails = Vec<(TrackKind, Tail)>;
 
 /// A playable set of tracks.
 #[derive(Debug)]
 struct Stream {
     muxer: Muxer,
-    lanes: Vec<(TrackInfo, Lane)>,
+    lanes: Vec<Lane>,
     /// Frames flow, and the anchor is set.
     running: bool,
     /// Sound that waits for a picture.
     held: Vec<Sample>,
-    /// Where the output of the tracks before these ended; no decode time is earlier.
-    floor: i64,
+    sound: Sound,
+}
+
+/// Whether sound comes.
+#[derive(Debug)]
+struct Sound {
+    /// None comes: silence takes its place up to the newest picture.
+    silent: bool,
+    /// How far sound may stay behind the picture before that (nanoseconds).
+    patience: i64,
 }
 
 impl Mse {
@@ -90,8 +103,14 @@ impl Mse {
     pub fn new(slot: &Slot) -> Self {
         let subscriber = slot.subscribe();
         let tracks = Arc::clone(subscriber.tracks());
-        let mut mse =
-            Self { subscriber, out: VecDeque::new(), stream: None, end: 0, told: None, closed: false };
+        let mut mse = Self {
+            subscriber,
+            out: VecDeque::new(),
+            stream: None,
+            tails: Tails::new(),
+            told: None,
+            closed: false,
+        };
         // A source that came before this line is in `tracks`, one that comes after it announces itself.
         if !slot.is_published() {
             mse.tell(MseState::SourceLost);
@@ -177,7 +196,7 @@ impl Mse {
             if stream.plays(&plan.carried) {
                 return;
             }
-            self.end = self.end.max(stream.end());
+            self.tails = stream.tails();
         }
         self.stream = None;
         let made = plan.muxer().and_then(|muxer| {
@@ -188,7 +207,7 @@ impl Mse {
             Ok((muxer, init)) => {
                 self.out.push_back(MseMessage::Mime(muxer.mime()));
                 self.out.push_back(MseMessage::Init(init));
-                self.stream = Some(Stream::new(muxer, plan.carried, self.end));
+                self.stream = Some(Stream::new(muxer, plan.carried, &self.tails));
             }
             Err(error) => self.tell(MseState::NotPlayable(error.reason)),
         }
@@ -203,15 +222,17 @@ impl Mse {
 }
 
 impl Stream {
-    fn new(muxer: Muxer, tracks: Vec<TrackInfo>, floor: i64) -> Self {
+    /// These tracks, after those of `before`.
+    fn new(muxer: Muxer, tracks: Vec<TrackInfo>, before: &Tails) -> Self {
         let lanes = tracks
             .into_iter()
             .map(|track| {
-                let lane = Lane::new(&track, track.kind == TrackKind::Video, usual_pace(&track));
-                (track, lane)
+                let tail = before.iter().find(|(kind, _)| *kind == track.kind).map(|(_, tail)| *tail);
+                Lane::new(track, tail)
             })
             .collect();
-        Self { muxer, lanes, running: false, held: Vec::new(), floor }
+        let sound = Sound { silent: false, patience: PATIENCE.start };
+        Self { muxer, lanes, running: false, held: Vec::new(), sound }
     }
 
     /// Whether these tracks need no other init segment.
@@ -219,12 +240,11 @@ impl Stream {
         let same = |a: &TrackInfo, b: &TrackInfo| {
             (a.id, a.codec, a.timescale, &a.parameters) == (b.id, b.codec, b.timescale, &b.parameters)
         };
-        self.lanes.len() == tracks.len() && self.lanes.iter().zip(tracks).all(|((a, _), b)| same(a, b))
+        self.lanes.len() == tracks.len() && self.lanes.iter().zip(tracks).all(|(a, b)| same(a.track(), b))
     }
 
-    /// Where the output ends, in nanoseconds.
-    fn end(&self) -> i64 {
-        self.lanes.iter().map(|(_, lane)| lane.end()).fold(self.floor, i64::max)
+    fn tails(&self) -> Tails {
+        self.lanes.iter().filter_map(|lane| Some((lane.track().kind, lane.tail()?))).collect()
     }
 
     /// What comes next does not follow what came last. Gives the sound that still waited.
@@ -241,21 +261,22 @@ impl Stream {
     /// Frames that came together, as one fragment. `None` while there is nothing to show or to send.
     fn fragment(&mut self, frames: &[Arc<Frame>]) -> Option<Result<Bytes, MuxError>> {
         let frames = if self.running { frames } else { self.start(frames)? };
+        let newest = self.lanes.iter().find(|lane| lane.is_picture()).map(Lane::end);
         let mut pictures = false;
         for frame in frames {
-            let Some((track, lane)) = self.lanes.iter_mut().find(|(track, _)| track.id == frame.track) else {
+            let Some(lane) = self.lanes.iter_mut().find(|lane| lane.track().id == frame.track) else {
                 continue;
             };
-            let Some(placed) = lane.place(frame) else { continue };
-            pictures |= track.kind == TrackKind::Video;
-            self.held.push(Sample {
-                track: frame.track,
-                decode: placed.decode,
-                duration: placed.duration,
-                offset: placed.offset,
-                key: frame.key,
-                data: frame.data.clone(),
-            });
+            if lane.is_picture() {
+                pictures = true;
+            } else if let Some(newest) = newest {
+                let late = newest.saturating_sub(lane.shown(frame));
+                self.sound.heard(late);
+            }
+            lane.place(frame, &mut self.held);
+        }
+        if pictures {
+            self.keep_sound_up();
         }
         if self.held.is_empty() || !(pictures || self.sound_held() >= SOUND_BATCH) {
             return None;
@@ -263,25 +284,37 @@ impl Stream {
         Some(self.send())
     }
 
+    /// Where no sound comes, silence does: a page shows no picture whose sound is missing.
+    fn keep_sound_up(&mut self) {
+        let Some(newest) = self.lanes.iter().find(|lane| lane.is_picture()).map(Lane::end) else { return };
+        for lane in self.lanes.iter_mut().filter(|lane| !lane.is_picture()) {
+            if newest.saturating_sub(lane.end()) > self.sound.patience {
+                self.sound.silent = true;
+            }
+            if self.sound.silent {
+                lane.keep_up(newest, &mut self.held);
+            }
+        }
+    }
+
     /// Sets the anchor at the first frame that can be shown, and gives the frames from there on.
     fn start<'a>(&mut self, frames: &'a [Arc<Frame>]) -> Option<&'a [Arc<Frame>]> {
         // The picture leads where there is one; sound that comes before it is not played.
-        let (lead, lane) = self
-            .lanes
-            .iter()
-            .find(|(track, _)| track.kind == TrackKind::Video)
-            .or_else(|| self.lanes.first())?;
-        let first = frames.iter().position(|frame| frame.track == lead.id && frame.key)?;
+        let leader = self.lanes.iter().find(|lane| lane.is_picture()).or(self.lanes.first())?;
+        let lead = leader.track().id;
+        let first = frames.iter().position(|frame| frame.track == lead && frame.key)?;
         let frames = frames.get(first..)?;
-        let times = frames.iter().filter(|frame| frame.track == lead.id).map(|frame| lane.media(frame));
+        let times = frames.iter().filter(|frame| frame.track == lead).map(|frame| leader.media(frame));
         let (from, edge) =
             times.fold((i64::MAX, i64::MIN), |(low, high), time| (low.min(time), high.max(time)));
-        let lead = self.lanes.iter().map(|(_, lane)| lane.lead()).fold(0, i64::max);
-        let at = self.end().max(self.floor + lead);
-        let anchor = Anchor::new(from, edge, at);
-        for (_, lane) in &mut self.lanes {
-            lane.restart(anchor);
+        let earliest = self.lanes.iter().map(Lane::lead).fold(0, i64::max);
+        let at = leader.end().max(earliest);
+        for lane in &mut self.lanes {
+            lane.restart(Anchor::new(from, edge, at));
         }
+        // Seconds of pictures without sound: none will come.
+        let heard = frames.iter().any(|frame| frame.track != lead);
+        self.sound.silent = !heard && edge.saturating_sub(from) > self.sound.patience;
         self.running = true;
         Some(frames)
     }
@@ -289,19 +322,18 @@ impl Stream {
     /// Nanoseconds of sound that wait.
     fn sound_held(&self) -> i64 {
         let lengths = self.held.iter().filter_map(|sample| {
-            let (track, _) = self.lanes.iter().find(|(track, _)| track.id == sample.track)?;
-            Some(rescale(i64::from(sample.duration), track.timescale, NANOS))
+            let lane = self.lanes.iter().find(|lane| lane.track().id == sample.track)?;
+            Some(rescale(i64::from(sample.duration), lane.track().timescale, NANOS))
         });
         lengths.sum()
     }
 }
 
-/// Ticks between frames until two of them have come.
-fn usual_pace(track: &TrackInfo) -> i64 {
-    let ticks = |count: u32, rate: u32| rescale(i64::from(count), rate, track.timescale);
-    match (track.codec, track.sound()) {
-        (Codec::Aac, Some((rate, _))) if rate > 0 => ticks(1_024, rate),
-        (_, Some(_)) => ticks(1, 50),
-        (_, None) => ticks(1, 25),
+impl Sound {
+    /// Sound came that belongs this long before the newest picture (nanoseconds).
+    fn heard(&mut self, late: i64) {
+        self.silent = false;
+        // Cameras whose sound is always late are waited for; a little more, for it varies.
+        self.patience = late.saturating_add(PATIENCE.start).clamp(PATIENCE.start, PATIENCE.end);
     }
 }

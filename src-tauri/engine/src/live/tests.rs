@@ -207,6 +207,99 @@ async fn sound_travels_with_pictures_and_stays_in_step() {
     assert!((0..=22).contains(&viewer.millis(first)), "{}", viewer.millis(first));
 }
 
+/// Sound without holes, as long as the picture; a packet may be a little off.
+fn check_sound(samples: &[Read], timescale: u32) {
+    let sound: Vec<&Read> = samples.iter().filter(|sample| sample.track == 1).collect();
+    for pair in sound.windows(2) {
+        let hole = pair[1].shown - (pair[0].shown + pair[0].duration);
+        assert!(hole.abs() < rescale(2, 1_000, timescale), "{hole} ticks: {pair:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn sound_that_is_lost_or_never_comes_does_not_stop_the_picture() {
+    let clip = Clip::h264_aac();
+    let stopped = |f: &ClipFrame| f.track == 1 && f.at > 2.0;
+    let lost = |f: &ClipFrame| f.track == 1 && (f.at * 3.0) as u32 % 2 == 1;
+    let never = |f: &ClipFrame| f.track == 1;
+    let kinds: [&dyn Fn(&ClipFrame) -> bool; 3] = [&stopped, &lost, &never];
+    for missing in kinds {
+        let mut frames = clip.frames.clone();
+        frames.retain(|frame| !missing(frame));
+        let slot = Slot::new(Limits::default());
+        let publisher = slot.publish(tracks(&clip)).expect("free");
+        let mut viewer = Viewer::of(&slot, &clip);
+        play(&publisher, &frames, &mut viewer).await;
+        let all = viewer.samples();
+        check_decode_times(&all);
+        check_pictures(&all);
+        check_sound(&all, viewer.timescale(1));
+        let end = |track: u8| {
+            let last = all.iter().rfind(|sample| sample.track == track).expect("both kinds");
+            viewer.millis(last)
+        };
+        assert!(end(0) - end(1) < 400, "{} of picture, {} of sound", end(0), end(1));
+        // What came is there.
+        let sent = frames.iter().filter(|f| f.track == 1 && f.at < 3.9).count();
+        let played = all.iter().filter(|s| s.track == 1 && s.data.len() > 8).count();
+        assert!(played * 10 >= sent * 8, "{played} of {sent}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn sound_that_is_always_late_is_heard() {
+    let clip = Clip::h264_aac();
+    let slot = Slot::new(Limits::default());
+    let publisher = slot.publish(tracks(&clip)).expect("free");
+    let mut frames = clip.frames.clone();
+    for frame in frames.iter_mut().filter(|frame| frame.track == 1) {
+        frame.at += 0.6;
+    }
+    frames.sort_by(|a, b| a.at.total_cmp(&b.at));
+    let mut viewer = Viewer::of(&slot, &clip);
+    play(&publisher, &frames, &mut viewer).await;
+    let all = viewer.samples();
+    check_decode_times(&all);
+    check_sound(&all, viewer.timescale(1));
+    let real = all.iter().filter(|s| s.track == 1 && s.data.len() > 8).count();
+    assert!(real > 130, "{real} of 188 packets");
+}
+
+#[test]
+fn silence_is_decoded_as_silence() {
+    for (codec, channels) in [("aac", "1"), ("aac", "2"), ("libopus", "1"), ("libopus", "2")] {
+        let video = ["-c:v", "libx264", "-preset", "ultrafast"];
+        let clip = Clip::made(&video, &["-c:a", codec, "-ac", channels]);
+        let silence = super::silence::Silence::of(&clip.tracks[1]).expect("known");
+        let mut muxer = crate::fmp4::Muxer::new(&clip.tracks[1..]).expect("fits");
+        let mut samples = Vec::new();
+        let mut decode = 0u64;
+        for n in 0..40u8 {
+            samples.push(crate::fmp4::Sample {
+                track: 1,
+                decode,
+                duration: u32::try_from(silence.ticks).expect("small"),
+                offset: 0,
+                key: true,
+                data: if n < 3 {
+                    clip.frames.iter().find(|f| f.track == 1).expect("sound").data.clone()
+                } else {
+                    silence.data.clone()
+                },
+            });
+            decode += u64::try_from(silence.ticks).expect("positive");
+        }
+        let mut stream = muxer.init().expect("init").to_vec();
+        stream.extend_from_slice(&muxer.fragment(&samples).expect("a fragment").to_bytes());
+        let args = ["-i", "INPUT", "-f", "s16le", "-ac", "1"];
+        let sound = crate::fmp4::clips::ffmpeg_file(&args, &stream);
+        let tail: Vec<i16> =
+            sound.chunks_exact(2).map(|b| i16::from_le_bytes([b[0], b[1]])).skip(48_000 * 3 / 10).collect();
+        assert!(tail.len() > 10_000, "{codec}: {} samples", tail.len());
+        assert!(tail.iter().all(|&s| s.abs() <= 2), "{codec} {channels}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn sound_alone_is_batched() {
     let mut clip = Clip::h264_aac();
@@ -397,6 +490,22 @@ async fn a_camera_that_becomes_playable_is_played() {
     let publisher = slot.publish(tracks(&clip)).expect("free");
     play(&publisher, &clip.frames, &mut viewer).await;
     assert_eq!(kinds(&viewer.got).replace('f', ""), "NXMIL");
+}
+
+#[tokio::test]
+async fn a_snapshot_is_the_newest_key_frame_and_outlives_its_source() {
+    let clip = Clip::h264();
+    let slot = Slot::new(Limits::default());
+    let stills = crate::still::Stills::new(crate::still::Decoders::new(1));
+    assert_eq!(snapshot(&slot, &stills, None).await, Err(SnapshotError::NoneYet));
+    let publisher = slot.publish(tracks(&clip)).expect("free");
+    push_all(&publisher, &clip.frames[..30]);
+    let first = snapshot(&slot, &stills, Some(160)).await.expect("a picture");
+    push_all(&publisher, &clip.frames[30..40]);
+    assert_eq!(snapshot(&slot, &stills, Some(160)).await.expect("the same").as_ptr(), first.as_ptr());
+    drop(publisher);
+    let last = snapshot(&slot, &stills, Some(160)).await.expect("still there");
+    assert_eq!(last.as_ptr(), first.as_ptr());
 }
 
 /// A track of empty pictures, for what does not depend on their content.
