@@ -21,6 +21,7 @@ use crate::hub::{Limits, Slot};
 use crate::media;
 use crate::retry::{Phase, Policy};
 use crate::source::{BoxFuture, Session, Source, SourceError};
+use crate::still::{Decoders, Stills};
 
 /// Orders to a supervisor that may wait. It takes them at once; two can meet there at most.
 const ORDERS: usize = 4;
@@ -35,6 +36,7 @@ pub(super) struct Ground {
     pub(super) demo: Option<Arc<dyn DemoCameras>>,
     pub(super) changes: Arc<watch::Sender<u64>>,
     pub(super) tasks: TaskTracker,
+    pub(super) decoders: Decoders,
 }
 
 /// A running camera.
@@ -45,6 +47,7 @@ pub(super) struct Entry {
     pub(super) read_only: bool,
     pub(super) main: Running,
     pub(super) sub: Option<Running>,
+    pub(super) stills: Arc<Stills>,
     pub(super) recording_since: Timestamp,
     stop: CancellationToken,
 }
@@ -86,7 +89,8 @@ impl Entry {
         });
         let kind = if spec.url.starts_with("demo:") { CameraKind::Demo } else { CameraKind::Rtsp };
         let recording_since = Timestamp::from(ground.env.wall());
-        Self { id, spec, kind, read_only, main, sub, recording_since, stop }
+        let stills = Arc::new(Stills::new(ground.decoders.clone()));
+        Self { id, spec, kind, read_only, main, sub, stills, recording_since, stop }
     }
 
     /// The same running camera with another name.
@@ -98,6 +102,7 @@ impl Entry {
             read_only: self.read_only,
             main: self.main.clone(),
             sub: self.sub.clone(),
+            stills: Arc::clone(&self.stills),
             recording_since: self.recording_since.clone(),
             stop: self.stop.clone(),
         }

@@ -10,15 +10,21 @@ use tracing::{info, warn};
 
 use super::entry::{Entry, Ground, Running};
 use super::registry::{self, LoadError, Registry};
-use super::{EventStream, Parts};
+use super::{Address, EventStream, Parts};
 use crate::api::{ApiError, Camera, CameraPatch, CameraSpec, ErrorCode, Fault, Stream};
-use crate::config::{Config, ConfigStore, check_camera};
+use crate::config::{Config, ConfigStore, Webrtc, check_camera};
 use crate::hub::Slot;
+use crate::ingest::ProbeReport;
+use crate::sfu::{IceServer, Sfu, SfuOptions};
+use crate::source::SourceError;
+use crate::still::Decoders;
 
 /// More cameras than this are refused: no machine of this class carries them.
 const MAX_CAMERAS: usize = 256;
 /// A sub-stream that does not come in this time is replaced by the main stream.
 const SUB_PATIENCE: Duration = Duration::from_secs(3);
+/// Pictures decoded at a time, for all cameras together: stills must not take the machine.
+const STILLS_AT_ONCE: usize = 2;
 /// Longest wait for the tasks at the end.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -44,6 +50,7 @@ struct Inner {
     cameras: RwLock<Registry>,
     /// One change of the registry at a time. Held across the save, so that what was answered is kept.
     changing: tokio::sync::Mutex<()>,
+    sfu: Sfu,
     stop: CancellationToken,
 }
 
@@ -60,6 +67,7 @@ impl EngineHandle {
             demo,
             changes: Arc::new(watch::Sender::new(0)),
             tasks: TaskTracker::new(),
+            decoders: Decoders::new(STILLS_AT_ONCE),
         };
         let added = blocking({
             let store = Arc::clone(&store);
@@ -80,7 +88,8 @@ impl EngineHandle {
         info!(tag = "RTSP", cameras = registry.entries.len(), "engine started");
         let cameras = RwLock::new(registry);
         let changing = tokio::sync::Mutex::new(());
-        Ok(Self { inner: Arc::new(Inner { ground, config, store, cameras, changing, stop }) })
+        let sfu = Sfu::new(sfu_options(&config.webrtc), ground.env.clone());
+        Ok(Self { inner: Arc::new(Inner { ground, config, store, cameras, changing, sfu, stop }) })
     }
 
     /// The configuration it was started with.
@@ -236,7 +245,8 @@ impl EngineHandle {
         let tasks = &self.inner.ground.tasks;
         tasks.close();
         self.inner.ground.changes.send_modify(|n| *n += 1);
-        if tokio::time::timeout(SHUTDOWN_PATIENCE, tasks.wait()).await.is_err() {
+        let ended = async { tokio::join!(self.inner.sfu.shutdown(), tasks.wait()) };
+        if tokio::time::timeout(SHUTDOWN_PATIENCE, ended).await.is_err() {
             warn!(tag = "RTSP", left = tasks.len(), "some tasks did not end in time");
         }
     }
@@ -245,16 +255,35 @@ impl EngineHandle {
         self.inner.stop.is_cancelled()
     }
 
+    pub(super) fn sfu(&self) -> &Sfu {
+        &self.inner.sfu
+    }
+
+    pub(super) fn entries(&self) -> Vec<Arc<Entry>> {
+        self.registry().entries.clone()
+    }
+
+    /// A look at an address, `demo:` among them.
+    pub(super) async fn look(&self, address: Address) -> Result<ProbeReport, SourceError> {
+        let ground = &self.inner.ground;
+        let address = match &ground.demo {
+            Some(demo) if address.url.scheme() == "demo" => {
+                Address { url: demo.resolve(&address.url).await?, ..address }
+            }
+            _ => address,
+        };
+        ground.sources.probe(address, ground.env.clone()).await
+    }
+
     pub(super) fn versioned_cameras(&self) -> Vec<(u64, Camera)> {
-        let entries = self.registry().entries.clone();
-        entries.iter().map(|e| (e.main.status.version(), e.to_api())).collect()
+        self.entries().iter().map(|e| (e.main.status.version(), e.to_api())).collect()
     }
 
     fn registry(&self) -> std::sync::RwLockReadGuard<'_, Registry> {
         self.inner.cameras.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn entry(&self, id: &str) -> Result<Arc<Entry>, ApiError> {
+    pub(super) fn entry(&self, id: &str) -> Result<Arc<Entry>, ApiError> {
         self.registry().get(id).ok_or_else(|| ApiError::no_camera(id))
     }
 
@@ -295,10 +324,23 @@ async fn published(running: &Running) {
     }
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
         Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+fn sfu_options(webrtc: &Webrtc) -> SfuOptions {
+    let ice_servers = webrtc.ice_servers.iter().map(|server| IceServer {
+        urls: server.urls.clone(),
+        username: server.username.clone().unwrap_or_default(),
+        credential: server.credential.clone().unwrap_or_default(),
+    });
+    SfuOptions {
+        udp_ports: webrtc.udp_ports.clone(),
+        ice_servers: ice_servers.collect(),
+        ..SfuOptions::default()
     }
 }
 

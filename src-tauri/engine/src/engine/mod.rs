@@ -4,10 +4,14 @@
 //! are saved before they are answered; no call waits for a camera or a network, except the probe. The
 //! engine does not know who asks, nor where its configuration is kept.
 
+mod diagnosis;
 mod entry;
 mod events;
 mod handle;
+mod playback;
+mod probe;
 mod registry;
+mod rtsp;
 
 use std::sync::Arc;
 
@@ -15,10 +19,13 @@ use url::Url;
 
 use crate::config::{Config, ConfigStore, Streaming};
 use crate::env::Env;
+use crate::ingest::ProbeReport;
 use crate::source::{BoxFuture, Source, SourceError};
 
+pub use diagnosis::CameraFigures;
 pub use events::EventStream;
 pub use handle::{EngineHandle, StartError};
+pub use rtsp::Rtsp;
 
 /// What an engine is made of.
 pub struct Parts {
@@ -44,6 +51,9 @@ pub struct Address {
 pub trait Sources: Send + Sync + 'static {
     /// A source for an address. Does not connect.
     fn source(&self, address: Address, env: &Env) -> Box<dyn Source>;
+
+    /// A look at an address, without keeping anything.
+    fn probe(&self, address: Address, env: Env) -> BoxFuture<'static, Result<ProbeReport, SourceError>>;
 }
 
 /// Finds where a `demo:` address is served now.
@@ -52,7 +62,7 @@ pub trait DemoCameras: Send + Sync + 'static {
     fn resolve(&self, url: &Url) -> BoxFuture<'static, Result<Url, SourceError>>;
 }
 
-/// What [`EngineHandle::probe`] needs to know of the network; implemented beside [`Sources`].
+/// One stream of a specification.
 pub(crate) fn address(
     url: &str,
     spec: &crate::api::CameraSpec,

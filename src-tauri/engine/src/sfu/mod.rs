@@ -35,7 +35,7 @@ pub use peer::ViewerState;
 
 use crate::env::{Env, Secret};
 use crate::hub::Slot;
-use crate::media::Codec;
+use crate::media::{Codec, TrackInfo, TrackKind};
 use outlet::{Figures, Outlet};
 use peer::Agreement;
 use ports::Ports;
@@ -107,6 +107,27 @@ pub enum SfuError {
     /// A defect of Nightjar or of its libraries, contained (500).
     #[error("the viewer could not be set up: {0}")]
     Internal(String),
+}
+
+/// What any browser could play by WebRTC, or why not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Playable {
+    pub video: Result<(), String>,
+    pub audio: Result<(), String>,
+}
+
+/// What of these tracks WebRTC carries. A browser may lack one of the codecs all the same.
+#[must_use]
+pub fn playable(tracks: &[TrackInfo]) -> Playable {
+    let verdict = |kind, missing: &str| match tracks.iter().find(|t| t.kind == kind) {
+        None => Err(missing.to_owned()),
+        Some(TrackInfo { note: Some(note), .. }) => Err(note.to_string()),
+        Some(track) => peer::unplayable(track).map_or(Ok(()), Err),
+    };
+    Playable {
+        video: verdict(TrackKind::Video, "the camera sends no picture"),
+        audio: verdict(TrackKind::Audio, "the camera sends no sound"),
+    }
 }
 
 /// An answered offer.

@@ -130,7 +130,7 @@ pub(super) fn unplayable(track: &TrackInfo) -> Option<String> {
         Codec::H264 | Codec::Vp8 | Codec::Vp9 | Codec::Av1 if track.reorder() > 0 => {
             Some("the camera sends B-frames, which WebRTC cannot show in order; it plays by MSE".to_owned())
         }
-        Codec::H264 | Codec::Vp8 | Codec::Vp9 | Codec::Av1 => None,
+        Codec::H264 | Codec::Vp8 | Codec::Vp9 | Codec::Av1 | Codec::Opus | Codec::Pcmu | Codec::Pcma => None,
         Codec::H265 => Some("the camera sends h265, which browsers play by MSE and not by WebRTC".to_owned()),
         other => Some(format!("the camera sends {other}, which WebRTC does not carry")),
     }

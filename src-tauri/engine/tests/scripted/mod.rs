@@ -10,6 +10,7 @@ use bytes::Bytes;
 use nightjar_engine::config::{Config, ConfigStore};
 use nightjar_engine::engine::{Address, EngineHandle, Parts, Sources};
 use nightjar_engine::env::Env;
+use nightjar_engine::ingest::ProbeReport;
 use nightjar_engine::media::{Codec, Frame, Parameters, TrackInfo, TrackKind};
 use nightjar_engine::source::{BoxFuture, Session, SessionEvent, Source, SourceError, SourceErrorCode};
 use tokio::time::{Instant, Sleep, sleep};
@@ -57,6 +58,10 @@ impl World {
 impl Sources for World {
     fn source(&self, address: Address, _: &Env) -> Box<dyn Source> {
         Box::new(ScriptedSource { world: self.clone(), address })
+    }
+
+    fn probe(&self, _: Address, _: Env) -> BoxFuture<'static, Result<ProbeReport, SourceError>> {
+        Box::pin(std::future::ready(Err(SourceError::new(SourceErrorCode::Unreachable, "scripted"))))
     }
 }
 
