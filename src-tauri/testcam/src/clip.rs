@@ -66,11 +66,16 @@ pub enum Builtin {
     LongGop,
     /// H.265 main profile 640×360, 25 fps, 8 s, a key frame every 4 s; AAC 16 kHz.
     H265,
+    /// H.264 main profile 1920×1080, 25 fps, 4 s, one key frame, few bits: for
+    /// [`Options::bitrate`](crate::Options::bitrate) to fill up; AAC 16 kHz.
+    FullHd,
+    /// Motion JPEG 384×216, 5 fps, 4 s; no sound.
+    Mjpeg,
 }
 
 impl Builtin {
     /// All of them, in the order of the enum.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::FrontDoor,
         Self::Garden,
         Self::Driveway,
@@ -82,6 +87,8 @@ impl Builtin {
         Self::Second,
         Self::LongGop,
         Self::H265,
+        Self::FullHd,
+        Self::Mjpeg,
     ];
 
     /// Its name and its bytes.
@@ -98,6 +105,8 @@ impl Builtin {
             Self::Second => ("second", include_bytes!("../clips/second.mp4")),
             Self::LongGop => ("long-gop", include_bytes!("../clips/long-gop.mp4")),
             Self::H265 => ("h265", include_bytes!("../clips/h265.mp4")),
+            Self::FullHd => ("full-hd", include_bytes!("../clips/full-hd.mp4")),
+            Self::Mjpeg => ("mjpeg", include_bytes!("../clips/mjpeg.mov")),
         }
     }
 

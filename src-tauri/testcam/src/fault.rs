@@ -6,6 +6,9 @@
 use std::{fmt, str::FromStr, time::Duration};
 
 /// What is wrong with the camera at the moment.
+///
+/// `ChangeResolution`, `BFrames` and `HugeGop` show another, built-in H.264 clip; a camera whose own
+/// clip has another codec goes on with its own. The parameter-set faults concern H.264 and H.265.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Fault {
     /// Nothing.

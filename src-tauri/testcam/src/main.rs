@@ -54,7 +54,10 @@ enum SoundArg {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    // Strange boxes in a clip are the clip's affair.
+    let filter = std::env::var("RUST_LOG").unwrap_or_else(|_| "warn,mp4_atom=error".into());
+    let filter = tracing_subscriber::EnvFilter::new(filter);
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     match run(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

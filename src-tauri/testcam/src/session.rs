@@ -176,7 +176,7 @@ struct Session {
     id: Option<String>,
     stream: Option<Arc<Stream>>,
     routes: [Option<Route>; 2],
-    /// Tracks that are set up; routes move to the writer with PLAY.
+    /// Tracks that are set up.
     tracks: [bool; 2],
     seat: Option<Seat>,
     /// Listen for receiver reports by UDP.
@@ -240,6 +240,8 @@ impl Session {
                 (Some(answer), play)
             }
         };
+        let status = answer.as_ref().map_or(0, |answer| answer.status);
+        tracing::debug!(peer = %self.peer, method = head.method, status, keep_alive, "request");
         self.camera.ledger.request(Request {
             at: Instant::now(),
             peer: self.peer,
@@ -247,7 +249,7 @@ impl Session {
             uri: head.uri.clone(),
             headers: head.headers.clone(),
             keep_alive,
-            status: answer.as_ref().map_or(0, |answer| answer.status),
+            status,
         });
         let shifted = || {
             let cseq: u64 = head.header("CSeq")?.parse().ok()?;
@@ -259,9 +261,9 @@ impl Session {
         };
         let bytes = answer?.bytes(cseq.as_deref());
         Some(match play {
-            None if head.method == "PAUSE" => Out::Pause(bytes),
+            None if matches!(head.method.as_str(), "PAUSE" | "TEARDOWN") => Out::Pause(bytes),
             None => Out::Answer(bytes),
-            Some(queue) => Out::Play(bytes, queue, std::mem::take(&mut self.routes)),
+            Some(queue) => Out::Play(bytes, queue, self.routes.clone()),
         })
     }
 

@@ -29,6 +29,7 @@ const CUT_FROM: usize = 64;
 const GARBAGE: usize = 300;
 
 /// How a track gets to the client.
+#[derive(Clone)]
 pub(crate) enum Route {
     Tcp { rtp: u8, rtcp: u8 },
     Udp { rtp: Arc<UdpSocket>, rtcp: Arc<UdpSocket>, rtp_to: SocketAddr, rtcp_to: SocketAddr },
@@ -41,7 +42,7 @@ pub(crate) enum Out {
     Last(Vec<u8>),
     /// The answer to PLAY; media follows it.
     Play(Vec<u8>, mpsc::Receiver<Arc<Unit>>, [Option<Route>; 2]),
-    /// The answer to PAUSE; no media follows it.
+    /// The answer to PAUSE or TEARDOWN; no media follows it.
     Pause(Vec<u8>),
 }
 

@@ -225,6 +225,22 @@ fn digest(method: &str, uri: &str, nonce: &str, password: &str) -> String {
 }
 
 #[tokio::test]
+async fn a_paused_client_gets_nothing_until_it_plays_again() {
+    let cam = camera(|_| {}).await;
+    let mut client = Client::play(&cam.url(), &[0, 1]).await;
+    client.rtp(0).await;
+    assert_eq!(client.ask("PAUSE", &cam.url(), "").await.status, 200);
+    client.media.clear();
+    assert!(client.is_silent_for(Duration::from_millis(400)).await);
+    assert_eq!(client.ask("PLAY", &cam.url(), "").await.status, 200);
+    client.rtp(0).await;
+    assert_eq!(client.ask("TEARDOWN", &cam.url(), "").await.status, 200);
+    client.media.clear();
+    assert!(client.is_silent_for(Duration::from_millis(400)).await);
+    cam.stop().await;
+}
+
+#[tokio::test]
 async fn a_client_that_asks_for_it_begins_at_a_key_frame() {
     let cam = camera(|o| {
         o.start = Start::KeyFrame;
