@@ -1,1 +1,27 @@
-//! placeholder
+//! The HTTP and WebSocket door of Nightjar.
+//!
+//! It takes what browsers and programs ask, checks who asks, and hands it to the
+//! [`nightjar_engine::engine::EngineHandle`]. The headless program and the desktop shell both open it.
+//! Invariant: nothing that comes from outside changes anything before its host, origin, credentials, form
+//! and size were found right. It knows no camera protocol and keeps no state of cameras.
+
+mod auth;
+mod body;
+pub mod demo;
+mod door;
+mod guard;
+mod hosts;
+mod metrics;
+mod openapi;
+mod reply;
+mod routes;
+mod serve;
+mod store;
+mod tls;
+mod wall;
+mod wire;
+
+pub use auth::Ticket;
+pub use serve::{Server, ServerOptions, Tickets};
+pub use store::{DirError, FileStore, default_dir};
+pub use tls::{Tls, TlsError};

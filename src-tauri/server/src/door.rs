@@ -1,0 +1,53 @@
+//! What every route has at hand.
+
+use std::net::SocketAddr;
+
+use nightjar_engine::engine::EngineHandle;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::auth::Auth;
+use crate::hosts::Hosts;
+use crate::metrics::Figures;
+
+/// The door as its routes see it.
+pub(crate) struct Door {
+    pub(crate) engine: EngineHandle,
+    pub(crate) auth: Auth,
+    pub(crate) hosts: Hosts,
+    pub(crate) figures: Figures,
+    /// Name of the session's cookie. Cookies know no ports, so the name holds it.
+    pub(crate) cookie: String,
+    /// Places for looks at cameras.
+    pub(crate) probes: Semaphore,
+    /// The end has come: WebSockets say goodbye.
+    pub(crate) stop: CancellationToken,
+    /// Connections, WebSockets and changes that are being made.
+    pub(crate) tasks: TaskTracker,
+}
+
+impl Door {
+    /// Looks at cameras that may be under way at once.
+    pub(crate) const MAX_PROBES: usize = 4;
+
+    /// Does work that must not end halfway because its client went away.
+    pub(crate) async fn finish<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> T {
+        match self.tasks.spawn(work).await {
+            Ok(done) => done,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+}
+
+/// How a request came in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrival {
+    /// The address on this machine that it came to.
+    pub(crate) local: SocketAddr,
+    pub(crate) peer: SocketAddr,
+    pub(crate) tls: bool,
+}

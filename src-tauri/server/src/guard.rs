@@ -1,0 +1,283 @@
+//! What every request passes through, in this order: its host, its origin, its credentials, its body;
+//! then its route; and what every answer carries.
+//!
+//! Invariant: nothing changes before all of it is passed. Logs show paths, never queries: tickets are there.
+
+use std::panic::AssertUnwindSafe;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt as _;
+use nightjar_engine::api::ErrorCode;
+use tokio::time::{Instant, sleep_until};
+use tower::ServiceExt as _;
+use tracing::{debug, error, warn};
+
+use crate::auth::{Auth, Verdict};
+use crate::body;
+use crate::door::{Arrival, Door};
+use crate::hosts::{Named, Page};
+use crate::reply::Refusal;
+use crate::wall;
+use crate::wire::OUR_MARK;
+
+/// How far a path is shown in logs.
+const PATH_SHOWN: usize = 200;
+/// Methods that any route takes.
+const METHODS: &str = "GET, HEAD, POST, PATCH, DELETE, OPTIONS";
+
+/// What is known about a request once it may go on.
+#[derive(Default)]
+struct Passed {
+    /// The web view that asks, for its CORS headers.
+    web_view: Option<HeaderValue>,
+    /// A renewed session.
+    cookie: Option<HeaderValue>,
+    /// It showed a ticket: an `<img>` or a `<video>` of the web view may use the answer.
+    ticket: bool,
+}
+
+/// Answers a request.
+pub(crate) async fn answer(
+    door: &Door,
+    router: Router,
+    arrival: Arrival,
+    request: Request<Body>,
+) -> Response {
+    let began = Instant::now();
+    let method = request.method().clone();
+    let path = request.uri().path().to_owned();
+    let mut passed = Passed::default();
+    let answered = AssertUnwindSafe(pass(door, router, arrival, request, &mut passed)).catch_unwind().await;
+    let mut response = match answered {
+        Ok(Ok(response)) => response,
+        Ok(Err(refusal)) => refusal.into_response(),
+        Err(_) => {
+            error!(%method, "a request met a defect");
+            Refusal::new(ErrorCode::Internal, "A defect of Nightjar. The log says more.").into_response()
+        }
+    };
+    dress(response.headers_mut(), &path, passed);
+    let status = response.status();
+    let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let shown: String = path.chars().filter(|c| !c.is_control()).take(PATH_SHOWN).collect();
+    if status.is_server_error() && !matches!(status.as_u16(), 501..=503) {
+        warn!(%method, path = shown, status = status.as_u16(), ms, "answered");
+    } else {
+        debug!(%method, path = shown, status = status.as_u16(), ms, "answered");
+    }
+    door.figures.count(status);
+    response
+}
+
+async fn pass(
+    door: &Door,
+    router: Router,
+    arrival: Arrival,
+    request: Request<Body>,
+    passed: &mut Passed,
+) -> Result<Response, Refusal> {
+    let (mut request, body) = request.into_parts();
+    let (host, named) = host(door, arrival, &request)?;
+    let origin = origin(door, arrival, &request, &host, named)?;
+    if let Some((Page::WebView, value)) = &origin {
+        passed.web_view = Some(value.clone());
+        if is_preflight(&request) {
+            return Ok(preflight(&request.headers));
+        }
+    }
+    if !request.uri.path().starts_with('/') {
+        return Err(Refusal::new(ErrorCode::Malformed, "The address of the request cannot be read."));
+    }
+    credentials(door, arrival, &request, origin.is_some_and(|(_, o)| is_https(&o)), passed).await?;
+    request.extensions.insert(arrival);
+    let reading = matches!(request.method, Method::GET | Method::HEAD);
+    let request = Request::from_parts(request, body);
+    let request = if reading { request } else { body::collect(request).await?.map(Body::from) };
+    match router.oneshot(request).await {
+        Ok(response) => Ok(response),
+        Err(never) => match never {},
+    }
+}
+
+/// The name that was asked for, which is ours.
+fn host(door: &Door, arrival: Arrival, request: &Parts) -> Result<(String, Named), Refusal> {
+    let mut values = request.headers.get_all(header::HOST).iter();
+    let (Some(host), None) = (values.next(), values.next()) else {
+        return Err(Refusal::new(ErrorCode::Malformed, "The request must have one Host header."));
+    };
+    let host = String::from_utf8_lossy(host.as_bytes()).into_owned();
+    let named = door.hosts.judge_host(&host, arrival.local);
+    // A request may name its host in its first line too; both must be ours.
+    let first_line = request.uri.authority().map(|a| door.hosts.judge_host(a.as_str(), arrival.local));
+    if named == Named::Foreign || first_line == Some(Named::Foreign) {
+        let message = "This is not the host that was asked for. Names beyond this machine's own stand in \
+                       server.public_url and server.allowed_hosts.";
+        return Err(Refusal::new(ErrorCode::ForeignHost, message));
+    }
+    Ok((host, named))
+}
+
+/// The page that asks, where one does: ours.
+fn origin(
+    door: &Door,
+    arrival: Arrival,
+    request: &Parts,
+    host: &str,
+    named: Named,
+) -> Result<Option<(Page, HeaderValue)>, Refusal> {
+    let mut values = request.headers.get_all(header::ORIGIN).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let page = match (value.to_str(), values.next()) {
+        (Ok(origin), None) => door.hosts.judge_origin(origin, host, named, arrival.tls),
+        _ => Page::Foreign,
+    };
+    if page == Page::Foreign {
+        let message = "A page of another site may not use this server.";
+        return Err(Refusal::new(ErrorCode::ForeignOrigin, message));
+    }
+    Ok(Some((page, value.clone())))
+}
+
+fn is_https(origin: &HeaderValue) -> bool {
+    origin.as_bytes().starts_with(b"https://")
+}
+
+fn is_preflight(request: &Parts) -> bool {
+    request.method == Method::OPTIONS && request.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+fn preflight(asked: &HeaderMap) -> Response {
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::ACCESS_CONTROL_ALLOW_METHODS, METHODS),
+        (header::ACCESS_CONTROL_ALLOW_HEADERS, "Authorization, Content-Type, If-Match"),
+        (header::ACCESS_CONTROL_MAX_AGE, "600"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    // Chromium asks before a page may reach into a private network.
+    if asked.contains_key("access-control-request-private-network") {
+        let name = HeaderName::from_static("access-control-allow-private-network");
+        headers.insert(name, HeaderValue::from_static("true"));
+    }
+    response
+}
+
+/// Whether a path is for everybody: the page itself and what it needs to ask for the token.
+fn is_open(path: &str) -> bool {
+    let closed = ["/api", "/metrics", "/signal"];
+    let below =
+        |root: &str| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    path == "/api/v1/health" || !closed.iter().any(|root| below(root))
+}
+
+async fn credentials(
+    door: &Door,
+    arrival: Arrival,
+    request: &Parts,
+    https: bool,
+    passed: &mut Passed,
+) -> Result<(), Refusal> {
+    let path = request.uri.path();
+    if door.auth.is_open() || is_open(path) {
+        return Ok(());
+    }
+    let headers = &request.headers;
+    let mut authorizations = headers.get_all(header::AUTHORIZATION).iter();
+    if let Some(value) = authorizations.next() {
+        let bearer = value.to_str().ok().and_then(bearer).filter(|_| authorizations.next().is_none());
+        let Some(token) = bearer else { return Err(unauthorized("Send \"Authorization: Bearer <token>\".")) };
+        return check_token(door, arrival, token).await;
+    }
+    if matches!(request.method, Method::GET | Method::HEAD)
+        && let Some(ticket) = parameter(request.uri.query(), "ticket")
+        && door.auth.ticket_opens(&ticket, path)
+    {
+        passed.ticket = true;
+        return Ok(());
+    }
+    let session = cookies(headers, &door.cookie).find_map(|value| door.auth.session_left(value));
+    let Some(left) = session else { return Err(unauthorized("Log in, or send the token.")) };
+    if Auth::ages(left) {
+        passed.cookie = Some(session_cookie(door, arrival.tls || https));
+    }
+    Ok(())
+}
+
+/// Looks at a token; a wrong one is told late.
+pub(crate) async fn check_token(door: &Door, arrival: Arrival, token: &str) -> Result<(), Refusal> {
+    match door.auth.judge(token, arrival.peer.ip()) {
+        Verdict::Right => Ok(()),
+        Verdict::Wrong(at) => {
+            sleep_until(at).await;
+            Err(unauthorized("The token is wrong."))
+        }
+        Verdict::TooMany => {
+            Err(Refusal::new(ErrorCode::Busy, "Too many wrong tokens came from your address. Wait a little."))
+        }
+    }
+}
+
+fn unauthorized(message: &str) -> Refusal {
+    Refusal::new(ErrorCode::Unauthorized, message)
+}
+
+/// The token of `Bearer <token>`.
+pub(crate) fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// A new session as a cookie.
+pub(crate) fn session_cookie(door: &Door, secure: bool) -> HeaderValue {
+    let (session, seconds) = door.auth.session();
+    let name = &door.cookie;
+    let secure = if secure { "; Secure" } else { "" };
+    let cookie = format!("{name}={session}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}");
+    HeaderValue::try_from(cookie).expect("digits, dots and base64 are fit for a header")
+}
+
+fn cookies<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a str> {
+    let pairs =
+        headers.get_all(header::COOKIE).iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(';'));
+    pairs.filter_map(move |pair| pair.trim().strip_prefix(name)?.strip_prefix('='))
+}
+
+/// A parameter of a query, decoded.
+pub(crate) fn parameter(query: Option<&str>, name: &str) -> Option<String> {
+    let mut pairs = url::form_urlencoded::parse(query?.as_bytes());
+    pairs.find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+}
+
+/// Headers that every answer has.
+fn dress(headers: &mut HeaderMap, path: &str, passed: Passed) {
+    let mut set = |name: HeaderName, value: &'static str| {
+        if !headers.contains_key(&name) {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+    };
+    set(HeaderName::from_static(OUR_MARK), "nosniff");
+    set(header::REFERRER_POLICY, "no-referrer");
+    set(header::X_FRAME_OPTIONS, "DENY");
+    set(header::CONTENT_SECURITY_POLICY, wall::POLICY);
+    set(header::CACHE_CONTROL, "no-store");
+    set(HeaderName::from_static("cross-origin-opener-policy"), "same-origin");
+    let who = if passed.ticket || passed.web_view.is_some() { "cross-origin" } else { "same-origin" };
+    set(HeaderName::from_static("cross-origin-resource-policy"), who);
+    headers.append(header::VARY, HeaderValue::from_static("Origin"));
+    if let Some(origin) = passed.web_view {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        let shown = HeaderValue::from_static("Location, Date, Last-Modified, ETag, Retry-After");
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, shown);
+    }
+    if let Some(cookie) = passed.cookie
+        && path != "/login"
+    {
+        headers.append(header::SET_COOKIE, cookie);
+    }
+}

@@ -1,0 +1,56 @@
+//! What tells how it is: health, alerts, figures, the running graph, the description of the interface.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use nightjar_engine::api::Alert;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::door::Door;
+use crate::metrics::Page;
+use crate::openapi;
+use crate::reply::json;
+
+/// It runs.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Health {
+    /// `ok`
+    pub(crate) status: &'static str,
+    pub(crate) version: &'static str,
+}
+
+/// What the user would want to know.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Alerts {
+    pub(crate) alerts: Vec<Alert>,
+}
+
+pub(super) async fn health() -> Response {
+    json(StatusCode::OK, &Health { status: "ok", version: env!("CARGO_PKG_VERSION") })
+}
+
+pub(super) async fn alerts() -> Response {
+    json(StatusCode::OK, &Alerts { alerts: Vec::new() })
+}
+
+pub(super) async fn openapi() -> Response {
+    json(StatusCode::OK, openapi::document())
+}
+
+pub(super) async fn metrics(State(door): State<Arc<Door>>) -> Response {
+    let mut page = Page::new();
+    page.door(&door.figures);
+    page.cameras(&door.engine.figures());
+    page.viewers(&door.engine.viewers());
+    page.process();
+    let kind = "text/plain; version=0.0.4; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], page.finish()).into_response()
+}
+
+pub(super) async fn pipeline(State(door): State<Arc<Door>>) -> Response {
+    let kind = "text/vnd.graphviz; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], door.engine.pipeline_dot()).into_response()
+}

@@ -1,0 +1,129 @@
+//! The routes of the contract (DESIGN §5), each with its methods.
+//!
+//! A route reads, asks the engine and tells; it decides nothing. What is not built yet is there too and
+//! answers 501.
+
+mod cameras;
+mod diagnosis;
+mod login;
+mod media;
+mod sockets;
+
+pub(crate) use cameras::{Cameras, Demo};
+pub(crate) use diagnosis::{Alerts, Health};
+pub(crate) use login::{Login, TicketFor};
+pub(crate) use sockets::LiveText;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{FromRequestParts, Path};
+use axum::http::request::Parts;
+use axum::routing::{MethodRouter, delete, get, patch, post};
+use nightjar_engine::api::ErrorCode;
+use serde::de::DeserializeOwned;
+
+use crate::door::Door;
+use crate::reply::{Refusal, Reply};
+use crate::wall;
+
+/// All of them.
+pub(crate) fn router(door: Arc<Door>) -> Router {
+    Router::new()
+        .route("/api/v1/health", get(diagnosis::health))
+        .route("/api/v1/openapi.json", get(diagnosis::openapi))
+        .route("/api/v1/debug/pipeline.dot", get(diagnosis::pipeline))
+        .route("/metrics", get(diagnosis::metrics))
+        .route("/login", get(wall::index).post(login::login))
+        .route("/api/v1/tickets", post(login::ticket))
+        .route("/api/v1/cameras", get(cameras::list).post(cameras::add))
+        .route("/api/v1/cameras/probe", post(cameras::probe))
+        .route("/api/v1/cameras/{id}", get(cameras::one).patch(cameras::change).delete(cameras::remove))
+        .route("/api/v1/cameras/{id}/retry", post(cameras::retry))
+        .route("/api/v1/cameras/{id}/fault", post(cameras::fault))
+        .route("/api/v1/cameras/{id}/snapshot.jpg", get(media::snapshot))
+        .route("/api/v1/cameras/{id}/whep", post(media::offer).options(media::offer_options))
+        .route(
+            "/api/v1/cameras/{id}/whep/{viewer}",
+            patch(media::trickle).delete(media::hang_up).options(media::viewer_options),
+        )
+        .route("/api/v1/cameras/{id}/live", get(sockets::live))
+        .route("/api/v1/demo", post(cameras::demo))
+        .route("/api/v1/alerts", get(diagnosis::alerts))
+        .route("/api/v1/events", get(sockets::events))
+        .merge(not_yet())
+        .route("/", get(wall::index))
+        .fallback(wall::file)
+        .method_not_allowed_fallback(wrong_method)
+        .with_state(door)
+}
+
+/// What comes with the recorder, the phones and camera control.
+fn not_yet() -> Router<Arc<Door>> {
+    let absent = || not_implemented;
+    let routes: [(&str, MethodRouter<Arc<Door>>); 15] = [
+        ("/api/v1/cameras/{id}/recording", post(absent())),
+        ("/api/v1/cameras/{id}/ptz", post(absent())),
+        ("/api/v1/recordings", get(absent())),
+        ("/api/v1/recordings/{file}", get(absent())),
+        ("/api/v1/exports", post(absent())),
+        ("/api/v1/exports/{id}", get(absent()).delete(absent())),
+        ("/api/v1/whip/{room}", post(absent())),
+        ("/api/v1/whip/{room}/{session}", delete(absent()).patch(absent())),
+        ("/api/v1/devices", get(absent())),
+        ("/api/v1/devices/{id}", get(absent()).delete(absent())),
+        ("/api/v1/pairings", post(absent())),
+        ("/api/v1/sig", post(absent())),
+        ("/api/v1/sig/stream", get(absent())),
+        ("/signal", get(absent())),
+        ("/publish", get(absent())),
+    ];
+    routes.into_iter().fold(Router::new(), |router, (path, route)| router.route(path, route))
+}
+
+async fn not_implemented() -> Refusal {
+    Refusal::new(ErrorCode::NotImplemented, "This is not built yet.")
+}
+
+async fn wrong_method() -> Refusal {
+    Refusal::wrong_method()
+}
+
+/// Parts of the path. What cannot be decoded names nothing, so it is 404.
+struct Named<T>(T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Named<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let Path(named) = Path::from_request_parts(parts, state)
+            .await
+            .map_err(|_: PathRejection| Refusal::nothing_here())?;
+        Ok(Self(named))
+    }
+}
+
+/// A camera's id that could exist; what could not is 404 before the engine is asked.
+struct CameraId(String);
+
+impl<S: Send + Sync> FromRequestParts<S> for CameraId {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let Named(mut named): Named<std::collections::HashMap<String, String>> =
+            Named::from_request_parts(parts, state).await?;
+        let letter = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        named
+            .remove("id")
+            .filter(|id| (1..=64).contains(&id.len()) && id.chars().all(letter))
+            .map(Self)
+            .ok_or_else(|| Refusal::new(ErrorCode::NotFound, "There is no camera of that id."))
+    }
+}
+
+/// A done thing without words.
+fn done() -> Reply {
+    use axum::response::IntoResponse as _;
+    Ok(axum::http::StatusCode::NO_CONTENT.into_response())
+}

@@ -1,0 +1,185 @@
+//! WebSockets: events, and cameras for Media Source Extensions.
+//!
+//! Each socket is one task that never queues: what a slow peer does not take is skipped (media) or
+//! replaced by the newest state (events) where it comes from. A peer that does not answer pings, or does
+//! not read, is given up; at the end of the program each socket is closed with 1001.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
+use axum::extract::{OriginalUri, State};
+use nightjar_engine::api::ErrorCode;
+use nightjar_engine::live::{Mse, MseMessage, MseState};
+use schemars::JsonSchema;
+use serde::Serialize;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tracing::debug;
+
+use super::{CameraId, media};
+use crate::door::Door;
+use crate::reply::{Refusal, Reply};
+
+/// Between two pings.
+const PING: Duration = Duration::from_secs(10);
+/// A peer that said nothing for this long, not even pong, is gone.
+const SILENCE: Duration = Duration::from_secs(25);
+/// A message must be written in this time.
+const WRITE: Duration = Duration::from_secs(10);
+/// How long a peer may take to answer a goodbye.
+const GOODBYE: Duration = Duration::from_millis(500);
+/// Peers have nothing to say but pong and goodbye.
+const INCOMING_MAX: usize = 4 * 1024;
+
+type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
+
+/// What is sent over a socket.
+trait Feed: Send + 'static {
+    /// The next message; `None` at the end. Cancel-safe.
+    fn next(&mut self) -> impl Future<Output = Option<Message>> + Send;
+}
+
+fn asked(upgrade: Upgrade) -> Result<WebSocketUpgrade, Refusal> {
+    upgrade
+        .map_err(|_| Refusal::new(ErrorCode::Malformed, "This address speaks WebSocket (version 13) alone."))
+}
+
+/// Takes a WebSocket up and feeds it.
+fn serve(door: &Arc<Door>, upgrade: WebSocketUpgrade, mut feed: impl Feed) -> Reply {
+    let door = Arc::clone(door);
+    // Held until the socket is done with, so that the end of the program waits for its goodbye.
+    let token = door.tasks.token();
+    let upgrade = upgrade.max_message_size(INCOMING_MAX).max_frame_size(INCOMING_MAX);
+    Ok(upgrade.on_upgrade(async move |mut socket| {
+        let _token = token;
+        let _counted = door.figures.socket();
+        let end = talk(&door, &mut socket, &mut feed).await;
+        debug!(?end, "socket ended");
+        if matches!(end, End::Program | End::Feed) {
+            goodbye(&mut socket).await;
+        }
+    }))
+}
+
+/// Why a socket ended.
+#[derive(Debug)]
+enum End {
+    /// The program stops.
+    Program,
+    /// There is nothing more to come.
+    Feed,
+    /// The peer closed it, or the connection broke.
+    Left,
+    /// The peer answers no pings.
+    Silent,
+    /// The peer does not read.
+    Stuck,
+}
+
+async fn talk(door: &Door, socket: &mut WebSocket, feed: &mut impl Feed) -> End {
+    let mut pings = interval_at(Instant::now() + PING, PING);
+    pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut heard = Instant::now();
+    loop {
+        let message = tokio::select! {
+            () = door.stop.cancelled() => return End::Program,
+            heard_of = socket.recv() => match heard_of {
+                Some(Ok(Message::Close(_)) | Err(_)) | None => return End::Left,
+                // Whatever a peer says shows that it is there, and nothing else.
+                Some(Ok(_)) => {
+                    heard = Instant::now();
+                    continue;
+                }
+            },
+            _ = pings.tick() => {
+                if heard.elapsed() > SILENCE {
+                    return End::Silent;
+                }
+                Message::Ping(bytes::Bytes::new())
+            }
+            message = feed.next() => match message {
+                Some(message) => message,
+                None => return End::Feed,
+            },
+        };
+        match timeout(WRITE, socket.send(message)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return End::Left,
+            Err(_) => return End::Stuck,
+        }
+    }
+}
+
+async fn goodbye(socket: &mut WebSocket) {
+    let frame = CloseFrame { code: close_code::AWAY, reason: "".into() };
+    let wave = async {
+        if socket.send(Message::Close(Some(frame))).await.is_ok() {
+            while let Some(Ok(_)) = socket.recv().await {}
+        }
+    };
+    // Late or not: the socket is dropped now.
+    let _ = timeout(GOODBYE, wave).await;
+}
+
+/// Everything that happens, after a snapshot.
+struct Events(nightjar_engine::engine::EventStream);
+
+impl Feed for Events {
+    async fn next(&mut self) -> Option<Message> {
+        let event = self.0.next().await?;
+        let text = serde_json::to_string(&event).expect("events have no keys that are not texts");
+        Some(Message::text(text))
+    }
+}
+
+pub(super) async fn events(State(door): State<Arc<Door>>, upgrade: Upgrade) -> Reply {
+    serve(&door, asked(upgrade)?, Events(door.engine.events()))
+}
+
+/// A camera in fragments: a text with the type, then the init segment, then fragments; again from the
+/// type where the parameters change.
+struct Live(Mse);
+
+/// What is said between fragments.
+#[derive(Serialize, JsonSchema)]
+#[serde(untagged)]
+pub(crate) enum LiveText {
+    /// For `MediaSource.isTypeSupported`; the next binary message is the init segment.
+    Mime { mime: String },
+    /// `live`, `source_lost` or `not_playable`, this with its reason.
+    State {
+        state: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+}
+
+impl Feed for Live {
+    async fn next(&mut self) -> Option<Message> {
+        let text = match self.0.next().await? {
+            MseMessage::Init(bytes) | MseMessage::Fragment(bytes) => return Some(Message::Binary(bytes)),
+            MseMessage::Mime(mime) => LiveText::Mime { mime },
+            MseMessage::State(state) => LiveText::State {
+                state: state.name().to_owned(),
+                reason: match state {
+                    MseState::NotPlayable(reason) => Some(reason),
+                    MseState::Live | MseState::SourceLost => None,
+                },
+            },
+        };
+        Some(Message::text(serde_json::to_string(&text).expect("two texts can be written")))
+    }
+}
+
+pub(super) async fn live(
+    State(door): State<Arc<Door>>,
+    CameraId(id): CameraId,
+    OriginalUri(uri): OriginalUri,
+    upgrade: Upgrade,
+) -> Reply {
+    door.engine.camera(&id)?;
+    let upgrade = asked(upgrade)?;
+    let mse = door.engine.mse(&id, media::stream(&uri)?).await?;
+    serve(&door, upgrade, Live(mse))
+}

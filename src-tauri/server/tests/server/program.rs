@@ -1,0 +1,201 @@
+//! The program `nightjar-server`: its words, its exit codes and its files.
+
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, timeout};
+
+use crate::knock::PATIENCE;
+
+fn program(dir: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nightjar-server"));
+    command.arg("--data-dir").arg(dir).kill_on_drop(true);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// Runs it to its end.
+async fn run(mut command: Command) -> (Option<i32>, String, String) {
+    let output = timeout(PATIENCE, command.output()).await.expect("it ends").unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+/// A program that serves.
+struct Running {
+    child: Child,
+    addr: String,
+}
+
+impl Running {
+    async fn start(mut command: Command) -> Self {
+        let mut child = command.spawn().unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        timeout(PATIENCE, out.read_line(&mut line)).await.expect("it is ready in time").unwrap();
+        let url = line.trim().strip_prefix("listening on ").unwrap_or_else(|| panic!("{line:?}")).to_owned();
+        let addr = url.split("://").nth(1).unwrap().to_owned();
+        Self { child, addr }
+    }
+
+    async fn post(&self, path: &str, headers: &str, body: &str) -> String {
+        let mut stream = TcpStream::connect(&self.addr).await.unwrap();
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\n{headers}\r\n{body}",
+            self.addr,
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        timeout(PATIENCE, stream.read_to_string(&mut answer)).await.unwrap().unwrap();
+        answer
+    }
+
+    /// Ends it by a signal; its log comes back.
+    async fn end(self, signal: &str) -> (ExitStatus, String) {
+        let id = self.child.id().unwrap().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().await.unwrap().success());
+        let output = timeout(PATIENCE, self.child.wait_with_output()).await.expect("it ends").unwrap();
+        (output.status, String::from_utf8(output.stderr).unwrap())
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn r_n12_it_says_where_it_listens_and_ends_well_by_both_signals() {
+    for signal in ["-TERM", "-INT"] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut command = program(dir.path());
+        command.args(["--listen", "127.0.0.1:0", "--demo", "1"]);
+        let running = Running::start(command).await;
+        assert!(running.addr.starts_with("127.0.0.1:"));
+        let mut idle = TcpStream::connect(&running.addr).await.unwrap();
+        idle.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
+        let began = Instant::now();
+        let (status, log) = running.end(signal).await;
+        assert_eq!(status.code(), Some(0), "{log}");
+        assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_configuration_is_one_line_that_names_the_field() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("given.toml");
+    for (text, field) in [
+        ("[server]\nlisten = \"nowhere\"", "server.listen"),
+        ("[server]\nlisten = \"0.0.0.0:0\"", "server.token"),
+        ("[server]\nport = 1", "server.port"),
+        ("[server]\ntls_cert = \"/nope\"\ntls_key = \"/nope\"", "server.tls_cert"),
+        ("[server]\ntls_cert = \"/nope\"", "server.tls_key"),
+        ("[server]\npublic_url = \"nope\"", "server.public_url"),
+        ("[streaming]\nkeepalive_timeout = 11", "streaming.keepalive_timeout"),
+        ("[recording]\nmin_free_gb = \"2\"", "recording.min_free_gb"),
+        ("[webrtc]\nudp_ports = \"2-1\"", "webrtc.udp_ports"),
+        ("[[camera]]\nid = \"a\"", "camera[0].url"),
+        ("[[camera]]\nid = \"a\"\nurl = \"rtsp://u:hunter2@h/\"", "camera[0].url"),
+        ("[nope]", "nope"),
+        ("x", "nightjar.toml"),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let mut command = program(dir.path());
+        command.args(["--listen", "127.0.0.1:0"].iter().filter(|_| !text.contains("listen")));
+        command.arg("--config").arg(&file);
+        let (code, out, err) = run(command).await;
+        assert_eq!((code, out.as_str()), (Some(2), ""), "{text}: {err}");
+        assert!(err.contains(field) && err.lines().count() == 1, "{text}: {err}");
+        assert!(!err.contains("hunter2"), "{err}");
+    }
+    std::fs::write(&file, b"\xff\xfe").unwrap();
+    for (args, named) in [
+        (vec!["--config", "/nope/nightjar.toml"], "--config"),
+        (vec!["--config", dir.path().to_str().unwrap()], "--config"),
+        (vec!["--config", file.to_str().unwrap()], "--config"),
+        (vec!["--listen", "0.0.0.0:0"], "server.token"),
+        (vec!["--listen", "[::]:0"], "server.token"),
+        (vec!["--listen", "nowhere"], "--listen"),
+        (vec!["--demo", "17"], "--demo"),
+        (vec!["--log", "a=b=c"], "--log"),
+        (vec!["--nope"], "--nope"),
+    ] {
+        let mut command = program(dir.path());
+        command.args(&args);
+        let (code, out, err) = run(command).await;
+        assert_eq!((code, out.as_str()), (Some(2), ""), "{args:?}: {err}");
+        assert!(err.contains(named) && err.lines().count() == 1, "{args:?}: {err}");
+    }
+}
+
+#[tokio::test]
+async fn the_configuration_of_the_data_directory_counts() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("nightjar.toml"), "[streaming]\nnope = 1").unwrap();
+    let (code, _, err) = run(program(dir.path())).await;
+    assert_eq!(code, Some(2));
+    assert!(err.contains("streaming.nope"), "{err}");
+}
+
+#[tokio::test]
+async fn a_taken_port_and_a_taken_directory_are_told_in_one_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut command = program(dir.path());
+    command.args(["--log", "off", "--listen", &taken.local_addr().unwrap().to_string()]);
+    let (code, out, err) = run(command).await;
+    assert_eq!((code, out.as_str(), err.lines().count()), (Some(1), "", 1), "{err}");
+    assert!(err.contains(&taken.local_addr().unwrap().to_string()), "{err}");
+
+    let mut command = program(dir.path());
+    command.args(["--listen", "127.0.0.1:0"]);
+    let first = Running::start(command).await;
+    let mut second = program(dir.path());
+    second.args(["--listen", "127.0.0.1:0"]);
+    let (code, out, err) = run(second).await;
+    assert_eq!((code, out.as_str(), err.lines().count()), (Some(1), "", 1), "{err}");
+    assert!(err.contains(dir.path().to_str().unwrap()), "{err}");
+    drop(first);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn cameras_outlive_it_and_no_secret_is_in_its_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("nightjar.toml");
+    std::fs::write(&config, "[server]\ntoken = \"s3cr3t-token\"").unwrap();
+    let start = async || {
+        let mut command = program(dir.path());
+        command.args(["--listen", "127.0.0.1:0", "--log", "trace"]);
+        Running::start(command).await
+    };
+    let running = start().await;
+    let token = "Authorization: Bearer s3cr3t-token\r\n";
+    let body = r#"{"id":"door","url":"rtsp://127.0.0.1:1/","username":"u","password":"hunter2-cam"}"#;
+    assert!(running.post("/api/v1/cameras", token, body).await.starts_with("HTTP/1.1 201"));
+    let login = running.post("/login", "", r#"{"token":"s3cr3t-token"}"#).await;
+    let session = login.split("nightjar_").nth(1).unwrap().split(['=', ';']).nth(1).unwrap().to_owned();
+    let made = running.post("/api/v1/tickets", token, r#"{"path":"/api/v1/events"}"#).await;
+    let ticket = made.split("\"ticket\":\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    running.post(&format!("/api/v1/events?ticket={ticket}"), "", "").await;
+    running.post("/api/v1/cameras", "Authorization: Bearer wr0ng-token\r\n", "{}").await;
+    let (status, log) = running.end("-TERM").await;
+    assert_eq!(status.code(), Some(0));
+    assert!(log.contains("/api/v1/tickets"), "the log does tell of requests");
+    for secret in ["s3cr3t-token", "hunter2-cam", "wr0ng-token", &session, &ticket] {
+        assert!(!log.contains(secret), "{secret} is in the log");
+    }
+    let cameras = std::fs::read_to_string(dir.path().join("cameras.json")).unwrap();
+    assert!(cameras.contains("door") && !cameras.contains("hunter2-cam"));
+    let secrets = dir.path().join("secrets.json");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&secrets).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+
+    let running = start().await;
+    let again = running.post("/api/v1/cameras", token, body).await;
+    assert!(again.starts_with("HTTP/1.1 409"), "{again}");
+    running.end("-TERM").await;
+}
