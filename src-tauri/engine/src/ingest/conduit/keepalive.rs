@@ -11,6 +11,10 @@ use tokio::time::Instant;
 /// Questions that went unanswered in a row before GET_PARAMETER is given up for OPTIONS.
 const GIVE_UP_AFTER: u32 = 2;
 
+/// A network that is gone for three seconds gives nothing for up to 3.8 (TCP sends again ever more seldom);
+/// silence shorter than this is no death (R-K4).
+const HICCUP: Duration = Duration::from_millis(4_500);
+
 /// A request that does nothing but ask for an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Question {
@@ -44,8 +48,8 @@ pub(super) enum Act {
 struct Open {
     asked: Instant,
     question: Question,
-    /// Packets of media that had come by then.
-    media: u64,
+    /// When its silence will mean something.
+    deadline: Instant,
 }
 
 /// The pace of keep-alives on one connection.
@@ -56,6 +60,8 @@ pub(super) struct KeepAlive {
     next: Instant,
     open: Option<Open>,
     question: Question,
+    /// The newest answer.
+    answered: Instant,
     missed: u32,
     get_parameter_answered: bool,
     /// GET_PARAMETER was refused or never answered.
@@ -70,6 +76,7 @@ impl KeepAlive {
             next: now,
             open: None,
             question: Question::Options,
+            answered: now,
             missed: 0,
             get_parameter_answered: false,
             get_parameter_useless: false,
@@ -78,19 +85,25 @@ impl KeepAlive {
 
     /// When [`KeepAlive::poll`] has something to do next.
     pub(super) fn deadline(&self) -> Instant {
-        self.open.map_or(self.next, |open| open.asked + self.interval)
+        self.open.map_or(self.next, |open| open.deadline)
     }
 
-    /// The next thing to do, if its time has come. `media` counts the packets of media so far.
-    pub(super) fn poll(&mut self, now: Instant, media: u64) -> Option<Act> {
+    /// The next thing to do, if its time has come. `media` is when media last came.
+    pub(super) fn poll(&mut self, now: Instant, media: Option<Instant>) -> Option<Act> {
         if now < self.deadline() {
             return None;
         }
-        if let Some(open) = self.open.take() {
-            self.missed += 1;
-            if open.media == media {
+        if let Some(open) = self.open {
+            if media.is_none_or(|media| media <= open.asked) {
+                let hiccup_until = media.unwrap_or(self.answered).max(self.answered) + HICCUP;
+                if now < hiccup_until {
+                    self.open = Some(Open { deadline: hiccup_until, ..open });
+                    return None;
+                }
                 return Some(Act::Dead);
             }
+            self.open = None;
+            self.missed += 1;
             let unloved = open.question == Question::GetParameter && !self.get_parameter_answered;
             if unloved && self.missed >= GIVE_UP_AFTER {
                 self.question = Question::Options;
@@ -98,7 +111,7 @@ impl KeepAlive {
             }
             return Some(Act::Missed { first: self.missed == 1 });
         }
-        self.open = Some(Open { asked: now, question: self.question, media });
+        self.open = Some(Open { asked: now, question: self.question, deadline: now + self.interval });
         self.next = now + self.interval;
         Some(Act::Ask(self.question))
     }
@@ -107,6 +120,7 @@ impl KeepAlive {
     /// GET_PARAMETER. Gives the round trip.
     pub(super) fn answered(&mut self, now: Instant, status: u16, offers: Option<bool>) -> Option<Duration> {
         let open = self.open.take()?;
+        self.answered = now;
         self.missed = 0;
         match open.question {
             Question::Options => {
@@ -141,39 +155,64 @@ mod tests {
     async fn r_k1_asks_at_the_pace_with_what_the_camera_offers() {
         let start = Instant::now();
         let mut pace = KeepAlive::new(FIVE, start);
-        assert_eq!(pace.poll(start, 0), Some(Act::Ask(Question::Options)));
-        assert_eq!(pace.poll(start, 0), None);
+        assert_eq!(pace.poll(start, None), Some(Act::Ask(Question::Options)));
+        assert_eq!(pace.poll(start, None), None);
         let now = start + Duration::from_millis(7);
         assert_eq!(pace.answered(now, 200, Some(true)), Some(Duration::from_millis(7)));
         assert_eq!(pace.deadline(), start + FIVE);
-        assert_eq!(pace.poll(to(start, 5).await, 1), Some(Act::Ask(Question::GetParameter)));
+        assert_eq!(pace.poll(to(start, 5).await, None), Some(Act::Ask(Question::GetParameter)));
         pace.answered(Instant::now(), 501, None);
-        assert_eq!(pace.poll(to(start, 10).await, 2), Some(Act::Ask(Question::Options)));
+        assert_eq!(pace.poll(to(start, 10).await, None), Some(Act::Ask(Question::Options)));
+        pace.answered(Instant::now(), 200, Some(true));
+        assert_eq!(pace.poll(to(start, 15).await, None), Some(Act::Ask(Question::Options)));
     }
 
     #[tokio::test(start_paused = true)]
     async fn r_k1_silence_without_media_ends_within_interval_plus_timeout() {
+        for seconds in [3, 5, 10] {
+            let start = Instant::now();
+            let interval = Duration::from_secs(seconds);
+            let mut pace = KeepAlive::new(interval, start);
+            pace.poll(start, None);
+            // The camera dies right after its answer.
+            pace.answered(start, 200, Some(true));
+            assert!(matches!(pace.poll(to(start, seconds).await, Some(start)), Some(Act::Ask(_))));
+            assert_eq!(pace.deadline(), start + 2 * interval);
+            assert_eq!(pace.poll(to(start, 2 * seconds).await, Some(start)), Some(Act::Dead));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn r_k4_a_hiccup_right_at_a_question_is_no_death() {
         let start = Instant::now();
-        let mut pace = KeepAlive::new(FIVE, start);
-        pace.poll(start, 0);
+        let mut pace = KeepAlive::new(Duration::from_secs(3), start);
+        pace.poll(start, None);
         pace.answered(start, 200, Some(true));
-        // The camera dies right after its answer, at packet 9.
-        assert!(matches!(pace.poll(to(start, 5).await, 9), Some(Act::Ask(_))));
-        assert_eq!(pace.deadline(), start + 2 * FIVE);
-        assert_eq!(pace.poll(to(start, 10).await, 9), Some(Act::Dead));
+        let newest = to(start, 3).await;
+        assert!(matches!(pace.poll(newest, Some(newest)), Some(Act::Ask(_))));
+        // Three seconds of nothing: the answer is late, the silence is short.
+        assert_eq!(pace.poll(to(start, 6).await, Some(newest)), None);
+        assert_eq!(pace.deadline(), newest + HICCUP);
+        assert!(pace.answered(Instant::now(), 200, None).is_some());
+        // The same without an end is one.
+        let newest = Instant::now();
+        assert!(matches!(pace.poll(newest, Some(newest)), Some(Act::Ask(_))));
+        assert_eq!(pace.poll(to(start, 9).await, Some(newest)), None);
+        assert_eq!(pace.poll(to(start, 11).await, Some(newest)), Some(Act::Dead));
     }
 
     #[tokio::test(start_paused = true)]
     async fn r_k1_unanswered_with_media_is_a_warning_and_the_method_changes() {
         let start = Instant::now();
         let mut pace = KeepAlive::new(FIVE, start);
-        pace.poll(start, 0);
+        pace.poll(start, None);
         pace.answered(start, 200, Some(true));
-        assert_eq!(pace.poll(to(start, 5).await, 10), Some(Act::Ask(Question::GetParameter)));
-        assert_eq!(pace.poll(to(start, 10).await, 20), Some(Act::Missed { first: true }));
-        assert_eq!(pace.poll(Instant::now(), 20), Some(Act::Ask(Question::GetParameter)));
-        assert_eq!(pace.poll(to(start, 15).await, 30), Some(Act::Missed { first: false }));
-        assert_eq!(pace.poll(Instant::now(), 30), Some(Act::Ask(Question::Options)));
+        let media = |seconds: u64| Some(start + Duration::from_millis(seconds * 1_000 - 40));
+        assert_eq!(pace.poll(to(start, 5).await, media(5)), Some(Act::Ask(Question::GetParameter)));
+        assert_eq!(pace.poll(to(start, 10).await, media(10)), Some(Act::Missed { first: true }));
+        assert_eq!(pace.poll(Instant::now(), media(10)), Some(Act::Ask(Question::GetParameter)));
+        assert_eq!(pace.poll(to(start, 15).await, media(15)), Some(Act::Missed { first: false }));
+        assert_eq!(pace.poll(Instant::now(), media(15)), Some(Act::Ask(Question::Options)));
         assert!(pace.answered(to(start, 16).await, 200, Some(true)).is_some());
     }
 }

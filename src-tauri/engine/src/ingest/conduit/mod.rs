@@ -26,6 +26,7 @@ use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
 use tokio::net::TcpSocket;
+use tokio::time::Instant;
 use url::Url;
 
 use crate::env::{Env, Secret};
@@ -72,6 +73,8 @@ pub(super) struct Conduit {
 pub(super) struct Shared {
     notes: Mutex<Notes>,
     session: AtomicWaker,
+    begun: Instant,
+    /// When media last came, in milliseconds since `begun`, plus one; zero before the first.
     media: AtomicU64,
     rtt_us: AtomicU64,
     missed: AtomicU64,
@@ -107,6 +110,7 @@ impl Conduit {
         let shared = Arc::new(Shared {
             notes: Mutex::default(),
             session: AtomicWaker::new(),
+            begun: Instant::now(),
             media: AtomicU64::new(0),
             rtt_us: AtomicU64::new(NO_RTT),
             missed: AtomicU64::new(0),
@@ -193,7 +197,8 @@ impl Shared {
 
     /// Something came from the camera beside the conversation.
     pub(super) fn saw_media(&self) {
-        self.media.fetch_add(1, Ordering::Relaxed);
+        let passed = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
+        self.media.store(passed + 1, Ordering::Relaxed);
     }
 
     /// Round trip of the newest answered keep-alive, in microseconds.
@@ -206,8 +211,9 @@ impl Shared {
         self.missed.load(Ordering::Relaxed)
     }
 
-    fn media(&self) -> u64 {
-        self.media.load(Ordering::Relaxed)
+    fn media(&self) -> Option<Instant> {
+        let passed = self.media.load(Ordering::Relaxed).checked_sub(1)?;
+        Some(self.begun + Duration::from_millis(passed))
     }
 
     fn set_end(&self, error: SourceError) {

@@ -377,13 +377,14 @@ impl Relay {
 
     fn hear_camera(&mut self, inbound: &mut BytesMut) -> Result<Flow, SourceError> {
         let mut at = 0;
+        let mut media = false;
         let mut flow = Flow::On;
         loop {
             match message::next(&inbound[at..]) {
                 Ok(None) => break,
                 Ok(Some(Piece::Blank(len))) => at += len,
                 Ok(Some(Piece::Data { len, .. })) => {
-                    self.setting.shared.saw_media();
+                    media = true;
                     if self.goodbye.is_none() {
                         self.to_client.extend_from_slice(&inbound[at..at + len]);
                     }
@@ -412,6 +413,9 @@ impl Relay {
             }
         }
         inbound.advance(at);
+        if media {
+            self.setting.shared.saw_media();
+        }
         Ok(flow)
     }
 

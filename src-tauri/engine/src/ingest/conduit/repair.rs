@@ -18,10 +18,9 @@ pub(super) struct Reply {
 
 impl Reply {
     pub(super) fn new(status: u16, cseq: &[u8]) -> Self {
-        let mut bytes = format!("RTSP/1.0 {status} {}\r\nCSeq: ", phrase(status)).into_bytes();
-        bytes.extend_from_slice(cseq);
-        bytes.extend_from_slice(b"\r\n");
-        Self { bytes }
+        let mut reply = Self { bytes: format!("RTSP/1.0 {status} {}\r\n", phrase(status)).into_bytes() };
+        reply.header("CSeq", cseq);
+        reply
     }
 
     pub(super) fn header(&mut self, name: &str, value: &[u8]) {
@@ -162,6 +161,8 @@ pub(super) fn lists(methods: &[u8], method: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -199,5 +200,23 @@ mod tests {
             rtp_times(b"url=a;rtptime=7, url=b;seq=1;rtptime=4294967295,url=c;rtptime=x", 8),
             [7, u32::MAX]
         );
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_camera_writes_the_client_gets_lines_of_text(
+            value in proptest::collection::vec(any::<u8>(), 0..200),
+            asked in proptest::collection::vec(any::<u8>(), 0..60),
+            udp in any::<bool>(),
+        ) {
+            let _ = (session(&value), sound_rtp_info(&value), lists(&value, "GET_PARAMETER"));
+            prop_assert!(rtp_times(&value, 3).len() <= 3);
+            let mut reply = Reply::new(200, &value);
+            let camera = udp.then_some(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
+            reply.header("Transport", &transport(&value, &asked, camera));
+            let text = reply.finish(&[]);
+            let lines = text.split(|b| *b == b'\n').count();
+            prop_assert!(text.is_ascii() && lines == 5, "{:?}", text);
+        }
     }
 }
