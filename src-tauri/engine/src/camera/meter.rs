@@ -24,7 +24,8 @@ pub struct Meter {
     lag: Duration,
     jitter: f64,
     previous: Option<i64>,
-    since_key: u32,
+    /// Frames since a key frame was seen.
+    since_key: Option<u32>,
     gop: u32,
 }
 
@@ -72,10 +73,11 @@ impl Meter {
             self.jitter += (apart - self.jitter) / 16.0;
         }
         if key {
-            self.gop = self.since_key;
-            self.since_key = 0;
+            self.gop = self.since_key.map_or(self.gop, |n| n.saturating_add(1));
+            self.since_key = Some(0);
+        } else if let Some(n) = &mut self.since_key {
+            *n = n.saturating_add(1);
         }
-        self.since_key = self.since_key.saturating_add(1);
     }
 
     fn forget(&mut self, now: Instant) {
