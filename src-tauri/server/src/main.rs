@@ -46,9 +46,13 @@ struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=i64::from(DEMO_MAX)))]
     demo: Option<u32>,
     /// What to log to the standard error output, such as info or nightjar_engine=debug
-    #[arg(long, value_name = "FILTER", default_value = "info")]
+    #[arg(long, value_name = "FILTER", default_value = LOG)]
     log: String,
 }
+
+/// Our own lines and what goes wrong elsewhere. The ICE agent warns of every viewer that has not sent its
+/// candidates yet.
+const LOG: &str = "info,retina=warn,rtc=warn,rtc_ice=error,rtc_dtls=error,webrtc=warn";
 
 /// Why it does not run.
 enum Failure {
