@@ -23,6 +23,8 @@ export type ApiError = {
 	message: string,
 	/**  The field of the request that is invalid. */
 	field?: string | null,
+	/**  What a camera that was looked at answered. */
+	cause?: Cause | null,
 };
 
 /**  A camera as it is now. */

@@ -4,6 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use specta::Type;
 
+use super::Cause;
+
 /// An answer that is not what was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Type, JsonSchema, thiserror::Error)]
 #[error("{message}")]
@@ -15,6 +17,9 @@ pub struct ApiError {
     /// The field of the request that is invalid.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub field: Option<String>,
+    /// What a camera that was looked at answered.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cause: Option<Cause>,
 }
 
 /// Kinds of errors. Each belongs to one HTTP status.
@@ -61,14 +66,15 @@ impl ApiError {
     /// An error with its sentence.
     #[must_use]
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), field: None }
+        Self { code, message: message.into(), field: None, cause: None }
     }
 
     /// A field that is readable but not valid.
     #[must_use]
     pub fn invalid(field: impl Into<String>, reason: impl std::fmt::Display) -> Self {
         let field = field.into();
-        Self { code: ErrorCode::Invalid, message: format!("{field}: {reason}"), field: Some(field) }
+        let message = format!("{field}: {reason}");
+        Self { field: Some(field), ..Self::new(ErrorCode::Invalid, message) }
     }
 
     /// No camera of that id.

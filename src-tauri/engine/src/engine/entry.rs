@@ -277,12 +277,17 @@ fn state(status: &Status) -> CameraState {
         name: state_name(&status.phase),
         since: status.since.into(),
         attempt,
-        cause: cause.map(|e| Cause {
-            code: e.code.name().to_owned(),
-            class: e.code.class().name().to_owned(),
-            detail: e.detail.clone(),
-        }),
+        cause: cause.map(tell),
         retry_at: status.retry_at.map(Timestamp::from),
+    }
+}
+
+/// A cause's public face.
+pub(super) fn tell(error: &SourceError) -> Cause {
+    Cause {
+        code: error.code.name().to_owned(),
+        class: error.code.class().name().to_owned(),
+        detail: error.detail.clone(),
     }
 }
 

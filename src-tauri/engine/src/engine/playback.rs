@@ -1,9 +1,10 @@
 //! Ways to watch: WebRTC, MSE and stills.
 
 use bytes::Bytes;
+use url::Url;
 use uuid::Uuid;
 
-use super::{EngineHandle, probe};
+use super::{EngineHandle, entry, probe};
 use crate::api::{ApiError, CameraSpec, ErrorCode, Probe, Stream};
 use crate::live::Mse;
 use crate::sfu::{Answer, SfuError, ViewerStats};
@@ -11,17 +12,30 @@ use crate::still::StillError;
 
 impl EngineHandle {
     /// Looks at a camera without keeping it. Takes as long as the camera needs, some ten seconds at most.
+    /// Where `id` names a camera that is kept, on the same host and for the same user, and no password is
+    /// given, its own is used: whoever edits a camera need not know it.
     ///
     /// # Errors
     /// `Invalid` with the field, or `CameraUnavailable` with the reason.
     pub async fn probe(&self, spec: CameraSpec) -> Result<Probe, ApiError> {
+        let spec = self.with_kept_password(spec);
         let address = super::address(&spec.url, &spec, &self.config().streaming)?;
         let report = self.look(address).await.map_err(|error| {
-            let mut refusal = ApiError::new(ErrorCode::CameraUnavailable, error.detail);
-            refusal.field = Some(error.code.name().to_owned());
-            refusal
+            let cause = Some(entry::tell(&error));
+            ApiError { cause, ..ApiError::new(ErrorCode::CameraUnavailable, error.detail) }
         })?;
         Ok(super::handle::blocking(move || probe::tell(&spec.url, report)).await)
+    }
+
+    fn with_kept_password(&self, spec: CameraSpec) -> CameraSpec {
+        let kept = spec.id.as_deref().and_then(|id| self.entry(id).ok());
+        let Some(kept) = kept.filter(|_| spec.password.is_none()) else { return spec };
+        // A password goes only where it went before.
+        let authority = |url: &str| Url::parse(url).ok().map(|u| (u.host_str().map(str::to_owned), u.port()));
+        if authority(&kept.spec.url) != authority(&spec.url) || kept.spec.username != spec.username {
+            return spec;
+        }
+        CameraSpec { password: kept.spec.password.clone(), ..spec }
     }
 
     /// The newest key frame as a JPEG, `width` pixels wide or as it is.
