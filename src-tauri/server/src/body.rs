@@ -19,8 +19,8 @@ pub(crate) const BODY_MAX: usize = 64 * 1024;
 /// A body must be there in this time.
 const BODY_TIME: Duration = Duration::from_secs(10);
 /// What is read and thrown away of a body that is too large, so that its sender comes to read the answer.
-const DRAIN_MAX: usize = 8 * 1024 * 1024;
-const DRAIN_TIME: Duration = Duration::from_secs(2);
+const DRAIN_MAX: usize = 4 * 1024 * 1024;
+const DRAIN_TIME: Duration = Duration::from_secs(1);
 /// Longest name of a field that is repeated to the sender.
 const FIELD_MAX: usize = 64;
 
@@ -45,6 +45,14 @@ pub(crate) async fn collect(request: Request<Body>) -> Result<Request<Bytes>, Re
         }
         Ok(Err(_)) => Err(Refusal::new(ErrorCode::Malformed, "The body of the request is broken.")),
         Err(_) => Err(Refusal::new(ErrorCode::Malformed, "The body of the request did not come in time.")),
+    }
+}
+
+/// Reads and throws away the body of a request that was refused for another reason: a sender that is
+/// still sending would else lose the answer with its connection.
+pub(crate) async fn forget(headers: &HeaderMap, body: &mut Body) {
+    if !headers.contains_key(header::EXPECT) {
+        drain(body).await;
     }
 }
 

@@ -3,6 +3,7 @@
 //! A demo camera's address is `demo:N` (and `demo:N/sub`); where it is served is found when it is opened.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use nightjar_engine::api::{ApiError, Camera, CameraSpec};
@@ -29,14 +30,15 @@ impl DemoCameras for LoopbackCameras {
             let unknown = || SourceError::new(SourceErrorCode::NotFound, "There is no such demo camera.");
             let (number, sub) = named.ok_or_else(unknown)?;
             let mut running = running.lock().await;
-            if !running.contains_key(&number) {
-                let camera = TestCam::spawn(options(number)).await.map_err(|error| {
-                    let detail = format!("The demo camera does not start: {error}.");
-                    SourceError::new(SourceErrorCode::Unreachable, detail)
-                })?;
-                running.insert(number, camera);
-            }
-            let camera = running.get(&number).ok_or_else(unknown)?;
+            let camera = match running.entry(number) {
+                Entry::Occupied(camera) => camera.into_mut(),
+                Entry::Vacant(place) => {
+                    place.insert(TestCam::spawn(options(number)).await.map_err(|error| {
+                        let detail = format!("The demo camera does not start: {error}.");
+                        SourceError::new(SourceErrorCode::Unreachable, detail)
+                    })?)
+                }
+            };
             let address = if sub { camera.sub_url() } else { camera.url() };
             Url::parse(&address).map_err(|_| unknown())
         })

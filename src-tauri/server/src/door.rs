@@ -1,6 +1,7 @@
 //! What every route has at hand.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use nightjar_engine::engine::EngineHandle;
 use tokio::sync::Semaphore;
@@ -21,8 +22,12 @@ pub(crate) struct Door {
     pub(crate) cookie: String,
     /// Places for looks at cameras.
     pub(crate) probes: Semaphore,
+    /// Places for WebSockets.
+    pub(crate) sockets: Arc<Semaphore>,
     /// The end has come: WebSockets say goodbye.
     pub(crate) stop: CancellationToken,
+    /// The time for goodbyes is over: everything is cut off.
+    pub(crate) cut: CancellationToken,
     /// Connections, WebSockets and changes that are being made.
     pub(crate) tasks: TaskTracker,
 }
@@ -30,6 +35,8 @@ pub(crate) struct Door {
 impl Door {
     /// Looks at cameras that may be under way at once.
     pub(crate) const MAX_PROBES: usize = 4;
+    /// WebSockets beyond this are refused. A wall of 64 tiles needs 65.
+    pub(crate) const MAX_SOCKETS: usize = 1_024;
 
     /// Does work that must not end halfway because its client went away.
     pub(crate) async fn finish<T: Send + 'static>(

@@ -80,27 +80,48 @@ async fn pass(
     request: Request<Body>,
     passed: &mut Passed,
 ) -> Result<Response, Refusal> {
-    let (mut request, body) = request.into_parts();
-    let (host, named) = host(door, arrival, &request)?;
-    let origin = origin(door, arrival, &request, &host, named)?;
-    if let Some((Page::WebView, value)) = &origin {
-        passed.web_view = Some(value.clone());
-        if is_preflight(&request) {
-            return Ok(preflight(&request.headers));
+    let (mut request, mut body) = request.into_parts();
+    let reading = matches!(request.method, Method::GET | Method::HEAD);
+    match admit(door, arrival, &request, passed).await {
+        Ok(None) => {}
+        Ok(Some(answer)) => return Ok(answer),
+        Err(refusal) => {
+            if !reading {
+                body::forget(&request.headers, &mut body).await;
+            }
+            return Err(refusal);
         }
     }
-    if !request.uri.path().starts_with('/') {
-        return Err(Refusal::new(ErrorCode::Malformed, "The address of the request cannot be read."));
-    }
-    credentials(door, arrival, &request, origin.is_some_and(|(_, o)| is_https(&o)), passed).await?;
     request.extensions.insert(arrival);
-    let reading = matches!(request.method, Method::GET | Method::HEAD);
     let request = Request::from_parts(request, body);
     let request = if reading { request } else { body::collect(request).await?.map(Body::from) };
     match router.oneshot(request).await {
         Ok(response) => Ok(response),
         Err(never) => match never {},
     }
+}
+
+/// Lets a request in, or answers it at the door.
+async fn admit(
+    door: &Door,
+    arrival: Arrival,
+    request: &Parts,
+    passed: &mut Passed,
+) -> Result<Option<Response>, Refusal> {
+    let (host, named) = host(door, arrival, request)?;
+    let origin = origin(door, arrival, request, &host, named)?;
+    if let Some((Page::WebView, value)) = &origin {
+        passed.web_view = Some(value.clone());
+        if is_preflight(request) {
+            return Ok(Some(preflight(&request.headers)));
+        }
+    }
+    if !request.uri.path().starts_with('/') {
+        return Err(Refusal::new(ErrorCode::Malformed, "The address of the request cannot be read."));
+    }
+    let https = origin.is_some_and(|(_, origin)| is_https(&origin));
+    credentials(door, arrival, request, https, passed).await?;
+    Ok(None)
 }
 
 /// The name that was asked for, which is ours.

@@ -45,8 +45,8 @@ struct Args {
     /// Have this many demo cameras, for this run
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=i64::from(DEMO_MAX)))]
     demo: Option<u32>,
-    /// What to log to the standard error output, such as info or nightjar_engine=debug
-    #[arg(long, value_name = "FILTER", default_value = LOG)]
+    /// What to log to the standard error output, such as debug or nightjar_engine=debug
+    #[arg(long, value_name = "FILTER", default_value = LOG, hide_default_value = true)]
     log: String,
 }
 

@@ -35,8 +35,8 @@ use crate::routes;
 use crate::tls::Tls;
 use crate::wire::Wire;
 
-/// Connections beyond this wait in the system's queue. A wall of 64 tiles needs some 130.
-const MAX_CONNECTIONS: usize = 2_048;
+/// Connections beyond this wait in the system's queue. What became a WebSocket counts there instead.
+const MAX_CONNECTIONS: usize = 1_024;
 /// A TLS handshake must be done by then.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// The head of a request must be there by then; an idle connection is closed after the same time.
@@ -120,7 +120,9 @@ impl Server {
             hosts: Hosts::new(public_url.as_ref(), &allowed_hosts, &allowed_origins),
             cookie: format!("nightjar_{}", addr.port()),
             probes: Semaphore::new(Door::MAX_PROBES),
+            sockets: Arc::new(Semaphore::new(Door::MAX_SOCKETS)),
             stop: CancellationToken::new(),
+            cut: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };
         Ok(Self { listener, addr, tls, door: Arc::new(door) })
@@ -162,7 +164,13 @@ impl Server {
                 peer,
                 _place: place,
             };
-            door.tasks.spawn(connection.run(stream));
+            let cut = door.cut.clone();
+            door.tasks.spawn(async move {
+                tokio::select! {
+                    () = cut.cancelled() => {}
+                    () = connection.run(stream) => {}
+                }
+            });
         }
         drop(listener);
         door.stop.cancel();
@@ -170,6 +178,7 @@ impl Server {
         if tokio::time::timeout(DRAIN, door.tasks.wait()).await.is_err() {
             debug!(left = door.tasks.len(), "connections cut off at the end");
         }
+        door.cut.cancel();
         info!(%addr, "door closed");
     }
 }

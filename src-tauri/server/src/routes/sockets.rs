@@ -47,13 +47,14 @@ fn asked(upgrade: Upgrade) -> Result<WebSocketUpgrade, Refusal> {
 
 /// Takes a WebSocket up and feeds it.
 fn serve(door: &Arc<Door>, upgrade: WebSocketUpgrade, mut feed: impl Feed) -> Reply {
+    let place = Arc::clone(&door.sockets).try_acquire_owned();
+    let place = place.map_err(|_| Refusal::new(ErrorCode::Busy, "Too many WebSockets are open."))?;
     let door = Arc::clone(door);
     // Held until the socket is done with, so that the end of the program waits for its goodbye.
     let token = door.tasks.token();
     let upgrade = upgrade.max_message_size(INCOMING_MAX).max_frame_size(INCOMING_MAX);
     Ok(upgrade.on_upgrade(async move |mut socket| {
-        let _token = token;
-        let _counted = door.figures.socket();
+        let _held = (token, place, door.figures.socket());
         let end = talk(&door, &mut socket, &mut feed).await;
         debug!(?end, "socket ended");
         if matches!(end, End::Program | End::Feed) {
@@ -103,7 +104,11 @@ async fn talk(door: &Door, socket: &mut WebSocket, feed: &mut impl Feed) -> End 
                 None => return End::Feed,
             },
         };
-        match timeout(WRITE, socket.send(message)).await {
+        let sent = tokio::select! {
+            () = door.stop.cancelled() => return End::Program,
+            sent = timeout(WRITE, socket.send(message)) => sent,
+        };
+        match sent {
             Ok(Ok(())) => {}
             Ok(Err(_)) => return End::Left,
             Err(_) => return End::Stuck,

@@ -1,7 +1,11 @@
 //! Who may come in.
 
+use std::sync::Arc;
+
 use nightjar_engine::env::Secret;
+use nightjar_server::Tls;
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::knock::{Answer, House, Request, TOKEN};
 
@@ -174,6 +178,60 @@ async fn names_of_the_configuration_are_ours() {
         let request = Request::new("GET", "/api/v1/health").header("Host", host).header("Origin", origin);
         assert_eq!(house.send(request).await.status, status, "{host} {origin}");
     }
+    house.close().await;
+}
+
+#[tokio::test]
+async fn https_has_secure_cookies_and_pages_of_its_own_scheme() {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
+    std::fs::write(&cert, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let wrong = Tls::load(&key, &key).unwrap_err();
+    assert_eq!(wrong.field, "server.tls_cert");
+    assert_eq!(Tls::load(&cert, &cert).unwrap_err().field, "server.tls_key");
+    let tls = Tls::load(&cert, &key).unwrap();
+    let house = House::with(|options| {
+        options.token = Some(Secret::new(TOKEN.to_owned()));
+        options.tls = Some(tls);
+    })
+    .await;
+
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(made.cert.der().clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+    let ask = async |request: Request<'_>| {
+        let stream = tokio::net::TcpStream::connect(house.addr).await.unwrap();
+        let mut stream = connector.connect("localhost".try_into().unwrap(), stream).await.unwrap();
+        stream.write_all(&request.bytes(house.addr)).await.unwrap();
+        let mut read = Vec::new();
+        let _ = stream.read_to_end(&mut read).await;
+        Answer::parse(&read)
+    };
+    assert_eq!(ask(Request::new("GET", "/api/v1/health")).await.status, 200);
+    let session = ask(login(TOKEN)).await;
+    assert!(session.header("set-cookie").unwrap().contains("; Secure"));
+    let own = format!("https://{}", house.addr);
+    assert_eq!(ask(Request::new("GET", "/api/v1/health").header("Origin", own.clone())).await.status, 200);
+    let plain = Request::new("GET", "/api/v1/health").header("Origin", own.replace("https", "http"));
+    ask(plain).await.refused(403, "foreign_origin");
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_refused_sender_of_much_still_gets_its_answer() {
+    let house = House::locked().await;
+    let large = "a".repeat(2_000_000);
+    house.send(Request::new("POST", CAMERAS).json(large.clone())).await.refused(401, "unauthorized");
+    let foreign = Request::new("POST", CAMERAS).header("Host", "evil.example").json(large);
+    house.send(foreign).await.refused(421, "foreign_host");
     house.close().await;
 }
 

@@ -184,7 +184,7 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    fn parse(bytes: &[u8]) -> Self {
+    pub(crate) fn parse(bytes: &[u8]) -> Self {
         let end = bytes.windows(4).position(|w| w == b"\r\n\r\n").unwrap_or_else(|| {
             panic!("no whole answer: {:?}", String::from_utf8_lossy(bytes));
         });

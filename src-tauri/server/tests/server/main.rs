@@ -1,5 +1,7 @@
 //! The door from outside: real sockets, real bytes.
 
+#![allow(clippy::unwrap_used, reason = "all of it is tests")]
+
 mod access;
 mod bodies;
 mod contract;

@@ -18,11 +18,16 @@ use crate::sockets::{dial, next};
 
 /// A house whose camera `demo` is live; `fixed` is not.
 async fn live() -> House {
-    let config = "[[camera]]\nid = \"demo\"\nurl = \"demo:1\"\nsub_url = \"demo:1/sub\"\n\
-                  [[camera]]\nid = \"fixed\"\nurl = \"rtsp://127.0.0.1:1/\"";
+    live_as("url = \"demo:2\"").await
+}
+
+async fn live_as(url: &str) -> House {
+    let config = format!(
+        "[[camera]]\nid = \"demo\"\n{url}\n[[camera]]\nid = \"fixed\"\nurl = \"rtsp://127.0.0.1:1/\""
+    );
     let parts = Parts {
         env: Env::system(),
-        config: Config::parse(config).expect("valid"),
+        config: Config::parse(&config).expect("valid"),
         store: Arc::new(MemoryStore::default()),
         sources: Arc::new(Rtsp),
         demo: Some(Arc::new(LoopbackCameras::default())),
@@ -167,7 +172,7 @@ async fn every_bad_offer_gets_its_error_and_leaves_no_viewer() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn mse_is_a_type_an_init_segment_and_fragments() {
-    let house = live().await;
+    let house = live_as("url = \"demo:1\"\nsub_url = \"demo:1/sub\"").await;
     for path in ["/api/v1/cameras/demo/live", "/api/v1/cameras/demo/live?stream=sub"] {
         let mut socket = dial(&house, path, &[]).await.unwrap();
         let (mut typed, mut inits, mut fragments) = (false, 0, 0);

@@ -161,6 +161,20 @@ async fn a_taken_port_and_a_taken_directory_are_told_in_one_line() {
     drop(first);
 }
 
+#[tokio::test]
+async fn damaged_stored_cameras_are_told_and_left_alone() {
+    for damaged in ["{", "{\"version\":1,\"cameras\":[{\"id\":\"a\"}]}", "{\"version\":99,\"cameras\":[]}"] {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("cameras.json"), damaged).unwrap();
+        let mut command = program(dir.path());
+        command.args(["--listen", "127.0.0.1:0", "--log", "off"]);
+        let (code, out, err) = run(command).await;
+        assert_eq!((code, out.as_str(), err.lines().count()), (Some(1), "", 1), "{damaged}: {err}");
+        assert!(err.contains("stored"), "{err}");
+        assert_eq!(std::fs::read_to_string(dir.path().join("cameras.json")).unwrap(), damaged);
+    }
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn cameras_outlive_it_and_no_secret_is_in_its_log() {
