@@ -243,7 +243,8 @@ fn no_test_is_left_out_in_silence() {
 /// What the web view may do is a list that a person agreed to.
 #[test]
 fn the_web_view_may_do_little() {
-    let allowed = ["core:event:allow-listen", "core:event:allow-unlisten", "core:window:allow-set-fullscreen"];
+    let allowed =
+        ["core:event:allow-listen", "core:event:allow-unlisten", "core:window:allow-set-fullscreen"];
     let mut problems = Vec::new();
     for (name, text) in files("src-tauri/capabilities", &[".json"]) {
         let capability: serde_json::Value = serde_json::from_str(&text).expect("valid JSON");
