@@ -49,7 +49,7 @@ fn door(door: State<'_, Result<Door, ShellError>>) -> Result<DoorAddress, ShellE
 #[tauri::command]
 #[specta::specta]
 fn ticket(door: State<'_, Result<Door, ShellError>>, path: String) -> Result<String, ShellError> {
-    door.inner().as_ref().map_err(Clone::clone)?.ticket(&path)
+    door.inner().as_ref().map(|door| door.ticket(&path)).map_err(Clone::clone)
 }
 
 /// The desktop's own settings.
@@ -73,17 +73,10 @@ fn speak(app: AppHandle, language: Language) -> Result<(), ShellError> {
     settings::speak(&app, language)
 }
 
-/// Ends the app, with everything it does.
-#[tauri::command]
-#[specta::specta]
-fn quit(app: AppHandle) {
-    app.exit(0);
-}
-
 /// All commands and events.
 pub(crate) fn builder() -> Builder<tauri::Wry> {
     Builder::new()
-        .commands(collect_commands![door, ticket, settings_get, settings_set, speak, quit])
+        .commands(collect_commands![door, ticket, settings_get, settings_set, speak])
         .events(collect_events![OpenCamera])
 }
 

@@ -1,22 +1,89 @@
 //! The engine and its HTTP door inside the app: on a loopback port of its own, behind a token that
 //! is new in every run.
+//!
+//! Cameras and their passwords lie in the app's data directory, each file replaced as a whole and
+//! readable by the user alone; the store plugin writes in place and takes a damaged file for an
+//! empty one, so it keeps only what can be set again. Its key `config` may hold the sections of
+//! `nightjar.toml`.
 
-use tauri::AppHandle;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nightjar_engine::api::Event;
+use nightjar_engine::config::Config;
+use nightjar_engine::engine::{EngineHandle, EventStream, Parts, Rtsp};
+use nightjar_engine::env::{Env, Secret};
+use nightjar_server::demo::LoopbackCameras;
+use nightjar_server::{FileStore, Server, ServerOptions, Tickets};
+use tauri::{AppHandle, Manager};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::commands::{DoorAddress, ShellError};
+use crate::settings;
 use crate::view::CameraLine;
+
+/// The web view's own pages, by what each system calls them.
+const ORIGINS: [&str; 3] = ["tauri://localhost", "http://tauri.localhost", "https://tauri.localhost"];
+/// Vite's server, in `npm run dev` only.
+const DEV_ORIGIN: &str = "http://localhost:5173";
+/// The end is not waited for any longer than this.
+const END: Duration = Duration::from_millis(4500);
 
 /// The running engine; dropping it does not stop it, [`Door::close`] does.
 pub(crate) struct Door {
     address: DoorAddress,
+    tickets: Tickets,
     cameras: watch::Receiver<Vec<CameraLine>>,
+    engine: EngineHandle,
+    stop: CancellationToken,
+    tasks: TaskTracker,
 }
 
 impl Door {
     /// Starts the engine with the app's data directory and opens its door.
-    pub(crate) async fn open(_app: &AppHandle) -> Result<Self, ShellError> {
-        Err(ShellError::new("engine", "the engine is not wired in yet"))
+    pub(crate) async fn open(app: &AppHandle) -> Result<Self, ShellError> {
+        let dir = app.path().app_data_dir().map_err(|error| ShellError::new("data_dir", error))?;
+        let store = FileStore::open(&dir).map_err(|error| ShellError::new("data_dir", error))?;
+        let env = Env::system();
+        let parts = Parts {
+            env: env.clone(),
+            config: config(app)?,
+            store: Arc::new(store),
+            sources: Arc::new(Rtsp),
+            demo: Some(Arc::new(LoopbackCameras::default())),
+        };
+        let engine = EngineHandle::start(parts).await.map_err(|error| ShellError::new("engine", error))?;
+
+        let token: String = env.token::<32>().iter().map(|byte| format!("{byte:02x}")).collect();
+        let own = ORIGINS.into_iter().chain(cfg!(dev).then_some(DEV_ORIGIN));
+        let options = ServerOptions {
+            token: Some(Secret::new(token.clone())),
+            allowed_origins: own.map(str::to_owned).collect(),
+            ..ServerOptions::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), env)
+        };
+        let server = match Server::bind(options, engine.clone()).await {
+            Ok(server) => server,
+            Err(error) => {
+                engine.shutdown().await;
+                return Err(ShellError::new("listen", error));
+            }
+        };
+        let (tell, cameras) = watch::channel(Vec::new());
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let door = Self {
+            address: DoorAddress { base_url: server.url(), token },
+            tickets: server.tickets(),
+            cameras,
+            engine: engine.clone(),
+            stop: stop.clone(),
+            tasks: tasks.clone(),
+        };
+        tasks.spawn(server.run(stop));
+        tasks.spawn(mirror(engine.events(), tell));
+        Ok(door)
     }
 
     pub(crate) fn address(&self) -> DoorAddress {
@@ -24,14 +91,54 @@ impl Door {
     }
 
     /// A short-lived ticket for one path.
-    pub(crate) fn ticket(&self, _path: &str) -> Result<String, ShellError> {
-        Err(ShellError::new("engine", "the engine is not wired in yet"))
+    pub(crate) fn ticket(&self, path: &str) -> String {
+        self.tickets.ticket(path).ticket
     }
 
     pub(crate) fn cameras(&self) -> watch::Receiver<Vec<CameraLine>> {
         self.cameras.clone()
     }
 
-    /// Ends every camera and connection, within 5 s.
-    pub(crate) async fn close(&self) {}
+    /// Ends every connection and camera.
+    pub(crate) async fn close(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        let ended = async { tokio::join!(self.engine.shutdown(), self.tasks.wait()) };
+        if tokio::time::timeout(END, ended).await.is_err() {
+            tracing::warn!("the engine did not end in time");
+        }
+    }
+}
+
+/// The configuration that the store holds, or the built-in one.
+fn config(app: &AppHandle) -> Result<Config, ShellError> {
+    let Some(stored) = settings::stored_config(app) else { return Ok(Config::default()) };
+    let text = toml::to_string(&stored).map_err(|error| ShellError::new("config", error))?;
+    Config::parse(&text).map_err(|error| ShellError::new("config", error))
+}
+
+/// Keeps names and states of the cameras for the tray, until the engine ends.
+async fn mirror(mut events: EventStream, tell: watch::Sender<Vec<CameraLine>>) {
+    while let Some(event) = events.next().await {
+        tell.send_if_modified(|lines| match event {
+            Event::Snapshot { cameras, .. } => {
+                *lines = cameras.iter().map(CameraLine::of).collect();
+                true
+            }
+            Event::Camera { camera, .. } => {
+                let line = CameraLine::of(&camera);
+                match lines.iter_mut().find(|known| known.id == line.id) {
+                    Some(known) if *known == line => return false,
+                    Some(known) => *known = line,
+                    None => lines.push(line),
+                }
+                true
+            }
+            Event::CameraRemoved { id, .. } => {
+                lines.retain(|line| line.id != id);
+                true
+            }
+            Event::Alert { .. } => false,
+        });
+    }
 }

@@ -77,23 +77,19 @@ pub fn run() -> ExitCode {
 fn quit_on_signals(app: tauri::AppHandle) {
     tauri::async_runtime::spawn(async move {
         #[cfg(unix)]
-        {
+        let told = async {
             use tokio::signal::unix::{SignalKind, signal};
-            let (Ok(mut term), Ok(mut hangup)) =
-                (signal(SignalKind::terminate()), signal(SignalKind::hangup()))
-            else {
-                return;
-            };
+            let mut term = signal(SignalKind::terminate())?;
             tokio::select! {
-                _ = term.recv() => {}
-                _ = hangup.recv() => {}
-                _ = tokio::signal::ctrl_c() => {}
+                _ = term.recv() => Ok(()),
+                done = tokio::signal::ctrl_c() => done,
             }
-        }
+        };
         #[cfg(not(unix))]
-        if tokio::signal::ctrl_c().await.is_err() {
-            return;
+        let told = tokio::signal::ctrl_c();
+        match told.await {
+            Ok(()) => app.exit(0),
+            Err(error) => tracing::warn!("signals cannot be listened for: {error}"),
         }
-        app.exit(0);
     });
 }

@@ -64,6 +64,11 @@ pub(crate) fn load(app: &AppHandle) -> Settings {
     Settings(Mutex::new(stored.and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default()))
 }
 
+/// The engine's configuration, where somebody put one into the store.
+pub(crate) fn stored_config(app: &AppHandle) -> Option<serde_json::Value> {
+    app.store(FILE).ok()?.get("config")
+}
+
 /// What the wall shows; whether Nightjar starts with the system is the system's word.
 pub(crate) fn shown(app: &AppHandle) -> DesktopSettings {
     DesktopSettings {

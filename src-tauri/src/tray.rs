@@ -64,32 +64,11 @@ struct Mirror(Option<watch::Receiver<Vec<CameraLine>>>);
 pub(crate) fn build(app: &AppHandle, cameras: Option<watch::Receiver<Vec<CameraLine>>>) -> bool {
     app.manage(Mirror(cameras.clone()));
     // Where libayatana-appindicator is missing, loading it panics; the app lives on without a tray.
-    let built = catch_unwind(AssertUnwindSafe(|| -> tauri::Result<()> {
-        let view = current(app);
-        TrayIconBuilder::with_id(ID)
-            .icon(view.icon())
-            .menu(&view.menu(app)?)
-            .show_menu_on_left_click(cfg!(target_os = "macos"))
-            .tooltip(format!("Nightjar: {}", view.headline))
-            .on_menu_event(on_menu)
-            .on_tray_icon_event(|icon, event| {
-                if let TrayIconEvent::Click { button: MouseButton::Left, .. } = event {
-                    window::show(icon.app_handle());
-                }
-            })
-            .build(app)?;
-        Ok(())
-    }));
-    match built {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => {
-            tracing::warn!("no tray icon: {error}");
-            return false;
-        }
-        Err(_) => {
-            tracing::warn!("no tray icon: libayatana-appindicator3 is missing");
-            return false;
-        }
+    let built = catch_unwind(AssertUnwindSafe(|| icon(app).map_err(|error| error.to_string())));
+    let built = built.unwrap_or_else(|_| Err("libayatana-appindicator3 is missing".to_owned()));
+    if let Err(error) = built {
+        tracing::warn!("no tray icon: {error}");
+        return false;
     }
     if let Some(mut cameras) = cameras {
         let app = app.clone();
@@ -102,18 +81,33 @@ pub(crate) fn build(app: &AppHandle, cameras: Option<watch::Receiver<Vec<CameraL
     true
 }
 
-/// Shows the present state, if it is not what is shown already.
+fn icon(app: &AppHandle) -> tauri::Result<()> {
+    let view = current(app);
+    TrayIconBuilder::with_id(ID)
+        .icon(view.icon())
+        .menu(&view.menu(app)?)
+        .show_menu_on_left_click(cfg!(target_os = "macos"))
+        .tooltip(format!("Nightjar: {}", view.headline))
+        .on_menu_event(on_menu)
+        .on_tray_icon_event(|icon, event| {
+            if let TrayIconEvent::Click { button: MouseButton::Left, .. } = event {
+                window::show(icon.app_handle());
+            }
+        })
+        .build(app)?;
+    Ok(())
+}
+
+/// Shows the present state.
 pub(crate) fn refresh(app: &AppHandle) {
     let view = current(app);
     let handle = app.clone();
-    let shown = app.run_on_main_thread(move || {
+    // Fails only when the app is ending.
+    let _ = app.run_on_main_thread(move || {
         if let Err(error) = view.show(&handle) {
             tracing::warn!("the tray could not be brought up to date: {error}");
         }
     });
-    if let Err(error) = shown {
-        tracing::debug!("the app is ending: {error}");
-    }
 }
 
 fn current(app: &AppHandle) -> View {

@@ -1,6 +1,6 @@
 //! What the tray says about the cameras: a pure function of their states and the language.
 
-use nightjar_engine::api::StateName;
+use nightjar_engine::api::{Camera, StateName};
 
 use crate::settings::Language;
 
@@ -13,6 +13,12 @@ pub(crate) struct CameraLine {
     pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) state: StateName,
+}
+
+impl CameraLine {
+    pub(crate) fn of(camera: &Camera) -> Self {
+        Self { id: camera.id.clone(), name: camera.name.clone(), state: camera.state.name }
+    }
 }
 
 /// There should be a picture, and there is none.

@@ -17,8 +17,6 @@ export const commands = {
 	settingsSet: (settings: DesktopSettings) => typedError<null, ShellError>(__TAURI_INVOKE("settings_set", { settings })),
 	/**  The language of the wall, for the tray to speak it too. */
 	speak: (language: Language) => typedError<null, ShellError>(__TAURI_INVOKE("speak", { language })),
-	/**  Ends the app, with everything it does. */
-	quit: () => __TAURI_INVOKE<void>("quit"),
 };
 
 /** Events */
