@@ -49,11 +49,11 @@ impl Stills {
         Self { decoders, made: Mutex::new(Made::default()) }
     }
 
-    /// The JPEG of a key frame, as [`jpeg`] makes it; who asks for the same one at the same time waits for
+    /// The JPEG of a key frame, as [`jpeg()`] makes it; who asks for the same one at the same time waits for
     /// the same decode.
     ///
     /// # Errors
-    /// Those of [`jpeg`].
+    /// Those of [`jpeg()`].
     pub async fn jpeg(
         &self,
         track: &TrackInfo,
