@@ -12,6 +12,7 @@ mod peer;
 mod ports;
 mod runtime;
 mod sdp;
+mod tcp;
 mod viewer;
 
 use std::collections::HashMap;
@@ -37,10 +38,10 @@ use crate::env::{Env, Secret};
 use crate::hub::Slot;
 use crate::media::{Codec, TrackInfo, TrackKind};
 use outlet::{Figures, Outlet};
-use peer::Agreement;
+use peer::{Agreement, Materials};
 use ports::Ports;
-use runtime::PeerRuntime;
 use sdp::{Description, Fragment, SDP_MAX};
+use tcp::Door;
 use viewer::{Codecs, Viewer};
 
 /// A connection that does not close in this time is left to its driver.
@@ -54,6 +55,8 @@ const PORT_TRIES: u32 = 8;
 pub struct SfuOptions {
     /// Each viewer takes one of these; so many viewers there can be at most.
     pub udp_ports: RangeInclusive<u16>,
+    /// ICE over TCP for viewers that UDP does not reach, on one port for all; `None` for none.
+    pub tcp_port: Option<u16>,
     /// Viewers beyond this are refused.
     pub max_viewers: usize,
     /// STUN and TURN servers, for viewers outside the local network.
@@ -64,7 +67,13 @@ pub struct SfuOptions {
 
 impl Default for SfuOptions {
     fn default() -> Self {
-        Self { udp_ports: 50_000..=50_199, max_viewers: 200, ice_servers: Vec::new(), addresses: None }
+        Self {
+            udp_ports: 50_000..=50_199,
+            tcp_port: None,
+            max_viewers: 200,
+            ice_servers: Vec::new(),
+            addresses: None,
+        }
     }
 }
 
@@ -176,7 +185,7 @@ struct Shared {
     ports: Ports,
     places: Arc<Semaphore>,
     tasks: TaskTracker,
-    runtime: Arc<PeerRuntime>,
+    door: Option<Door>,
     ending: CancellationToken,
     viewers: Mutex<HashMap<Uuid, Handle>>,
 }
@@ -196,13 +205,13 @@ impl Sfu {
     /// Ready for viewers; nothing is bound before the first.
     #[must_use]
     pub fn new(options: SfuOptions, env: Env) -> Self {
-        let tasks = TaskTracker::new();
+        let (tasks, ending) = (TaskTracker::new(), CancellationToken::new());
         let shared = Shared {
             ports: Ports::new(options.udp_ports.clone()),
             places: Arc::new(Semaphore::new(options.max_viewers.min(Semaphore::MAX_PERMITS))),
-            runtime: Arc::new(PeerRuntime::new(tasks.clone())),
+            door: options.tcp_port.map(|port| Door::new(port, tasks.clone(), ending.clone())),
             tasks,
-            ending: CancellationToken::new(),
+            ending,
             viewers: Mutex::new(HashMap::new()),
             options,
             env,
@@ -328,14 +337,23 @@ async fn negotiate(shared: Arc<Shared>, order: Order) -> Result<Answer, SfuError
     let label = short(&id);
     let origin = Instant::now();
     let wall = shared.env.wall().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let door = match &shared.door {
+        Some(door) if door.open().await => Some(door),
+        _ => None,
+    };
     let mut tries = 0;
     let (mut peer, lease) = loop {
         let lease = shared.ports.lease(&addresses).ok_or(SfuError::NoPort)?;
-        let sockets = lease.sockets(&addresses);
-        let runtime = Arc::clone(&shared.runtime);
-        let clock_and_chance = (wall, shared.env.rng());
-        let negotiated =
-            peer::answer(&shared.options, runtime, sockets, &agreement, &offer, clock_and_chance, &label);
+        let materials = Materials {
+            ice_servers: &shared.options.ice_servers,
+            tasks: &shared.tasks,
+            door,
+            sockets: lease.sockets(&addresses),
+            wall,
+            rng: shared.env.rng(),
+            label: &label,
+        };
+        let negotiated = peer::answer(materials, &agreement, &offer);
         match negotiated.await {
             Ok(peer) => break (peer, lease),
             // Somebody else was quicker.

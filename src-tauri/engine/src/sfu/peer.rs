@@ -3,11 +3,12 @@
 //! It agrees on one format for the picture and one for the sound, and leaves the rest of the offer
 //! unanswered or inactive. After this the connection is the viewer's.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rand::Rng;
+use rand::rngs::SmallRng;
 use rtc::ice::mdns::MulticastDnsMode;
 use rtc::interceptor::{Registry, Slot as Place};
 use rtc::media_stream::MediaStreamTrack;
@@ -18,6 +19,7 @@ use rtc::rtp_transceiver::rtp_sender::{
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 use webrtc::peer_connection::{
@@ -30,7 +32,8 @@ use webrtc::runtime::Runtime;
 use super::outlet::{Outlet, PLAYOUT_DELAY_URI, Start};
 use super::runtime::PeerRuntime;
 use super::sdp::{self, Description, Match};
-use super::{SfuError, SfuOptions};
+use super::tcp::{self, Door, Registration};
+use super::{IceServer, SfuError};
 use crate::media::{Codec, TrackInfo, TrackKind};
 
 /// ICE: no answer for 3 s shows, for 4 s more ends it; a keep-alive every second.
@@ -43,6 +46,8 @@ const GATHER_SERVERS: Duration = Duration::from_secs(2);
 const CANDIDATES_MAX: usize = 64;
 /// After all of the crate's own places.
 const OUTLET_PLACE: usize = 14_000;
+/// What a connection binds for TCP; the door's addresses take its place in the answer.
+const TCP_PLACEHOLDER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// How a viewer's connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -87,6 +92,7 @@ pub(super) struct Peer {
     pub(super) over: CancellationToken,
     pub(super) remote_ufrag: String,
     pub(super) answer: String,
+    _tcp: Option<Registration>,
 }
 
 impl Agreement {
@@ -136,16 +142,30 @@ pub(super) fn unplayable(track: &TrackInfo) -> Option<String> {
     }
 }
 
-/// Builds the connection and answers the offer. `wall` is the time of day now, since 1970.
+/// What a connection is built from, besides the offer.
+pub(super) struct Materials<'a> {
+    pub(super) ice_servers: &'a [IceServer],
+    pub(super) tasks: &'a TaskTracker,
+    /// Open, where TCP is offered.
+    pub(super) door: Option<&'a Door>,
+    pub(super) sockets: Vec<SocketAddr>,
+    /// Time of day now, since 1970.
+    pub(super) wall: Duration,
+    pub(super) rng: SmallRng,
+    /// The viewer's name in logs.
+    pub(super) label: &'a str,
+}
+
+/// Builds the connection and answers the offer.
 pub(super) async fn answer(
-    options: &SfuOptions,
-    runtime: Arc<PeerRuntime>,
-    sockets: Vec<SocketAddr>,
+    materials: Materials<'_>,
     agreement: &Agreement,
     offer: &str,
-    (wall, mut rng): (Duration, impl Rng + Send),
-    label: &str,
 ) -> Result<Peer, SfuError> {
+    let Materials { ice_servers, tasks, door, sockets, wall, mut rng, label } = materials;
+    let addresses: Vec<IpAddr> = sockets.iter().map(SocketAddr::ip).collect();
+    let (guest, streams) = door.map(|_| tcp::guest_channel()).unzip();
+    let runtime = Arc::new(PeerRuntime::new(tasks.clone(), streams));
     let mut start = || Start { timestamp: rng.random(), sequence: rng.random() };
     let outlet = Outlet::new(wall, runtime.now());
     let registry = Registry::new().with(Place::from(OUTLET_PLACE), outlet.interceptor(start(), start()));
@@ -170,7 +190,7 @@ pub(super) async fn answer(
         // Names under `.local` need no resolving: such a peer's checks reach us first.
         .with_multicast_dns_mode(MulticastDnsMode::Disabled)
         .build();
-    let servers = options.ice_servers.iter().map(|server| RTCIceServer {
+    let servers = ice_servers.iter().map(|server| RTCIceServer {
         urls: server.urls.clone(),
         username: server.username.clone(),
         credential: server.credential.reveal().clone(),
@@ -189,6 +209,7 @@ pub(super) async fn answer(
         .with_runtime(Arc::clone(&runtime) as Arc<dyn Runtime>)
         .with_handler(Arc::new(events))
         .with_udp_addrs(sockets)
+        .with_tcp_addrs(door.map(|_| TCP_PLACEHOLDER).into_iter().collect())
         .build()
         .await
         // Nothing but the sockets can fail here: the port was free, and is no more.
@@ -212,16 +233,23 @@ pub(super) async fn answer(
     }
     let answer = connection.create_answer(None).await.map_err(|e| malformed(&e))?;
     connection.set_local_description(answer).await.map_err(|e| malformed(&e))?;
-    let patience = if options.ice_servers.is_empty() { GATHER_LOCAL } else { GATHER_SERVERS };
+    let patience = if ice_servers.is_empty() { GATHER_LOCAL } else { GATHER_SERVERS };
     // Late or missing candidates are no failure: those that are there may do.
     let _ = tokio::time::timeout(patience, gathering.wait_for(|gathered| *gathered)).await;
     let answer = connection.local_description().await.map(|description| description.sdp);
     let answer = answer.ok_or_else(|| SfuError::Internal("there is no local description".to_owned()))?;
     check(&answer, agreement)?;
+    let (answer, tcp) = match (door, guest, sdp::ufrag(&answer)) {
+        (Some(door), Some(guest), Some(ufrag)) => {
+            let registration = door.register(ufrag, guest);
+            (tcp::rewrite_candidates(&answer, &addresses, door.port()), Some(registration))
+        }
+        _ => (answer, None),
+    };
 
     unfinished.0 = None;
     let remote_ufrag = sdp::ufrag(offer).unwrap_or_default().to_owned();
-    Ok(Peer { connection, outlet, waker, state: states, over, remote_ufrag, answer })
+    Ok(Peer { connection, outlet, waker, state: states, over, remote_ufrag, answer, _tcp: tcp })
 }
 
 /// Closes a connection whose negotiation was left half way.

@@ -8,15 +8,18 @@ use std::future::Future;
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 use webrtc::runtime::{
     AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, RecvMeta, Runtime,
     TokioRuntime, Transmit,
 };
+
+use super::tcp::{Guest, Stream};
 
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -27,16 +30,19 @@ const RECEIVE_SEGMENTS: usize = 4;
 /// the smallest run worth a batch: 8 packets a picture are 2 Mbit/s.
 const SEND_SEGMENTS: usize = 8;
 
-/// Tokio, for peer connections.
+/// Tokio, for one peer connection.
 pub(super) struct PeerRuntime {
     tokio: TokioRuntime,
     tasks: TaskTracker,
+    /// What the connection's TCP listener will accept, until the connection asks for that listener.
+    streams: Mutex<Option<mpsc::Receiver<Arc<Stream>>>>,
 }
 
 impl PeerRuntime {
-    /// Spawned tasks are counted in `tasks`.
-    pub(super) fn new(tasks: TaskTracker) -> Self {
-        Self { tokio: TokioRuntime, tasks }
+    /// Spawned tasks are counted in `tasks`. The connection's first TCP listener accepts `streams` and
+    /// nothing else.
+    pub(super) fn new(tasks: TaskTracker, streams: Option<mpsc::Receiver<Arc<Stream>>>) -> Self {
+        Self { tokio: TokioRuntime, tasks, streams: Mutex::new(streams) }
     }
 }
 
@@ -56,7 +62,10 @@ impl Runtime for PeerRuntime {
     }
 
     fn wrap_tcp_listener(&self, listener: std::net::TcpListener) -> io::Result<Arc<dyn AsyncTcpListener>> {
-        self.tokio.wrap_tcp_listener(listener)
+        // The listener made way for the port number that names its candidate, and is closed again.
+        let streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let streams = streams.ok_or(io::ErrorKind::Unsupported)?;
+        Ok(Arc::new(Guest::new(listener.local_addr()?, streams)))
     }
 
     fn connect_tcp(&self, _: SocketAddr) -> Boxed<'_, io::Result<Arc<dyn AsyncTcpStream>>> {

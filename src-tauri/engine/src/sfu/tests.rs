@@ -135,6 +135,37 @@ async fn r_m3_a_viewer_starts_with_the_cached_pictures_and_goes_on_live() {
     far.ended().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_viewer_that_no_datagram_reaches_comes_by_the_one_tcp_port() {
+    let free = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let port = free.local_addr().expect("bound").port();
+    drop(free);
+    let sfu = Sfu::new(SfuOptions { tcp_port: Some(port), ..options() }, Env::system());
+    let slot = Slot::new(Limits::default());
+    let publisher = publish(&slot, &[h264(SPS)]);
+    // Strangers are in nobody's way.
+    let _silent = tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await;
+    for _ in 0..2 {
+        let (mut far, offer) = Far::offer(VIDEO).await;
+        let answer = sfu.watch("cam", &slot, &offer).await.expect("answered");
+        let candidates: Vec<&str> =
+            answer.sdp.lines().filter(|line| line.starts_with("a=candidate:")).collect();
+        let tcp = candidates.iter().find(|line| line.contains(" tcp ")).expect("offered");
+        assert!(tcp.contains(&format!(" 127.0.0.1 {port} ")), "{tcp}");
+        let others = answer.sdp.lines().filter(|line| !line.starts_with("a=candidate:"));
+        far.accept(&others.map(|line| format!("{line}\r\n")).collect::<String>()).await;
+        far.candidate(tcp.trim_start_matches("a=")).await;
+        // Pictures keep coming, one after the other.
+        let ((_, mut number), n) = until_live(&publisher, &mut far, 0).await;
+        while number + 1 < n {
+            let next = far.picture().await.1;
+            assert_eq!(next, number + 1);
+            number = next;
+        }
+    }
+    sfu.shutdown().await;
+}
+
 /// Pushes pictures from `first` on until the far end has one, and returns it and the number to go on with.
 async fn until_live(publisher: &Publisher, far: &mut Far, first: i64) -> ((u32, i64), i64) {
     let mut n = first;

@@ -24,8 +24,9 @@ const CONNECT: Duration = Duration::from_secs(20);
 /// Packets a viewer is sent within a millisecond. A cached group of pictures comes at up to 380 Mbit/s:
 /// a browser's socket holds about a hundred packets while its owner is busy elsewhere.
 const PACE: usize = 40;
-/// Bursts in the driver's hands, beyond which its viewer waits: the network takes no more.
-const IN_HAND: usize = 16;
+/// Bursts in the driver's hands, beyond which its viewer waits. They cost memory there; waiting costs
+/// nothing, the ring keeps the rest.
+const IN_HAND: usize = 2;
 /// A request for a picture is answered from the cache at most this often, and half as often each time.
 const REPLAY_FIRST: Duration = Duration::from_secs(1);
 const REPLAY_LAST: Duration = Duration::from_secs(16);

@@ -76,6 +76,7 @@ impl Far {
             .with_handler(Arc::new(FarEvents { packets, tracks: track, gathered }))
             .with_runtime(Arc::new(OneByOne(TokioRuntime)))
             .with_udp_addrs(vec!["127.0.0.1:0"])
+            .with_tcp_addrs(vec!["127.0.0.1:0"])
             .build()
             .await
             .expect("a connection");
@@ -101,9 +102,19 @@ impl Far {
     pub(super) async fn watch(sfu: &Sfu, slot: &Slot, kinds: &[RtpCodecKind]) -> (Self, Answer) {
         let (far, offer) = Self::offer(kinds).await;
         let answer = sfu.watch("cam", slot, &offer).await.expect("answered");
-        let description = RTCSessionDescription::answer(answer.sdp.clone()).expect("an answer");
-        far.connection.set_remote_description(description).await.expect("a fitting answer");
+        far.accept(&answer.sdp).await;
         (far, answer)
+    }
+
+    pub(super) async fn accept(&self, answer: &str) {
+        let description = RTCSessionDescription::answer(answer.to_owned()).expect("an answer");
+        self.connection.set_remote_description(description).await.expect("a fitting answer");
+    }
+
+    pub(super) async fn candidate(&self, candidate: &str) {
+        let candidate =
+            RTCIceCandidateInit { candidate: candidate.to_owned(), ..RTCIceCandidateInit::default() };
+        self.connection.add_ice_candidate(candidate).await.expect("a candidate");
     }
 
     /// The next packet, whatever its number.
