@@ -339,6 +339,7 @@ fn sfu_options(webrtc: &Webrtc) -> SfuOptions {
     });
     SfuOptions {
         udp_ports: webrtc.udp_ports.clone(),
+        tcp_port: Some(webrtc.tcp_port).filter(|port| *port != 0),
         ice_servers: ice_servers.collect(),
         ..SfuOptions::default()
     }
