@@ -23,23 +23,38 @@ impl Invalid {
         Self { field: field.into(), reason: reason.into() }
     }
 
-    /// The text is not TOML.
-    pub(super) fn syntax(error: &toml::de::Error) -> Self {
-        Self::new("nightjar.toml", one_line(&error.to_string()))
+    /// The text is not TOML. The text itself is never repeated: it may hold a password.
+    pub(super) fn syntax(text: &str, error: &toml::de::Error) -> Self {
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        Self::new("nightjar.toml", format!("is not TOML at line {line}, column {column}"))
     }
 
-    /// It is TOML, but a key is unknown or of the wrong kind.
+    /// It is TOML, but a key is unknown or of the wrong kind. Values are never repeated, as above.
     pub(super) fn shape(error: &serde_path_to_error::Error<toml::de::Error>) -> Self {
         let message = error.inner().message();
         let path = error.path().to_string();
         // An unknown or missing key is reported at its table; name the key itself.
-        let named = ["unknown field `", "missing field `"].iter().find_map(|p| message.strip_prefix(p));
-        let field = match named.and_then(|rest| rest.split('`').next()) {
-            Some(key) if path == "." => key.to_owned(),
-            Some(key) if !path.ends_with(key) => format!("{path}.{key}"),
-            _ => path,
+        let named = [("unknown field `", "is not known"), ("missing field `", "is missing")]
+            .into_iter()
+            .find_map(|(prefix, reason)| Some((message.strip_prefix(prefix)?.split('`').next()?, reason)));
+        if let Some((key, reason)) = named {
+            let field = match path.as_str() {
+                "." => key.to_owned(),
+                path if path.ends_with(key) => path.to_owned(),
+                path => format!("{path}.{key}"),
+            };
+            return Self::new(one_line(&field), reason);
+        }
+        // Our own sentences say what is wanted; serde's do so after the value.
+        let repeats = ["invalid type", "invalid value", "invalid length", "unknown variant"];
+        let reason = match message.rsplit_once(", expected ") {
+            Some((_, expected)) => format!("must be {expected}"),
+            None if repeats.iter().any(|start| message.starts_with(start)) => "is not valid".to_owned(),
+            None => message.to_owned(),
         };
-        Self::new(field, one_line(message))
+        Self::new(path, one_line(&reason))
     }
 }
 

@@ -199,7 +199,7 @@ impl Config {
     /// # Errors
     /// [`Invalid`] names the first field that is not right.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
-        let deserializer = toml::Deserializer::parse(text).map_err(|e| Invalid::syntax(&e))?;
+        let deserializer = toml::Deserializer::parse(text).map_err(|e| Invalid::syntax(text, &e))?;
         let config: Self = serde_path_to_error::deserialize(deserializer).map_err(|e| Invalid::shape(&e))?;
         config.check()?;
         Ok(config)

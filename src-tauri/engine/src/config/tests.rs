@@ -83,3 +83,24 @@ fn every_complaint_names_its_field_in_one_line() {
         assert!(!error.to_string().contains("u:p@"), "{error}");
     }
 }
+
+#[test]
+fn no_complaint_repeats_a_value() {
+    for text in [
+        "[server]\ntoken = \"hunter2\"x",
+        "[server]\ntoken = \"hunter2",
+        "[server]\ntoken = hunter2",
+        "[server]\ntoken = [\"hunter2\"]",
+        "[server]\ntls_cert = 1\ntoken = \"hunter2\"",
+        "[[camera]]\nurl = \"rtsp://h/\"\npassword = { a = \"hunter2\" }",
+        "[[camera]]\nurl = \"rtsp://h/\"\ntransport = \"hunter2\"",
+        "[[camera]]\nurl = \"rtsp://h/\"\nrecord = \"hunter2\"",
+        "[[camera]]\nurl = \"hunter2\"",
+        "[server]\nlisten = \"hunter2\"",
+    ] {
+        let error = Config::parse(text).expect_err(text);
+        assert!(!error.to_string().contains("hunter2"), "{error}");
+    }
+    let number = Config::parse("[[camera]]\nurl = \"rtsp://h/\"\npassword = 987654").expect_err("a number");
+    assert_eq!(number.to_string(), "camera[0].password: must be a string");
+}
