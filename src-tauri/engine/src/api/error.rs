@@ -19,7 +19,7 @@ pub struct ApiError {
     pub field: Option<String>,
     /// What a camera that was looked at answered.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub cause: Option<Cause>,
+    pub cause: Option<Box<Cause>>,
 }
 
 /// Kinds of errors. Each belongs to one HTTP status.

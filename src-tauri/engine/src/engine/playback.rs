@@ -21,7 +21,7 @@ impl EngineHandle {
         let spec = self.with_kept_password(spec);
         let address = super::address(&spec.url, &spec, &self.config().streaming)?;
         let report = self.look(address).await.map_err(|error| {
-            let cause = Some(entry::tell(&error));
+            let cause = Some(Box::new(entry::tell(&error)));
             ApiError { cause, ..ApiError::new(ErrorCode::CameraUnavailable, error.detail) }
         })?;
         Ok(super::handle::blocking(move || probe::tell(&spec.url, report)).await)
@@ -31,7 +31,9 @@ impl EngineHandle {
         let kept = spec.id.as_deref().and_then(|id| self.entry(id).ok());
         let Some(kept) = kept.filter(|_| spec.password.is_none()) else { return spec };
         // A password goes only where it went before.
-        let authority = |url: &str| Url::parse(url).ok().map(|u| (u.host_str().map(str::to_owned), u.port()));
+        let authority = |url: &str| {
+            Url::parse(url).ok().map(|u| (u.scheme().to_owned(), u.host_str().map(str::to_owned), u.port()))
+        };
         if authority(&kept.spec.url) != authority(&spec.url) || kept.spec.username != spec.username {
             return spec;
         }
