@@ -41,6 +41,7 @@ pub struct TestCam {
 }
 
 struct Power {
+    main: Arc<Stream>,
     end: CancellationToken,
     tasks: TaskTracker,
     accepts: watch::Receiver<bool>,
@@ -99,6 +100,12 @@ impl TestCam {
     /// The certificate in DER, with TLS.
     pub fn certificate(&self) -> Option<&[u8]> {
         self.tls.as_ref().map(|(_, der)| &der[..])
+    }
+
+    /// When frame 0 of the main stream's first loop left, by this machine's time of day; frame `n` of
+    /// loop `k` leaves `k · duration + n / fps` later. `None` while the power is off.
+    pub fn began(&self) -> Option<std::time::SystemTime> {
+        self.lock().as_ref().map(|power| power.main.began())
     }
 
     /// What the camera was made of.
@@ -184,7 +191,7 @@ impl TestCam {
             fault: self.fault.subscribe(),
             ledger: Arc::clone(&self.ledger),
             gate: Mutex::new(Gate::new(options.auth.clone())),
-            main,
+            main: Arc::clone(&main),
             sub,
             end: end.clone(),
             options,
@@ -201,7 +208,7 @@ impl TestCam {
         if self.fault() == Fault::Refuse {
             let _ = accepts.wait_for(|open| !open).await;
         }
-        *self.lock() = Some(Power { end, tasks, accepts });
+        *self.lock() = Some(Power { main, end, tasks, accepts });
     }
 }
 

@@ -127,10 +127,16 @@ impl Ends {
     }
 }
 
-/// The line that tells whoever started the program that the camera is up.
+/// The lines that tell whoever started the program that the camera is up, and when which frame leaves.
 #[allow(clippy::print_stdout)]
 fn say_ready(cam: &TestCam) {
     println!("ready at {}", cam.url());
+    let clip = &cam.options().clip;
+    let began = cam.began().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+    if let Some(began) = began {
+        let (at, length) = (began.as_secs_f64() * 1e3, clip.duration().as_millis());
+        println!("frame 0 of {} left at {at:.3} ms, the clip lasts {length} ms", clip.frames());
+    }
 }
 
 #[allow(clippy::print_stderr)]

@@ -154,6 +154,12 @@ impl Stream {
         [live.video.ssrc, live.audio.ssrc]
     }
 
+    /// When the first frame of the clip's first loop was due, by the time of day.
+    pub(crate) fn began(&self) -> SystemTime {
+        let epoch = self.lock().epoch;
+        wall() - epoch.elapsed()
+    }
+
     /// Nominal bit rate of the video in bit/s.
     pub(crate) fn bitrate(&self) -> u32 {
         let live = self.lock();
@@ -453,7 +459,7 @@ impl Live {
     }
 }
 
-/// The camera's time of day: it belongs in sender reports and nowhere else.
+/// The camera's time of day: for sender reports, and for whoever measures how late a frame is seen.
 #[allow(clippy::disallowed_methods)]
 fn wall() -> SystemTime {
     SystemTime::now()
