@@ -1,0 +1,71 @@
+// Cameras come and go by the dialog.
+
+import assert from 'node:assert/strict';
+import { eventually, scene } from '../stage/scene.mjs';
+
+scene('r_m4 a camera is probed, added, watched and removed', async (stage) => {
+  const server = await stage.server();
+  const login = { user: 'viewer', password: 's3cret-word' };
+  const source = await stage.camera({ clip: 'builtin:living-room', ...login });
+  const wall = await stage.wall(server.url);
+  const { page } = wall;
+  await page.getByText('No cameras yet').waitFor();
+  await page.getByRole('button', { name: /Add a network camera/ }).click();
+
+  // The credentials leave the address.
+  const address = page.getByLabel('Address', { exact: true });
+  await address.fill(source.url.replace('rtsp://', 'rtsp://viewer:s3cret-word@'));
+  await address.press('Enter');
+  assert.equal(await address.inputValue(), source.url);
+  assert.equal(await page.getByLabel('User name', { exact: true }).inputValue(), 'viewer');
+  assert.equal(await page.getByLabel('Password', { exact: true }).inputValue(), 's3cret-word');
+  await page.getByText('User name and password were moved out of the address.').waitFor();
+
+  // The probe shows what is there before anything is saved.
+  await page.getByText('The camera answers').waitFor();
+  await page.getByText(/640×360, H\.264, 25 fps/).waitFor();
+  await page.getByText('every 2 s').waitFor();
+  await page.getByText('AAC', { exact: true }).waitFor();
+  await page.getByText('yes, by WebRTC').waitFor();
+  const picture = page.locator('section img');
+  await picture.evaluate((image) => image.decode());
+  assert.ok(
+    (await picture.evaluate((image) => window.__eye.read(image))) !== null,
+    'the picture of the probe is the camera’s',
+  );
+  assert.deepEqual((await server.api('GET', '/cameras')).cameras, []);
+
+  await page.getByLabel('Name', { exact: true }).fill('Garden gate');
+  await page.getByRole('button', { name: 'Add camera' }).click();
+  await eventually('it is there', async () => {
+    const { cameras } = await server.api('GET', '/cameras');
+    return cameras.length === 1 && cameras[0].name === 'Garden gate';
+  });
+  const [{ id }] = (await server.api('GET', '/cameras')).cameras;
+  await wall.playing(id, 'webrtc');
+  const said = JSON.stringify(await server.api('GET', '/cameras')) + server.log.join('\n');
+  assert.ok(!said.includes('s3cret-word'), 'no password in the interface or the log');
+
+  await page.getByRole('link', { name: 'Cameras' }).click();
+  await page.getByRole('button', { name: 'Remove' }).click();
+  const dialog = page.getByRole('dialog', { name: 'Remove “Garden gate”?' });
+  await dialog.getByRole('button', { name: 'Remove' }).click();
+  await page.getByText('No cameras yet.').waitFor();
+  assert.deepEqual((await server.api('GET', '/cameras')).cameras, []);
+  await page.getByRole('link', { name: 'Wall' }).click();
+  await page.getByRole('button', { name: /Show me demo cameras/ }).waitFor();
+});
+
+scene('a camera that is not there is named, and nothing is saved', async (stage) => {
+  const server = await stage.server();
+  const gone = await stage.camera();
+  await gone.kill();
+  const wall = await stage.wall(server.url, { expected: [/status of 502.*\/cameras\/probe$/] });
+  await wall.page.goto(`${server.url}/#/cameras/add`);
+  const address = wall.page.getByLabel('Address', { exact: true });
+  await address.fill(gone.url);
+  await address.press('Enter');
+  await wall.page.getByText('Check its power, its cable and the address.').waitFor();
+  await wall.page.getByRole('button', { name: 'Add anyway' }).waitFor();
+  assert.deepEqual((await server.api('GET', '/cameras')).cameras, []);
+});

@@ -1,0 +1,103 @@
+// Cameras that fail and come back while somebody looks.
+
+import assert from 'node:assert/strict';
+import { longestGap, strayed } from '../stage/browser.mjs';
+import { eventually, scene } from '../stage/scene.mjs';
+
+scene('a camera that freezes, dies and returns moves again without a reload', async (stage) => {
+  const server = await stage.server();
+  const [gate, yard] = await Promise.all([stage.camera(), stage.camera({ sound: 'pcmu' })]);
+  await server.api('POST', '/cameras', { id: 'gate', name: 'Gate', url: gate.url });
+  await server.api('POST', '/cameras', { id: 'yard', name: 'Yard', url: yard.url });
+  const wall = await stage.wall(server.url);
+  await wall.playing('gate');
+  await wall.playing('yard');
+  const mark = await wall.page.evaluate(() => {
+    window.sameDocument = crypto.randomUUID();
+    return window.sameDocument;
+  });
+  const untouched = (await wall.frames('yard')).length;
+
+  // Frozen: the connection stays, nothing comes. Nothing is torn down.
+  gate.freeze();
+  await wall
+    .tile('gate')
+    .getByText(/^No picture for \d+ s$/)
+    .waitFor();
+  assert.equal(await wall.tile('gate').getAttribute('data-state'), 'stalled');
+  gate.thaw();
+  await wall.tile('gate').and(wall.page.locator('[data-state="live"]')).waitFor();
+  await wall.more('gate', 10);
+
+  // Dead: the last picture stays, dimmed, with its time and what is being done.
+  const last = (await wall.frames('gate')).at(-1).number;
+  await gate.kill();
+  await wall.tile('gate').and(wall.page.locator('[data-state="reconnecting"]')).waitFor();
+  await wall
+    .tile('gate')
+    .getByText(/^Trying again/)
+    .waitFor();
+  await wall
+    .tile('gate')
+    .getByText(/^No picture since \d/)
+    .waitFor();
+  const kept = await wall.page.evaluate(() => window.__eye.shown('gate'));
+  assert.notEqual(kept, null, 'the last picture stays');
+  const onward = (kept - last + 200) % 200;
+  assert.ok(onward < 100, `the kept picture ${kept} is not older than the last one seen ${last}`);
+  const dimmed = await wall
+    .tile('gate')
+    .locator('.picture')
+    .evaluate((node) => {
+      return getComputedStyle(node).filter;
+    });
+  assert.match(dimmed, /brightness\(0\.32\)/);
+
+  // Back on the same port: it moves by itself.
+  const shown = (await wall.frames('gate')).length;
+  await stage.camera({ port: gate.port });
+  await wall.until(
+    'the gate moves again',
+    (before) => window.__eye.frames('gate').length >= before + 10,
+    shown,
+  );
+  await wall.tile('gate').and(wall.page.locator('[data-viewer="playing"]')).waitFor();
+  assert.equal(await wall.page.evaluate(() => window.sameDocument), mark, 'no reload');
+
+  // The other one never noticed.
+  const others = await wall.frames('yard', untouched);
+  assert.ok(strayed(others) < 1000, `off by ${strayed(others)} ms`);
+  const gap = longestGap(others);
+  assert.ok(gap < 1500, `the yard stood still for ${Math.round(gap)} ms`);
+  assert.equal((await wall.report('yard')).redials, 0);
+});
+
+scene('a wrong password is refused with its remedy, and plays once it is right', async (stage) => {
+  const server = await stage.server();
+  const source = await stage.camera({ user: 'viewer', password: 'right-one' });
+  const wrong = { username: 'viewer', password: 'wrong-one' };
+  await server.api('POST', '/cameras', { id: 'cam', name: 'Gate', url: source.url, ...wrong });
+  // Asked with the stored password, the camera refuses once more.
+  const wall = await stage.wall(server.url, { expected: [/status of 502.*\/cameras\/probe$/] });
+  await wall.tile('cam').getByText('Wrong user name or password').waitFor();
+  await wall
+    .tile('cam')
+    .getByText(/some cameras lock/)
+    .waitFor();
+  assert.equal(await wall.tile('cam').getAttribute('data-state'), 'refused');
+
+  await wall.tile('cam').getByRole('button', { name: 'Edit' }).click();
+  await wall.page.getByLabel('Password', { exact: true }).fill('right-one');
+  await wall.page.getByText('The camera answers').waitFor();
+  await wall.page.getByRole('button', { name: 'Save' }).click();
+  await wall.page.getByRole('heading', { name: 'Cameras' }).waitFor();
+  await wall.page.getByRole('link', { name: 'Wall' }).click();
+  await wall.playing('cam');
+
+  const told = JSON.stringify(await server.api('GET', '/cameras')) + server.log.join('\n');
+  assert.ok(!/right-one|wrong-one/.test(told), 'no password in the interface or the log');
+  await eventually('live', async () => {
+    const { state } = await server.api('GET', '/cameras/cam');
+    return state.name === 'live';
+  });
+});
