@@ -1,17 +1,17 @@
-//! The few fields of H.264 and H.265 parameter sets that a sample entry repeats.
+//! The few fields of H.264 and H.265 parameter sets that a sample entry repeats or a player stumbles over.
 
 /// As much of a parameter set as is looked at; what matters stands at its beginning.
-const LOOK: usize = 256;
+const LOOK: usize = 512;
 
 /// Bits of a NAL unit without its emulation prevention bytes. Every read past the end is `None`.
-pub(crate) struct Bits {
+struct Bits {
     bytes: Vec<u8>,
     at: usize,
 }
 
 impl Bits {
     /// Reads after `header` bytes of NAL unit header.
-    pub(crate) fn of(nal: &[u8], header: usize) -> Self {
+    fn of(nal: &[u8], header: usize) -> Self {
         let mut bytes = Vec::with_capacity(nal.len().min(LOOK));
         let mut zeros = 0;
         for &byte in nal.iter().skip(header).take(LOOK) {
@@ -25,7 +25,7 @@ impl Bits {
         Self { bytes, at: 0 }
     }
 
-    pub(crate) fn bit(&mut self) -> Option<u32> {
+    fn bit(&mut self) -> Option<u32> {
         let byte = *self.bytes.get(self.at / 8)?;
         let bit = (byte >> (7 - self.at % 8)) & 1;
         self.at += 1;
@@ -33,21 +33,21 @@ impl Bits {
     }
 
     /// Up to 32 bits.
-    pub(crate) fn take(&mut self, count: u32) -> Option<u32> {
+    fn take(&mut self, count: u32) -> Option<u32> {
         (0..count).try_fold(0, |value, _| Some((value << 1) | self.bit()?))
     }
 
-    pub(crate) fn byte(&mut self) -> Option<u8> {
+    fn byte(&mut self) -> Option<u8> {
         self.take(8).and_then(|value| u8::try_from(value).ok())
     }
 
-    pub(crate) fn skip(&mut self, count: usize) -> Option<()> {
+    fn skip(&mut self, count: usize) -> Option<()> {
         self.at = self.at.checked_add(count)?;
         (self.at <= self.bytes.len() * 8).then_some(())
     }
 
     /// Exp-Golomb.
-    pub(crate) fn golomb(&mut self) -> Option<u32> {
+    fn golomb(&mut self) -> Option<u32> {
         let mut zeros = 0;
         while self.bit()? == 0 {
             zeros += 1;
@@ -87,15 +87,173 @@ impl H264 {
     pub(super) fn parse(sps: &[u8]) -> Option<Self> {
         let mut bits = Bits::of(sps, 1);
         let (profile, compatibility, level) = (bits.byte()?, bits.byte()?, bits.byte()?);
-        let format = match profile {
-            100 | 110 | 122 | 244 | 44 | 83 | 86 | 118 | 128 | 138 | 139 | 134 | 135 => {
-                bits.golomb()?;
-                Some(format(&mut bits, |_| Some(()))?)
-            }
-            _ => None,
+        let format = if has_format(profile) {
+            bits.golomb()?;
+            Some(format(&mut bits, |_| Some(()))?)
+        } else {
+            None
         };
         Some(Self { profile, compatibility, level, format })
     }
+}
+
+/// Profiles whose SPS names its sample format.
+fn has_format(profile: u8) -> bool {
+    matches!(profile, 100 | 110 | 122 | 244 | 44 | 83 | 86 | 118 | 128 | 138 | 139 | 134 | 135)
+}
+
+/// What follows the picture's size in an H.264 SPS (ISO 14496-10 7.3.2.1.1 and E.1.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Vui {
+    /// Samples use 0–255.
+    pub(crate) full_range: bool,
+    /// Matrix coefficients as in ISO 23091-2; 2 = not said.
+    pub(crate) matrix: u32,
+    /// Bit of the payload where `timing_info_present_flag` stands, or where the VUI is missing.
+    at: usize,
+    missing: bool,
+    /// `num_units_in_tick` and `time_scale`; a frame takes two ticks.
+    pub(crate) rate: Option<(u32, u32)>,
+}
+
+impl Default for Vui {
+    fn default() -> Self {
+        Self { full_range: false, matrix: 2, at: 0, missing: false, rate: None }
+    }
+}
+
+/// The two fields and `fixed_frame_rate_flag`.
+const RATE_BITS: usize = 32 + 32 + 1;
+
+impl Vui {
+    pub(crate) fn of_h264(sps: &[u8]) -> Option<Self> {
+        let mut bits = Bits::of(sps, 1);
+        let profile = bits.byte()?;
+        bits.skip(16)?;
+        bits.golomb()?;
+        if has_format(profile) {
+            let chroma = format(&mut bits, |_| Some(()))?.chroma;
+            bits.skip(1)?;
+            if bits.bit()? == 1 {
+                for list in 0..if chroma == 3 { 12 } else { 8 } {
+                    if bits.bit()? == 1 {
+                        scaling_list(&mut bits, if list < 6 { 16 } else { 64 })?;
+                    }
+                }
+            }
+        }
+        bits.golomb()?;
+        match bits.golomb()? {
+            0 => {
+                bits.golomb()?;
+            }
+            1 => {
+                bits.skip(1)?;
+                bits.golomb()?;
+                bits.golomb()?;
+                for _ in 0..bits.golomb()?.min(255) {
+                    bits.golomb()?;
+                }
+            }
+            _ => {}
+        }
+        bits.golomb()?;
+        bits.skip(1)?;
+        bits.golomb()?;
+        bits.golomb()?;
+        if bits.bit()? == 0 {
+            bits.skip(1)?;
+        }
+        bits.skip(1)?;
+        if bits.bit()? == 1 {
+            for _ in 0..4 {
+                bits.golomb()?;
+            }
+        }
+        let mut vui = Self { at: bits.at, ..Self::default() };
+        if bits.bit()? == 0 {
+            return Some(Self { missing: true, ..vui });
+        }
+        if bits.bit()? == 1 && bits.byte()? == 255 {
+            bits.skip(32)?;
+        }
+        if bits.bit()? == 1 {
+            bits.skip(1)?;
+        }
+        if bits.bit()? == 1 {
+            bits.skip(3)?;
+            vui.full_range = bits.bit()? == 1;
+            if bits.bit()? == 1 {
+                bits.skip(16)?;
+                vui.matrix = bits.take(8)?;
+            }
+        }
+        if bits.bit()? == 1 {
+            bits.golomb()?;
+            bits.golomb()?;
+        }
+        vui.at = bits.at;
+        if bits.bit()? == 1 {
+            vui.rate = Some((bits.take(32)?, bits.take(32)?));
+        }
+        Some(vui)
+    }
+}
+
+/// An H.264 SPS that says `time_scale / (2 * units)` frames per second, and is the same otherwise.
+pub(crate) fn with_rate(sps: &[u8], units: u32, time_scale: u32) -> Option<Vec<u8>> {
+    let vui = Vui::of_h264(sps)?;
+    // Longer than what is looked at: leave it as it is.
+    (sps.len() < LOOK).then_some(())?;
+    let payload = Bits::of(sps, 1).bytes;
+    let bit = |n: usize| payload.get(n / 8).is_some_and(|byte| (byte >> (7 - n % 8)) & 1 == 1);
+    // The stop bit is the last one that is set.
+    let stop = (0..payload.len() * 8).rev().find(|&n| bit(n))?;
+    let mut bits: Vec<bool> = (0..vui.at).map(bit).collect();
+    if vui.missing {
+        // There is one now; it says nothing of shape, overscan, signal and chroma.
+        bits.extend([true, false, false, false, false]);
+    }
+    bits.push(true);
+    for field in [units, time_scale] {
+        bits.extend((0..32).rev().map(|n| (field >> n) & 1 == 1));
+    }
+    bits.push(true);
+    if vui.missing {
+        // Nor of buffers, picture structure and restrictions; the stop bit.
+        bits.extend([false, false, false, false, true]);
+    } else {
+        let rest = vui.at + 1 + if vui.rate.is_some() { RATE_BITS } else { 0 };
+        (rest <= stop).then_some(())?;
+        bits.extend((rest..=stop).map(bit));
+    }
+    let mut nal = vec![*sps.first()?];
+    let mut zeros = 0;
+    for byte in bits.chunks(8) {
+        let byte = byte.iter().enumerate().fold(0, |sum, (n, &set)| sum | (u8::from(set) << (7 - n)));
+        if zeros >= 2 && byte <= 3 {
+            nal.push(3);
+            zeros = 0;
+        }
+        zeros = if byte == 0 { zeros + 1 } else { 0 };
+        nal.push(byte);
+    }
+    Some(nal)
+}
+
+fn scaling_list(bits: &mut Bits, size: usize) -> Option<()> {
+    let (mut last, mut next) = (8i64, 8i64);
+    for _ in 0..size {
+        if next != 0 {
+            let code = i64::from(bits.golomb()?);
+            let delta = if code % 2 == 1 { (code + 1) / 2 } else { -(code / 2) };
+            next = (last + delta).rem_euclid(256);
+        }
+        if next != 0 {
+            last = next;
+        }
+    }
+    Some(())
 }
 
 /// What hvcC and the codec string repeat of an H.265 SPS (ISO 23008-2 7.3.2.2, 7.3.3).

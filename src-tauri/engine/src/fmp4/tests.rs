@@ -66,6 +66,38 @@ fn codec_strings_are_exact() {
 }
 
 #[test]
+fn an_sps_with_another_frame_rate_is_the_same_otherwise() {
+    for clip in [Clip::h264(), Clip::h264_b_frames()] {
+        let Parameters::H264 { sps, .. } = &clip.tracks[0].parameters else { panic!("H.264") };
+        // The second has zeros that must be escaped.
+        for rate in [(1, 30), (18_000, 180_000), (u32::MAX, 1)] {
+            let changed = nal::with_rate(sps, rate.0, rate.1).expect("an SPS");
+            assert_eq!(nal::Vui::of_h264(&changed).expect("readable").rate, Some(rate));
+            assert_eq!(nal::H264::parse(&changed), nal::H264::parse(sps));
+            let (units, scale) = nal::Vui::of_h264(sps).expect("readable").rate.expect("x264 writes one");
+            let back = nal::with_rate(&changed, units, scale).expect("an SPS");
+            assert_eq!(back.len(), sps.len(), "there and back");
+        }
+        let mut other = clip.clone();
+        if let Parameters::H264 { sps, .. } = &mut other.tracks[0].parameters {
+            *sps = nal::with_rate(sps, 1, 10).expect("an SPS").into();
+        }
+        decodes_like_its_source(&other, &["v"]);
+    }
+}
+
+#[test]
+fn an_sps_without_vui_gets_one_that_says_the_rate_alone() {
+    // Baseline, level 3, 640×360, no VUI.
+    let bare = [0x67, 0x42, 0xc0, 0x1e, 0xda, 0x02, 0x80, 0xbf, 0xe5, 0x40];
+    let vui = nal::Vui::of_h264(&bare).expect("an SPS");
+    assert_eq!((vui.rate, vui.matrix), (None, 2));
+    let rated = nal::with_rate(&bare, 1, 50).expect("an SPS");
+    assert_eq!(nal::Vui::of_h264(&rated).expect("readable").rate, Some((1, 50)));
+    assert_eq!(nal::with_rate(&rated, 1, 50).as_deref(), Some(&rated[..]));
+}
+
+#[test]
 fn codecs_without_a_place_in_mp4_are_refused_by_name() {
     let track = |codec, parameters| TrackInfo {
         id: 0,
@@ -250,6 +282,7 @@ proptest! {
     ) {
         nal::H264::parse(&sps);
         nal::H265::parse(&sps);
+        nal::with_rate(&sps, 1, 50);
         let sps = Bytes::from(sps);
         let pps = Bytes::from(config.clone());
         for (codec, parameters) in [

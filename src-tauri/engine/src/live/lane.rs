@@ -1,5 +1,6 @@
 //! When the frames of a track are decoded and shown in a page, across breaks of the source.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,6 +19,11 @@ const SQUEEZED: i64 = 100_000_000;
 const LONGEST: Duration = Duration::from_secs(1);
 /// Media time that departs from arrival by more than this is a camera that set its clock.
 const CLOCK_SET: i64 = 3_000_000_000;
+/// Missing pictures leave a hole that players stop at when it is longer than this; WebKit takes 83 ms.
+const HOLE: Duration = Duration::from_millis(60);
+/// Distances between frames that are remembered, and how many are enough to speak of a rate.
+const PACES: usize = 32;
+const ENOUGH: usize = 6;
 /// Holes in the sound longer than this stay holes.
 const LONGEST_SILENCE: Duration = Duration::from_secs(30);
 
@@ -61,6 +67,10 @@ pub(super) struct Lane {
     raw: Option<i64>,
     /// Ticks between the newest two frames.
     pace: i64,
+    /// That of the newest frames.
+    paces: VecDeque<i64>,
+    /// The same as the init segment says it, where a player goes by that.
+    declared: Option<i64>,
     from: i64,
     edge: i64,
     at: i64,
@@ -82,6 +92,8 @@ impl Lane {
             newest: None,
             raw: None,
             pace: usual_pace(&track).max(1),
+            paces: VecDeque::with_capacity(PACES),
+            declared: None,
             from: 0,
             edge: 0,
             at: 0,
@@ -94,6 +106,20 @@ impl Lane {
 
     pub(super) fn track(&self) -> &TrackInfo {
         &self.track
+    }
+
+    /// What the init segment says about the distance between frames, in ticks.
+    pub(super) fn declare(&mut self, pace: i64) {
+        self.declared = Some(pace.max(1));
+    }
+
+    pub(super) fn declared(&self) -> Option<i64> {
+        self.declared
+    }
+
+    /// The usual distance between frames, in ticks, once enough of them came.
+    pub(super) fn usual(&self) -> Option<i64> {
+        (self.paces.len() >= ENOUGH).then(|| median(self.paces.iter().copied().collect()))
     }
 
     pub(super) fn is_picture(&self) -> bool {
@@ -119,12 +145,18 @@ impl Lane {
 
     /// A frame's media time in nanoseconds.
     pub(super) fn media(&self, frame: &Frame) -> i64 {
-        rescale(frame.pts, self.track.timescale, NANOS)
+        rescale(self.pts(frame), self.track.timescale, NANOS)
+    }
+
+    /// Presentation time within what nanoseconds can say: a century.
+    fn pts(&self, frame: &Frame) -> i64 {
+        let most = i64::from(self.track.timescale).saturating_mul(3_000_000_000);
+        frame.pts.clamp(-most, most)
     }
 
     /// Where a media time of now is in the output, both in nanoseconds.
     pub(super) fn shown(&self, frame: &Frame) -> i64 {
-        let pts = frame.pts.saturating_add(self.fix);
+        let pts = self.pts(frame).saturating_add(self.fix);
         rescale(self.map(pts), self.track.timescale, NANOS)
     }
 
@@ -138,7 +170,8 @@ impl Lane {
         self.fix = 0;
         self.newest = None;
         self.raw = None;
-        self.clock.restart();
+        // A new one: the times of the session before have nothing to do with those of this one.
+        self.clock = DecodeClock::new(self.track.reorder(), self.track.timescale);
         if self.last.is_none() {
             self.end = self.at;
         }
@@ -152,10 +185,23 @@ impl Lane {
         if let Some(before) = self.raw.replace(raw.decode) {
             let longest = self.ticks(LONGEST);
             self.pace = raw.decode.saturating_sub(before).clamp(1, longest.max(1));
+            if self.paces.len() == PACES {
+                self.paces.pop_front();
+            }
+            self.paces.push_back(self.pace);
         }
         let (shown, decode) = (self.map(pts), self.map(raw.decode));
         if self.is_picture() {
-            self.push(frame, (shown, decode, self.pace), out);
+            // A frame with the time of another is shown as long as others are.
+            let pace = self.usual().filter(|usual| usual / 2 > self.pace).unwrap_or(self.pace);
+            let hole = shown.saturating_sub(self.end);
+            let late = self.last.is_some() && self.track.reorder() == 0 && hole > self.ticks(HOLE);
+            if late {
+                // Nothing was shown in between: this picture is, and the longer.
+                self.push(frame, (self.end, self.end, pace.saturating_add(hole)), out);
+            } else {
+                self.push(frame, (shown, decode, pace), out);
+            }
             return;
         }
         if shown < self.at {
@@ -209,7 +255,8 @@ impl Lane {
         out: &mut Vec<Sample>,
     ) {
         let mut decode = decode.max(0);
-        if let Some((last, duration)) = self.last {
+        if let Some((last, stated)) = self.last {
+            let duration = self.declared.map_or(stated, |declared| declared.min(stated));
             // Browsers take a decode time more than two durations after the last for a break and wait for
             // the next key frame. Decode times may lie: presentation is kept by the offset.
             decode = decode.clamp(last + 1, (last + 2 * duration - 1).max(last + 1));
@@ -241,7 +288,7 @@ impl Lane {
 
     /// The frame's presentation time without the jumps of a camera that sets its clock.
     fn steady(&mut self, frame: &Frame) -> i64 {
-        let mut pts = frame.pts.saturating_add(self.fix);
+        let mut pts = self.pts(frame).saturating_add(self.fix);
         if let Some((newest, arrived)) = self.newest {
             let waited = frame.arrival.saturating_duration_since(arrived).as_nanos();
             let waited = i64::try_from(waited).unwrap_or(i64::MAX);
@@ -261,6 +308,19 @@ impl Lane {
     fn ticks(&self, time: Duration) -> i64 {
         rescale(i64::try_from(time.as_nanos()).unwrap_or(i64::MAX), NANOS, self.track.timescale)
     }
+}
+
+/// The usual distance between pictures shown at these times, in the same unit, if there are enough.
+pub(super) fn usual_distance(mut times: Vec<i64>) -> Option<i64> {
+    times.sort_unstable();
+    let distances: Vec<i64> = times.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).collect();
+    (distances.len() >= ENOUGH).then(|| median(distances))
+}
+
+/// Of at least one.
+fn median(mut values: Vec<i64>) -> i64 {
+    values.sort_unstable();
+    values.get(values.len() / 2).copied().unwrap_or(0)
 }
 
 /// Ticks between frames until two of them have come.

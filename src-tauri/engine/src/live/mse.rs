@@ -7,10 +7,11 @@ use bytes::Bytes;
 use tracing::{debug, warn};
 
 use super::Plan;
-use super::lane::{Anchor, Lane, NANOS, Tail};
+use super::lane::{Anchor, Lane, NANOS, Tail, usual_distance};
+use crate::fmp4::nal::{Vui, with_rate};
 use crate::fmp4::{MuxError, Muxer, Sample};
 use crate::hub::{Gap, Slot, Subscriber};
-use crate::media::{Frame, TrackInfo, TrackKind, rescale};
+use crate::media::{Frame, Parameters, TrackInfo, TrackKind, rescale};
 
 /// Sound waits for a picture to travel with, but no longer than this (nanoseconds of it).
 const SOUND_BATCH: i64 = 40_000_000;
@@ -59,12 +60,12 @@ impl MseState {
 ///
 /// The output has no holes: after a reconnect, or where a slow viewer skipped frames, decode and
 /// presentation times go on where they ended, so a page plays on without seeking; its distance from
-/// `buffered.end` is its distance from live. The frames that wait in the hub at a start come as one
-/// fragment whose pictures are squeezed into a tenth of a second. Times go on across a new `Mime` too.
+/// `buffered.end` is its distance from live. The frames that wait in the hub at a start come at
+/// once, their pictures squeezed into a tenth of a second. Times go on across a new `Mime` too.
 #[derive(Debug)]
 pub struct Mse {
     subscriber: Subscriber,
-    /// At most one gap's messages and a fragment.
+    /// At most what one gap and one run of frames give.
     out: VecDeque<MseMessage>,
     stream: Option<Stream>,
     /// Where the output ended when its tracks were replaced.
@@ -81,6 +82,8 @@ type Tails = Vec<(TrackKind, Tail)>;
 struct Stream {
     muxer: Muxer,
     lanes: Vec<Lane>,
+    /// The page has the init segment of `muxer`.
+    begun: bool,
     /// Frames flow, and the anchor is set.
     running: bool,
     /// Sound that waits for a picture.
@@ -161,13 +164,14 @@ impl Mse {
             }
         }
         if let Some(stream) = &mut self.stream {
-            match stream.fragment(&frames) {
-                Some(Ok(fragment)) => {
-                    self.tell(MseState::Live);
-                    self.out.push_back(MseMessage::Fragment(fragment));
+            match stream.run(&frames) {
+                Ok(messages) => {
+                    if !messages.is_empty() {
+                        self.tell(MseState::Live);
+                    }
+                    self.out.extend(messages);
                 }
-                Some(Err(error)) => warn!(%error, "frames left out of a live stream"),
-                None => {}
+                Err(error) => warn!(%error, "frames left out of a live stream"),
             }
         }
         if let Some(gap) = gap {
@@ -176,8 +180,8 @@ impl Mse {
     }
 
     fn gap(&mut self, gap: Gap) {
-        match self.stream.as_mut().and_then(Stream::pause) {
-            Some(Ok(fragment)) => self.out.push_back(MseMessage::Fragment(fragment)),
+        match self.stream.as_mut().map(Stream::pause) {
+            Some(Ok(messages)) => self.out.extend(messages),
             Some(Err(error)) => warn!(%error, "sound left out of a live stream"),
             None => {}
         }
@@ -199,14 +203,9 @@ impl Mse {
             self.tails = stream.tails();
         }
         self.stream = None;
-        let made = plan.muxer().and_then(|muxer| {
-            let init = muxer.init().map_err(|error| super::NotPlayable { reason: error.to_string() })?;
-            Ok((muxer, init))
-        });
-        match made {
-            Ok((muxer, init)) => {
+        match plan.muxer() {
+            Ok(muxer) => {
                 self.out.push_back(MseMessage::Mime(muxer.mime()));
-                self.out.push_back(MseMessage::Init(init));
                 self.stream = Some(Stream::new(muxer, plan.carried, &self.tails));
             }
             Err(error) => self.tell(MseState::NotPlayable(error.reason)),
@@ -232,7 +231,7 @@ impl Stream {
             })
             .collect();
         let sound = Sound { silent: false, patience: PATIENCE.start };
-        Self { muxer, lanes, running: false, held: Vec::new(), sound }
+        Self { muxer, lanes, begun: false, running: false, held: Vec::new(), sound }
     }
 
     /// Whether these tracks need no other init segment.
@@ -248,19 +247,28 @@ impl Stream {
     }
 
     /// What comes next does not follow what came last. Gives the sound that still waited.
-    fn pause(&mut self) -> Option<Result<Bytes, MuxError>> {
+    fn pause(&mut self) -> Result<Vec<MseMessage>, MuxError> {
         self.running = false;
-        (!self.held.is_empty()).then(|| self.send())
+        let held = std::mem::take(&mut self.held);
+        if held.is_empty() { Ok(Vec::new()) } else { Ok(vec![self.mux(&held)?]) }
     }
 
-    fn send(&mut self) -> Result<Bytes, MuxError> {
-        let samples = std::mem::take(&mut self.held);
-        self.muxer.fragment(&samples).map(|fragment| fragment.to_bytes())
+    fn mux(&mut self, samples: &[Sample]) -> Result<MseMessage, MuxError> {
+        self.muxer.fragment(samples).map(|fragment| MseMessage::Fragment(fragment.to_bytes()))
     }
 
-    /// Frames that came together, as one fragment. `None` while there is nothing to show or to send.
-    fn fragment(&mut self, frames: &[Arc<Frame>]) -> Option<Result<Bytes, MuxError>> {
-        let frames = if self.running { frames } else { self.start(frames)? };
+    /// Frames that came together: one fragment, at a start two; none while there is nothing to show or to
+    /// send. The init segment before them, where one is due.
+    fn run(&mut self, frames: &[Arc<Frame>]) -> Result<Vec<MseMessage>, MuxError> {
+        let starts = !self.running;
+        let mut messages = Vec::new();
+        let frames = if starts {
+            let Some(frames) = self.start(frames) else { return Ok(messages) };
+            frames
+        } else {
+            frames
+        };
+        self.begin(frames, starts, &mut messages)?;
         let newest = self.lanes.iter().find(|lane| lane.is_picture()).map(Lane::end);
         let mut pictures = false;
         for frame in frames {
@@ -279,9 +287,81 @@ impl Stream {
             self.keep_sound_up();
         }
         if self.held.is_empty() || !(pictures || self.sound_held() >= SOUND_BATCH) {
-            return None;
+            return Ok(messages);
         }
-        Some(self.send())
+        let held = std::mem::take(&mut self.held);
+        // GStreamer's demuxer takes a frame rate from the first fragment unless that has a single sample.
+        let (alone, rest) = held.split_at(usize::from(starts));
+        for part in [alone, rest].into_iter().filter(|part| !part.is_empty()) {
+            messages.push(self.mux(part)?);
+        }
+        Ok(messages)
+    }
+
+    /// The init segment, when none was sent yet or when it says a frame rate that is not the camera's.
+    ///
+    /// WebKitGTK shows a picture of H.264 for as long as the rate in its SPS says, or 20 ms without one, and
+    /// whatever the fragments say: it stops in the holes of a camera that is slower, and waits for a key
+    /// frame. So the SPS of a live stream says what the camera does.
+    fn begin(
+        &mut self,
+        frames: &[Arc<Frame>],
+        starts: bool,
+        messages: &mut Vec<MseMessage>,
+    ) -> Result<(), MuxError> {
+        let Some(lane) = self.lanes.iter_mut().find(|lane| lane.is_picture()) else {
+            if !self.begun {
+                self.begun = true;
+                messages.push(MseMessage::Init(self.muxer.init()?));
+            }
+            return Ok(());
+        };
+        let mut pictures = frames.iter().filter(|frame| frame.track == lane.track().id);
+        // A new init segment must come before a key frame.
+        let at_key = pictures.clone().next().is_some_and(|frame| frame.key);
+        if self.begun && !at_key {
+            return Ok(());
+        }
+        let seen = if starts {
+            usual_distance(pictures.by_ref().map(|frame| frame.pts).collect())
+        } else {
+            lane.usual()
+        };
+        let track = lane.track().clone();
+        let Parameters::H264 { sps, .. } = &track.parameters else {
+            if !self.begun {
+                self.begun = true;
+                messages.push(MseMessage::Init(self.muxer.init()?));
+            }
+            return Ok(());
+        };
+        let told = lane.declared().or_else(|| declared_pace(sps, track.timescale));
+        let pace = match (told, seen) {
+            (Some(told), Some(seen)) if differ(told, seen) => seen,
+            (Some(told), _) => told,
+            (None, Some(seen)) => seen,
+            (None, None) => i64::from(track.timescale / 25),
+        };
+        if self.begun && lane.declared() == Some(pace) {
+            return Ok(());
+        }
+        lane.declare(pace);
+        let mut tracks: Vec<TrackInfo> = self.muxer.tracks().cloned().collect();
+        for track in &mut tracks {
+            if let Parameters::H264 { sps: written, .. } = &mut track.parameters {
+                let units = u32::try_from(pace).unwrap_or(u32::MAX);
+                if let Some(rated) = with_rate(sps, units, track.timescale.saturating_mul(2)) {
+                    *written = rated.into();
+                }
+            }
+        }
+        self.muxer = Muxer::new(&tracks)?;
+        if self.begun {
+            messages.push(MseMessage::Mime(self.muxer.mime()));
+        }
+        self.begun = true;
+        messages.push(MseMessage::Init(self.muxer.init()?));
+        Ok(())
     }
 
     /// Where no sound comes, silence does: a page shows no picture whose sound is missing.
@@ -327,6 +407,20 @@ impl Stream {
         });
         lengths.sum()
     }
+}
+
+/// Ticks between frames as an SPS says it.
+fn declared_pace(sps: &[u8], timescale: u32) -> Option<i64> {
+    let (units, scale) = Vui::of_h264(sps)?.rate?;
+    let pace = rescale(i64::from(units).saturating_mul(2), (scale > 0).then_some(scale)?, timescale);
+    (pace > 0).then_some(pace)
+}
+
+/// Too far apart for a player that goes by the one.
+fn differ(told: i64, seen: i64) -> bool {
+    seen > 0
+        && (seen.saturating_mul(2) > told.saturating_mul(3)
+            || told.saturating_mul(2) > seen.saturating_mul(3))
 }
 
 impl Sound {

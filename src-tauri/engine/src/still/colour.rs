@@ -1,6 +1,6 @@
 //! What the numbers of a decoded picture mean, and how they become JPEG's.
 
-use crate::fmp4::nal::Bits;
+use crate::fmp4::nal::Vui;
 
 /// Range and matrix of a picture's samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,8 +35,8 @@ impl Colour {
 
     /// From the VUI of an H.264 SPS, where it has one.
     pub(super) fn of_h264(sps: &[u8], height: usize) -> Self {
-        let (full, coefficients) = h264_vui(sps).unwrap_or((false, 2));
-        Self::new(full, coefficients, height)
+        let vui = Vui::of_h264(sps).unwrap_or_default();
+        Self::new(vui.full_range, vui.matrix, height)
     }
 
     /// Turns rows of luma and two rows of chroma at the same resolution into JPEG's numbers.
@@ -94,90 +94,4 @@ struct Table {
 
 fn byte(value: i32) -> u8 {
     u8::try_from(((value + (1 << (SHIFT - 1))) >> SHIFT).clamp(0, 255)).unwrap_or(0)
-}
-
-/// Full range flag and matrix coefficients (ISO 14496-10 7.3.2.1.1 and E.1.1).
-fn h264_vui(sps: &[u8]) -> Option<(bool, u32)> {
-    let mut bits = Bits::of(sps, 1);
-    let profile = bits.byte()?;
-    bits.skip(16)?;
-    bits.golomb()?;
-    if matches!(profile, 100 | 110 | 122 | 244 | 44 | 83 | 86 | 118 | 128 | 138 | 139 | 134 | 135) {
-        let chroma = bits.golomb()?;
-        if chroma == 3 {
-            bits.skip(1)?;
-        }
-        bits.golomb()?;
-        bits.golomb()?;
-        bits.skip(1)?;
-        if bits.bit()? == 1 {
-            for list in 0..if chroma == 3 { 12 } else { 8 } {
-                if bits.bit()? == 1 {
-                    scaling_list(&mut bits, if list < 6 { 16 } else { 64 })?;
-                }
-            }
-        }
-    }
-    bits.golomb()?;
-    match bits.golomb()? {
-        0 => {
-            bits.golomb()?;
-        }
-        1 => {
-            bits.skip(1)?;
-            bits.golomb()?;
-            bits.golomb()?;
-            for _ in 0..bits.golomb()?.min(255) {
-                bits.golomb()?;
-            }
-        }
-        _ => {}
-    }
-    bits.golomb()?;
-    bits.skip(1)?;
-    bits.golomb()?;
-    bits.golomb()?;
-    if bits.bit()? == 0 {
-        bits.skip(1)?;
-    }
-    bits.skip(1)?;
-    if bits.bit()? == 1 {
-        for _ in 0..4 {
-            bits.golomb()?;
-        }
-    }
-    let mut said = (false, 2);
-    if bits.bit()? == 0 {
-        return Some(said);
-    }
-    if bits.bit()? == 1 && bits.byte()? == 255 {
-        bits.skip(32)?;
-    }
-    if bits.bit()? == 1 {
-        bits.skip(1)?;
-    }
-    if bits.bit()? == 1 {
-        bits.skip(3)?;
-        said.0 = bits.bit()? == 1;
-        if bits.bit()? == 1 {
-            bits.skip(16)?;
-            said.1 = bits.take(8)?;
-        }
-    }
-    Some(said)
-}
-
-fn scaling_list(bits: &mut Bits, size: usize) -> Option<()> {
-    let (mut last, mut next) = (8i64, 8i64);
-    for _ in 0..size {
-        if next != 0 {
-            let code = i64::from(bits.golomb()?);
-            let delta = if code % 2 == 1 { (code + 1) / 2 } else { -(code / 2) };
-            next = (last + delta).rem_euclid(256);
-        }
-        if next != 0 {
-            last = next;
-        }
-    }
-    Some(())
 }
