@@ -9,15 +9,15 @@ import { launch, Wall } from './stage/browser.mjs';
 import { missing, root, startCamera, startServer } from './stage/programs.mjs';
 
 const MAX_BYTES = 400_000;
-/** Demo cameras on the wall of the pictures. */
-const CAMERAS = 9;
 const SIZE = { width: 1600, height: 900 };
 const out = join(root, 'docs', 'images');
 
 const [lacking] = missing();
 if (lacking) die(lacking);
 await buildUi();
-if ((await run('cargo', ['build', '--bins'])) !== 0) die('The build failed.');
+if (!process.argv.includes('--built') && (await run('cargo', ['build', '--bins'])) !== 0) {
+  die('The build failed.');
+}
 mkdirSync(out, { recursive: true });
 const browser = await launch();
 
@@ -27,7 +27,8 @@ async function shoot(wall, name) {
   await wall.page.screenshot({ path });
   for (const colours of [256, 160, 96]) {
     if (statSync(path).size <= MAX_BYTES) break;
-    spawnSync('convert', [path, '-dither', 'FloydSteinberg', '-colors', String(colours), path]);
+    const fewer = ['-dither', 'None', '-colors', String(colours), `PNG8:${path}`];
+    spawnSync('convert', [path, ...fewer]);
   }
   const { size } = statSync(path);
   say(`${name}: ${Math.round(size / 1000)} kB`);
@@ -38,35 +39,30 @@ async function shoot(wall, name) {
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-const demo = await startServer({ demo: CAMERAS });
-const ids = (await demo.api('GET', '/cameras')).cameras.map((camera) => camera.id);
-/** A wall of the demo cameras, all of them moving. */
-async function wallOf(options) {
-  const wall = await Wall.open(browser, demo.url, options);
+/** A wall of so many demo cameras, all of them moving, as a picture. */
+async function wallOf(cameras, name, options) {
+  const server = await startServer({ demo: cameras });
+  const ids = (await server.api('GET', '/cameras')).cameras.map((camera) => camera.id);
+  const wall = await Wall.open(browser, server.url, options);
   for (const id of ids) await wall.playing(id);
   // The words of the beginning have gone.
   await pause(1500);
-  return wall;
+  await shoot(wall, name);
+  await server.stop();
 }
 
-await shoot(await wallOf({ ...SIZE, prefs: { layout: 9 } }), 'wall.png');
-await shoot(
-  await wallOf({ ...SIZE, prefs: { layout: 'focus', theme: 'light', language: 'ko' } }),
-  'wall-light-ko.png',
-);
+await wallOf(9, 'wall.png', { ...SIZE, prefs: { layout: 9 } });
+const light = { layout: 'focus', theme: 'light', language: 'ko' };
+await wallOf(10, 'wall-light-ko.png', { ...SIZE, prefs: light });
 const phone = { isMobile: true, hasTouch: true, deviceScaleFactor: 2 };
-const narrow = await Wall.open(browser, demo.url, { width: 390, height: 844, context: phone });
-await narrow.playing(ids[0]);
-await pause(2500);
-await shoot(narrow, 'phone-width.png');
-await demo.stop();
+await wallOf(8, 'phone-width.png', { width: 390, height: 844, context: phone });
 
 // What adding one looks like, and a bad day.
 const server = await startServer();
 const login = { user: 'viewer', password: 'demo-password' };
 const [porch, hall, drive, cellar, shed, yard] = await Promise.all([
-  startCamera({ ...login, clip: 'builtin:front-door' }),
-  startCamera({ clip: 'builtin:living-room' }),
+  startCamera({ clip: 'builtin:living-room', ...login }),
+  startCamera({ clip: 'builtin:front-door' }),
   startCamera({ clip: 'builtin:driveway' }),
   startCamera({ clip: 'builtin:street', ...login }),
   startCamera({ clip: 'builtin:garden' }),
@@ -78,13 +74,13 @@ await address.fill(porch.url.replace('rtsp://', `rtsp://${login.user}:${login.pa
 await address.press('Enter');
 await adding.page.getByText('The camera answers').waitFor();
 await adding.page.locator('section img').evaluate((image) => image.decode());
-await adding.page.getByLabel('Name', { exact: true }).fill('Porch');
+await adding.page.getByLabel('Name', { exact: true }).fill('Living room');
 await shoot(adding, 'add.png');
 
 const add = (id, name, url, more = {}) =>
   server.api('POST', '/cameras', { id, name, url, ...more });
-await add('porch', 'Porch', porch.url, { username: login.user, password: login.password });
-await add('hall', 'Living room', hall.url);
+await add('porch', 'Living room', porch.url, { username: login.user, password: login.password });
+await add('hall', 'Front door', hall.url);
 await add('drive', 'Driveway', drive.url);
 await add('cellar', 'Street', cellar.url, { username: login.user, password: 'not-this' });
 await add('shed', 'Garden', shed.url, { max_reconnect_attempts: 1 });
