@@ -109,16 +109,34 @@ pub(crate) struct Vui {
     pub(crate) full_range: bool,
     /// Matrix coefficients as in ISO 23091-2; 2 = not said.
     pub(crate) matrix: u32,
-    /// Bit of the payload where `timing_info_present_flag` stands, or where the VUI is missing.
-    at: usize,
+    /// Bit of the payload where `vui_parameters_present_flag` stands.
+    begin: usize,
+    /// Bit where `timing_info_present_flag` stands, if there is one.
+    timing: usize,
     missing: bool,
     /// `num_units_in_tick` and `time_scale`; a frame takes two ticks.
     pub(crate) rate: Option<(u32, u32)>,
+    /// Frames that a decoder keeps for reference.
+    references: u32,
+    /// Where `bitstream_restriction_flag` stands.
+    restriction: usize,
+    /// Pictures out of order at most, where that is said.
+    pub(crate) reorder: Option<u32>,
 }
 
 impl Default for Vui {
     fn default() -> Self {
-        Self { full_range: false, matrix: 2, at: 0, missing: false, rate: None }
+        Self {
+            full_range: false,
+            matrix: 2,
+            begin: 0,
+            timing: 0,
+            missing: false,
+            rate: None,
+            references: 0,
+            restriction: 0,
+            reorder: None,
+        }
     }
 }
 
@@ -157,7 +175,7 @@ impl Vui {
             }
             _ => {}
         }
-        bits.golomb()?;
+        let references = bits.golomb()?;
         bits.skip(1)?;
         bits.golomb()?;
         bits.golomb()?;
@@ -170,7 +188,7 @@ impl Vui {
                 bits.golomb()?;
             }
         }
-        let mut vui = Self { at: bits.at, ..Self::default() };
+        let mut vui = Self { begin: bits.at, references, ..Self::default() };
         if bits.bit()? == 0 {
             return Some(Self { missing: true, ..vui });
         }
@@ -192,16 +210,45 @@ impl Vui {
             bits.golomb()?;
             bits.golomb()?;
         }
-        vui.at = bits.at;
+        vui.timing = bits.at;
         if bits.bit()? == 1 {
             vui.rate = Some((bits.take(32)?, bits.take(32)?));
+            bits.skip(1)?;
+        }
+        let (network, video) = (buffers(&mut bits)?, buffers(&mut bits)?);
+        bits.skip(if network || video { 2 } else { 1 })?;
+        vui.restriction = bits.at;
+        if bits.bit()? == 1 {
+            bits.skip(1)?;
+            for _ in 0..4 {
+                bits.golomb()?;
+            }
+            vui.reorder = Some(bits.golomb()?);
         }
         Some(vui)
     }
 }
 
-/// An H.264 SPS that says `time_scale / (2 * units)` frames per second, and is the same otherwise.
-pub(crate) fn with_rate(sps: &[u8], units: u32, time_scale: u32) -> Option<Vec<u8>> {
+/// Hypothetical buffers (E.1.2), which nobody here needs; whether there are any.
+fn buffers(bits: &mut Bits) -> Option<bool> {
+    if bits.bit()? == 0 {
+        return Some(false);
+    }
+    let count = bits.small(31)?;
+    bits.skip(8)?;
+    for _ in 0..=count {
+        bits.golomb()?;
+        bits.golomb()?;
+        bits.skip(1)?;
+    }
+    bits.skip(20)?;
+    Some(true)
+}
+
+/// An H.264 SPS that says `time_scale / (2 * units)` frames per second and, where it did not say so itself,
+/// how many pictures come out of order: a decoder that is not told holds back as many as it could. It is the
+/// same otherwise.
+pub(crate) fn for_live(sps: &[u8], (units, time_scale): (u32, u32), reorder: u8) -> Option<Vec<u8>> {
     let vui = Vui::of_h264(sps)?;
     // Longer than what is looked at: leave it as it is.
     (sps.len() < LOOK).then_some(())?;
@@ -209,7 +256,8 @@ pub(crate) fn with_rate(sps: &[u8], units: u32, time_scale: u32) -> Option<Vec<u
     let bit = |n: usize| payload.get(n / 8).is_some_and(|byte| (byte >> (7 - n % 8)) & 1 == 1);
     // The stop bit is the last one that is set.
     let stop = (0..payload.len() * 8).rev().find(|&n| bit(n))?;
-    let mut bits: Vec<bool> = (0..vui.at).map(bit).collect();
+    let before = if vui.missing { vui.begin } else { vui.timing };
+    let mut bits: Vec<bool> = (0..before).map(bit).collect();
     if vui.missing {
         // There is one now; it says nothing of shape, overscan, signal and chroma.
         bits.extend([true, false, false, false, false]);
@@ -220,14 +268,29 @@ pub(crate) fn with_rate(sps: &[u8], units: u32, time_scale: u32) -> Option<Vec<u
     }
     bits.push(true);
     if vui.missing {
-        // Nor of buffers, picture structure and restrictions; the stop bit.
-        bits.extend([false, false, false, false, true]);
+        // Nor of buffers and picture structure.
+        bits.extend([false, false, false]);
     } else {
-        let rest = vui.at + 1 + if vui.rate.is_some() { RATE_BITS } else { 0 };
+        let rest = vui.timing + 1 + if vui.rate.is_some() { RATE_BITS } else { 0 };
         (rest <= stop).then_some(())?;
-        bits.extend((rest..=stop).map(bit));
+        let end = if vui.reorder.is_some() { stop } else { vui.restriction };
+        bits.extend((rest..end).map(bit));
     }
-    let mut nal = vec![*sps.first()?];
+    if vui.reorder.is_none() {
+        let reorder = u32::from(reorder);
+        bits.extend([true, true]);
+        // What is said of sizes is what holds when nothing is said (E.2.1).
+        for value in [2, 1, 16, 16, reorder, vui.references.min(16).max(reorder)] {
+            golomb(value, &mut bits);
+        }
+    }
+    bits.push(true);
+    Some(written(*sps.first()?, &bits))
+}
+
+/// A NAL unit with one byte of header, emulation prevention and all.
+fn written(header: u8, bits: &[bool]) -> Vec<u8> {
+    let mut nal = vec![header];
     let mut zeros = 0;
     for byte in bits.chunks(8) {
         let byte = byte.iter().enumerate().fold(0, |sum, (n, &set)| sum | (u8::from(set) << (7 - n)));
@@ -238,7 +301,15 @@ pub(crate) fn with_rate(sps: &[u8], units: u32, time_scale: u32) -> Option<Vec<u
         zeros = if byte == 0 { zeros + 1 } else { 0 };
         nal.push(byte);
     }
-    Some(nal)
+    nal
+}
+
+/// Appends an Exp-Golomb code.
+fn golomb(value: u32, bits: &mut Vec<bool>) {
+    let code = u64::from(value) + 1;
+    let length = 64 - code.leading_zeros();
+    bits.extend((1..length).map(|_| false));
+    bits.extend((0..length).rev().map(|n| (code >> n) & 1 == 1));
 }
 
 fn scaling_list(bits: &mut Bits, size: usize) -> Option<()> {
@@ -330,4 +401,13 @@ fn format(bits: &mut Bits, between: impl FnOnce(&mut Bits) -> Option<()>) -> Opt
     between(bits)?;
     let (luma, other) = (bits.small(6)?, bits.small(6)?);
     Some(Format { chroma, luma_depth: 8 + luma, chroma_depth: 8 + other })
+}
+
+/// An H.264 SPS that ends before its VUI, as many cameras have it.
+#[cfg(test)]
+pub(super) fn without_vui(sps: &[u8]) -> Vec<u8> {
+    let begin = Vui::of_h264(sps).expect("an SPS").begin;
+    let mut bits = Bits::of(sps, 1);
+    let kept = (0..begin).map(|_| bits.bit() == Some(1));
+    written(sps[0], &kept.chain([false, true]).collect::<Vec<_>>())
 }

@@ -71,30 +71,42 @@ fn an_sps_with_another_frame_rate_is_the_same_otherwise() {
         let Parameters::H264 { sps, .. } = &clip.tracks[0].parameters else { panic!("H.264") };
         // The second has zeros that must be escaped.
         for rate in [(1, 30), (18_000, 180_000), (u32::MAX, 1)] {
-            let changed = nal::with_rate(sps, rate.0, rate.1).expect("an SPS");
+            let changed = nal::for_live(sps, rate, 0).expect("an SPS");
             assert_eq!(nal::Vui::of_h264(&changed).expect("readable").rate, Some(rate));
             assert_eq!(nal::H264::parse(&changed), nal::H264::parse(sps));
-            let (units, scale) = nal::Vui::of_h264(sps).expect("readable").rate.expect("x264 writes one");
-            let back = nal::with_rate(&changed, units, scale).expect("an SPS");
+            let before = nal::Vui::of_h264(sps).expect("readable");
+            assert_eq!(before.reorder, Some(u32::from(clip.tracks[0].reorder())), "kept as it is");
+            let (units, scale) = before.rate.expect("x264 writes one");
+            let back = nal::for_live(&changed, (units, scale), 0).expect("an SPS");
             assert_eq!(back.len(), sps.len(), "there and back");
         }
         let mut other = clip.clone();
         if let Parameters::H264 { sps, .. } = &mut other.tracks[0].parameters {
-            *sps = nal::with_rate(sps, 1, 10).expect("an SPS").into();
+            *sps = nal::for_live(sps, (1, 10), 0).expect("an SPS").into();
         }
         decodes_like_its_source(&other, &["v"]);
     }
 }
 
 #[test]
-fn an_sps_without_vui_gets_one_that_says_the_rate_alone() {
-    // Baseline, level 3, 640×360, no VUI.
-    let bare = [0x67, 0x42, 0xc0, 0x1e, 0xda, 0x02, 0x80, 0xbf, 0xe5, 0x40];
-    let vui = nal::Vui::of_h264(&bare).expect("an SPS");
-    assert_eq!((vui.rate, vui.matrix), (None, 2));
-    let rated = nal::with_rate(&bare, 1, 50).expect("an SPS");
-    assert_eq!(nal::Vui::of_h264(&rated).expect("readable").rate, Some((1, 50)));
-    assert_eq!(nal::with_rate(&rated, 1, 50).as_deref(), Some(&rated[..]));
+fn an_sps_without_vui_gets_one_that_says_rate_and_order() {
+    for clip in [Clip::h264(), Clip::h264_b_frames()] {
+        let reorder = clip.tracks[0].reorder();
+        let Parameters::H264 { sps, .. } = &clip.tracks[0].parameters else { panic!("H.264") };
+        let bare = nal::without_vui(sps);
+        let vui = nal::Vui::of_h264(&bare).expect("an SPS");
+        assert_eq!((vui.rate, vui.matrix, vui.reorder), (None, 2, None));
+        let told = nal::for_live(&bare, (1, 50), reorder).expect("an SPS");
+        let vui = nal::Vui::of_h264(&told).expect("readable");
+        assert_eq!((vui.rate, vui.reorder), (Some((1, 50)), Some(u32::from(reorder))));
+        assert_eq!(nal::for_live(&told, (1, 50), 5), Some(told.clone()), "what is said stays");
+        assert_eq!(nal::H264::parse(&told), nal::H264::parse(sps));
+        let mut other = clip.clone();
+        if let Parameters::H264 { sps, .. } = &mut other.tracks[0].parameters {
+            *sps = told.into();
+        }
+        decodes_like_its_source(&other, &["v"]);
+    }
 }
 
 #[test]
@@ -282,7 +294,7 @@ proptest! {
     ) {
         nal::H264::parse(&sps);
         nal::H265::parse(&sps);
-        nal::with_rate(&sps, 1, 50);
+        nal::for_live(&sps, (1, 50), 0);
         let sps = Bytes::from(sps);
         let pps = Bytes::from(config.clone());
         for (codec, parameters) in [

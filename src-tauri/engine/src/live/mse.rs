@@ -8,7 +8,7 @@ use tracing::{debug, warn};
 
 use super::Plan;
 use super::lane::{Anchor, Lane, NANOS, Tail, usual_distance};
-use crate::fmp4::nal::{Vui, with_rate};
+use crate::fmp4::nal::{Vui, for_live};
 use crate::fmp4::{MuxError, Muxer, Sample};
 use crate::hub::{Gap, Slot, Subscriber};
 use crate::media::{Frame, Parameters, TrackInfo, TrackKind, rescale};
@@ -346,11 +346,12 @@ impl Stream {
             return Ok(());
         }
         lane.declare(pace);
+        let reorder = track.reorder();
         let mut tracks: Vec<TrackInfo> = self.muxer.tracks().cloned().collect();
         for track in &mut tracks {
             if let Parameters::H264 { sps: written, .. } = &mut track.parameters {
                 let units = u32::try_from(pace).unwrap_or(u32::MAX);
-                if let Some(rated) = with_rate(sps, units, track.timescale.saturating_mul(2)) {
+                if let Some(rated) = for_live(sps, (units, track.timescale.saturating_mul(2)), reorder) {
                     *written = rated.into();
                 }
             }
