@@ -79,7 +79,11 @@ impl RtspSource {
             match steps.take("SETUP", session.setup(stream, setup)).await {
                 Ok(()) => ids[stream] = Some(id),
                 // Pictures without sound are better than neither.
-                Err(error) if track.kind == TrackKind::Audio && id > 0 && error.code == Code::Rejected => {
+                Err(error)
+                    if track.kind == TrackKind::Audio
+                        && ids.iter().any(Option::is_some)
+                        && matches!(error.code, Code::Rejected | Code::NotFound) =>
+                {
                     track.note = Some("The camera refused to send its sound.".into());
                 }
                 Err(error) => return Err(error),
