@@ -1,8 +1,8 @@
 //! The way out of a peer connection: frames in, RTP packets on the wire.
 //!
 //! It is an interceptor at the application's end of the chain and does the work of the usual five. A
-//! whole frame enters by one event of the connection's driver and leaves as a run of equal datagrams,
-//! which the driver hands to the kernel in few calls. It numbers packets, answers NACKs from the frames
+//! burst of packets enters by one event of the connection's driver and leaves as a run of equal
+//! datagrams, which the driver hands to the kernel in few calls. It numbers packets, answers NACKs from the frames
 //! themselves (a history costs a few bytes a frame, the payloads being shared by all viewers), writes
 //! sender reports from the viewer's own clock, and listens to what the receiver reports.
 //!
@@ -82,9 +82,11 @@ struct Shared {
 
 #[derive(Debug)]
 struct State {
-    /// Bursts and the packet of the first that leaves next.
+    /// Bursts, the packet of the first that leaves next, and how many may leave: one for each time the
+    /// driver was woken, so that its queues stay as short as a burst.
     queue: VecDeque<Burst>,
     next: Option<usize>,
+    allowed: usize,
     video: Option<Stream>,
     audio: Option<Stream>,
     repairs: VecDeque<rtp::Packet>,
@@ -150,6 +152,7 @@ impl Outlet {
         let state = State {
             queue: VecDeque::new(),
             next: None,
+            allowed: 0,
             video: None,
             audio: None,
             repairs: VecDeque::new(),
@@ -174,12 +177,9 @@ impl Outlet {
         Tap { outlet: self.clone(), video, audio }
     }
 
-    /// Hands a burst to the driver. True where it must be woken for it: it has nothing else in hand.
-    pub(super) fn push(&self, burst: Burst) -> bool {
-        let mut state = self.state();
-        let idle = state.queue.is_empty();
-        state.queue.push_back(burst);
-        idle
+    /// Hands a burst to the driver, which must be woken for it by an empty RTCP packet.
+    pub(super) fn push(&self, burst: Burst) {
+        self.state().queue.push_back(burst);
     }
 
     /// Waits until the driver took everything. Only its own user may wait.
@@ -241,6 +241,9 @@ impl State {
     fn media(&mut self) -> Option<rtp::Packet> {
         loop {
             let burst = self.queue.front()?;
+            if self.allowed == 0 {
+                return None;
+            }
             let stream = match burst.kind {
                 TrackKind::Video => self.video.as_mut(),
                 TrackKind::Audio => self.audio.as_mut(),
@@ -249,6 +252,7 @@ impl State {
             let (Some(stream), true) = (stream, index < burst.part.end) else {
                 self.next = None;
                 self.queue.pop_front();
+                self.allowed -= 1;
                 continue;
             };
             let timestamp = stream.timestamp(burst.at);
@@ -277,6 +281,7 @@ impl State {
                 }
                 self.next = None;
                 self.queue.pop_front();
+                self.allowed -= 1;
             }
             return Some(rtp::Packet { header, payload });
         }
@@ -483,14 +488,18 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Tap {
         // All that comes from the application is the empty packet that wakes the driver.
         let mut state = self.outlet.state();
         state.now = state.now.max(message.now);
+        state.allowed += 1;
         Ok(())
     }
 
     fn poll_write(&mut self) -> Option<TaggedPacket> {
         let mut state = self.outlet.state();
         let Some(packet) = state.next() else {
+            let drained = state.queue.is_empty();
             drop(state);
-            self.outlet.shared.drained.notify_one();
+            if drained {
+                self.outlet.shared.drained.notify_one();
+            }
             return None;
         };
         let now = state.now;
@@ -528,3 +537,6 @@ impl Interceptor for Tap {
 
     fn unbind_remote_stream(&mut self, _info: &StreamInfo) {}
 }
+
+#[cfg(test)]
+mod tests;

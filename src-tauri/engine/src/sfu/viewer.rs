@@ -21,9 +21,11 @@ use crate::media::{Codec, Frame, TrackId, TrackInfo, TrackKind};
 
 /// An answer that nobody follows up.
 const CONNECT: Duration = Duration::from_secs(20);
-/// Packets a viewer is sent within a millisecond. A cached group of pictures comes at up to 380 Mbit/s:
+/// Packets a viewer is sent within a millisecond. A cached group of pictures comes at up to 460 Mbit/s:
 /// a browser's socket holds about a hundred packets while its owner is busy elsewhere.
-const PACE: usize = 40;
+const PACE: usize = 48;
+/// Packets that leave together: three batches of the socket's.
+const BURST: usize = 24;
 /// Bursts in the driver's hands, beyond which its viewer waits. They cost memory there; waiting costs
 /// nothing, the ring keeps the rest.
 const IN_HAND: usize = 2;
@@ -176,7 +178,7 @@ impl Viewer {
         let mut from = 0;
         while from < packets.len() {
             let now = Instant::now();
-            let count = self.pacer.take(packets.len() - from, now);
+            let count = self.pacer.take(BURST.min(packets.len() - from), now);
             if count == 0 {
                 tokio::time::sleep_until(self.pacer.next()).await;
                 continue;
@@ -190,12 +192,13 @@ impl Viewer {
             };
             from += count;
             // An empty packet passes the driver's channel and ends at the outlet, which then has its turn.
-            if self.outlet.push(burst) && self.waker.write_rtcp(Vec::new()).await.is_err() {
+            self.outlet.push(burst);
+            if self.waker.write_rtcp(Vec::new()).await.is_err() {
                 return false;
             }
-        }
-        if self.outlet.in_hand() > IN_HAND {
-            self.outlet.drained().await;
+            if self.outlet.in_hand() > IN_HAND {
+                self.outlet.drained().await;
+            }
         }
         true
     }
