@@ -372,7 +372,7 @@ async fn negotiate(shared: Arc<Shared>, order: Order) -> Result<Answer, SfuError
         audio = codecs.audio.map(tracing::field::display),
         "offer answered"
     );
-    let viewer = Viewer::new(slot, codecs, &peer, origin);
+    let viewer = Viewer::new(&label, slot, codecs, &peer, origin);
     let handle = Handle {
         camera: camera.clone(),
         since: origin,

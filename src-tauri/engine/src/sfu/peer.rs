@@ -79,6 +79,9 @@ impl ViewerState {
 pub(super) struct Agreement {
     pub(super) video: Option<(Codec, Match)>,
     pub(super) audio: Option<(Codec, Match)>,
+    /// What an offered sound section is accepted with where the camera has no sound for it: the section
+    /// then lies idle instead of being refused, and with it what the sections share.
+    idle_audio: Option<(Codec, Match)>,
 }
 
 /// A negotiated connection.
@@ -103,13 +106,18 @@ impl Agreement {
     /// be played. Sound that cannot be played beside a picture is no error.
     pub(super) fn find(offer: &Description, tracks: &[TrackInfo]) -> Result<Self, SfuError> {
         let first = |kind| tracks.iter().find(|track| track.kind == kind && track.carried());
-        let audio = first(TrackKind::Audio).and_then(|track| {
-            let found = offer.receiving("audio").find_map(|section| section.find(track.codec))?;
-            Some((track.codec, found))
-        });
+        let sound = |codec| {
+            let found = offer.receiving("audio").find_map(|section| section.find(codec))?;
+            Some((codec, found))
+        };
+        let audio = first(TrackKind::Audio).and_then(|track| sound(track.codec));
+        let idle_audio = match &audio {
+            None => [Codec::Opus, Codec::Pcmu, Codec::Pcma].into_iter().find_map(sound),
+            Some(_) => None,
+        };
         let Some(track) = first(TrackKind::Video) else {
             return match (audio, tracks.iter().find_map(|track| track.note.as_deref())) {
-                (Some(audio), _) => Ok(Self { video: None, audio: Some(audio) }),
+                (Some(audio), _) => Ok(Self { video: None, audio: Some(audio), idle_audio }),
                 (None, Some(note)) => Err(SfuError::NoCommonCodec(note.to_owned())),
                 (None, None) => Err(SfuError::NoCommonCodec(
                     "the camera sends no picture, and its sound cannot be played by WebRTC".to_owned(),
@@ -126,7 +134,7 @@ impl Agreement {
                 track.codec
             )));
         };
-        Ok(Self { video: Some((track.codec, found)), audio })
+        Ok(Self { video: Some((track.codec, found)), audio, idle_audio })
     }
 }
 
@@ -178,6 +186,9 @@ pub(super) async fn answer(
         let codec = register(&mut engine, kind, *codec, found)?;
         tracks.push(track(kind, codec, found.repair.is_some(), [rng.random(), rng.random()], label));
     }
+    if let Some((codec, found)) = &agreement.idle_audio {
+        register(&mut engine, TrackKind::Audio, *codec, found)?;
+    }
     let Some(waker) = tracks.first().cloned() else {
         return Err(SfuError::NoCommonCodec("there is nothing to play".to_owned()));
     };
@@ -212,8 +223,11 @@ pub(super) async fn answer(
         .with_tcp_addrs(door.map(|_| TCP_PLACEHOLDER).into_iter().collect())
         .build()
         .await
-        // Nothing but the sockets can fail here: the port was free, and is no more.
-        .map_err(|_| SfuError::NoPort)?;
+        .map_err(|error| match error.to_string() {
+            // The crate has no other word for it: the port was free, and is no more.
+            text if text.contains("no udp_sockets") => SfuError::NoPort,
+            text => SfuError::Internal(text),
+        })?;
     let connection: Arc<dyn PeerConnection> = Arc::new(connection);
     let mut unfinished = Unfinished(Some((Arc::clone(&connection), runtime)));
 
@@ -238,6 +252,7 @@ pub(super) async fn answer(
     let _ = tokio::time::timeout(patience, gathering.wait_for(|gathered| *gathered)).await;
     let answer = connection.local_description().await.map(|description| description.sdp);
     let answer = answer.ok_or_else(|| SfuError::Internal("there is no local description".to_owned()))?;
+    let answer = sdp::settle(&answer);
     check(&answer, agreement)?;
     let (answer, tcp) = match (door, guest, sdp::ufrag(&answer)) {
         (Some(door), Some(guest), Some(ufrag)) => {
@@ -250,6 +265,16 @@ pub(super) async fn answer(
     unfinished.0 = None;
     let remote_ufrag = sdp::ufrag(offer).unwrap_or_default().to_owned();
     Ok(Peer { connection, outlet, waker, state: states, over, remote_ufrag, answer, _tcp: tcp })
+}
+
+impl Peer {
+    /// The pair of candidates in use, for the log.
+    pub(super) async fn path(&self) -> Option<String> {
+        let sender = self.connection.get_senders().await.into_iter().next()?;
+        let transport = sender.transport().await.ok()??;
+        let pair = transport.ice_transport().get_selected_candidate_pair().await.ok()??;
+        Some(pair.to_string())
+    }
 }
 
 /// Closes a connection whose negotiation was left half way.

@@ -254,6 +254,48 @@ impl Fragment {
     }
 }
 
+/// Puts straight what the crate writes: a section in which nothing is sent says so, candidates stand in a
+/// section that was accepted, and none is for a second component, which does not exist.
+pub(super) fn settle(answer: &str) -> String {
+    let mut sections: Vec<Vec<&str>> = vec![Vec::new()];
+    for line in answer.lines().map(str::trim_end).filter(|line| !line.is_empty()) {
+        if line.starts_with("m=") {
+            sections.push(Vec::new());
+        }
+        sections.last_mut().expect("there is always the session's").push(line);
+    }
+    let (session, media) = sections.split_first_mut().expect("there is always the session's");
+    let mut candidates = Vec::new();
+    for section in &mut *media {
+        let sends = section.iter().any(|line| line.starts_with("a=ssrc:"));
+        section.retain(|line| {
+            let candidate = line.starts_with("a=candidate:");
+            if candidate && line.split_ascii_whitespace().nth(1) == Some("1") {
+                candidates.push(*line);
+            }
+            let direction = matches!(*line, "a=sendrecv" | "a=sendonly" | "a=recvonly" | "a=inactive");
+            !(candidate || *line == "a=end-of-candidates" || (direction && !sends))
+        });
+        // A data channel has no direction.
+        if !sends && !section.first().is_some_and(|media| media.starts_with("m=application")) {
+            section.push("a=inactive");
+        }
+    }
+    let rejected = |section: &[&str]| {
+        section.first().and_then(|media| media.split_ascii_whitespace().nth(1)) == Some("0")
+    };
+    if let Some(section) = media.iter_mut().find(|section| !rejected(section)) {
+        section.extend(candidates);
+        section.push("a=end-of-candidates");
+    }
+    let mut out = String::with_capacity(answer.len());
+    for line in session.iter().chain(media.iter().flatten()) {
+        out.push_str(line);
+        out.push_str("\r\n");
+    }
+    out
+}
+
 /// The kind of a candidate, for the log.
 pub(super) fn candidate_kind(candidate: &str) -> &'static str {
     let mut words = candidate.split_ascii_whitespace();
@@ -336,6 +378,21 @@ mod tests {
             assert!(parse(media).is_err(), "{media}");
         }
         assert!(parse(&"m=video 9 UDP/TLS/RTP/SAVPF 96\r\n".repeat(33)).is_err());
+    }
+
+    #[test]
+    fn an_answer_is_put_straight() {
+        let answer = "v=0\r\na=group:BUNDLE 1 2\r\nm=audio 0 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\n\
+            a=candidate:1 1 udp 9 10.0.0.1 5 typ host\r\na=candidate:1 2 udp 9 10.0.0.1 5 typ host\r\n\
+            a=end-of-candidates\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:1\r\na=ssrc:7 cname:x\r\n\
+            a=sendonly\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\na=sendonly\r\na=mid:2\r\n";
+        assert_eq!(
+            settle(answer),
+            "v=0\r\na=group:BUNDLE 1 2\r\nm=audio 0 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\na=inactive\r\n\
+             m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:1\r\na=ssrc:7 cname:x\r\na=sendonly\r\n\
+             a=candidate:1 1 udp 9 10.0.0.1 5 typ host\r\na=end-of-candidates\r\n\
+             m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:2\r\na=inactive\r\n"
+        );
     }
 
     #[test]

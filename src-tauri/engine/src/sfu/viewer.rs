@@ -63,6 +63,8 @@ pub(super) struct Codecs {
 }
 
 pub(super) struct Viewer {
+    /// Its name in logs.
+    label: String,
     slot: Slot,
     codecs: Codecs,
     outlet: Outlet,
@@ -78,8 +80,9 @@ pub(super) struct Viewer {
 
 impl Viewer {
     /// `origin` is the instant of the wall time that the peer's outlet was made with.
-    pub(super) fn new(slot: Slot, codecs: Codecs, peer: &Peer, origin: Instant) -> Self {
+    pub(super) fn new(label: &str, slot: Slot, codecs: Codecs, peer: &Peer, origin: Instant) -> Self {
         Self {
+            label: label.to_owned(),
             slot,
             codecs,
             outlet: peer.outlet.clone(),
@@ -103,6 +106,9 @@ impl Viewer {
                 return End::NeverConnected;
             }
         }
+        let after_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let path = peer.path().await.unwrap_or_default();
+        info!(viewer = self.label, after_ms, path, "viewer connected");
         match over.run_until_cancelled(self.serve()).await {
             Some(end) => end,
             None if *peer.state.borrow() == ViewerState::Closed => End::ConnectionLost,
@@ -135,7 +141,7 @@ impl Viewer {
                     }
                 }
                 Err(Gap::Skipped { frames }) => {
-                    debug!(frames, "viewer too slow");
+                    debug!(viewer = self.label, frames, "viewer too slow");
                     self.clock.catch_up();
                 }
                 Err(Gap::TracksChanged(tracks)) => {
@@ -217,7 +223,7 @@ impl Viewer {
             // The old subscription will tell.
             return None;
         }
-        info!(since_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX), "picture asked for, replayed");
+        debug!(viewer = self.label, "picture asked for, replayed");
         self.began = Instant::now();
         self.clock.catch_up();
         Some(subscriber)

@@ -59,7 +59,7 @@ impl Bench {
         std::iter::from_fn(|| self.tap.poll_write()).map(|packet| packet.message.packet).collect()
     }
 
-    fn receive(&mut self, packet: impl rtc::rtcp::Packet + Send + Sync + 'static) {
+    fn receive(&mut self, packet: impl rtc::rtcp::Packet + 'static) {
         let message = AttributedPacket::new(Packet::Rtcp(vec![Box::new(packet)]));
         let (now, transport) = (self.now, TransportContext::default());
         self.tap.handle_read(TaggedPacket { now, transport, message }).expect("taken");
