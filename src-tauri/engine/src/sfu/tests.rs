@@ -432,6 +432,20 @@ async fn viewers_that_come_and_go_leave_their_places_free() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_viewer_that_leaves_is_gone_before_ice_would_notice() {
+    let (sfu, slot) = (sfu(), Slot::new(Limits::default()));
+    let publisher = publish(&slot, &[h264(SPS)]);
+    let (mut far, _) = Far::watch(&sfu, &slot, VIDEO).await;
+    until_live(&publisher, &mut far, 0).await;
+    let left = Instant::now();
+    far.connection.close().await.expect("closed");
+    gone(&sfu).await;
+    // ICE takes three and four seconds.
+    assert!(left.elapsed() < Duration::from_secs(6), "{:?}", left.elapsed());
+    sfu.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn damaged_offers_are_answered_or_refused_and_never_break_anything() {
     let sfu = sfu();
     let slot = Slot::new(Limits::default());

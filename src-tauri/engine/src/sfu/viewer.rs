@@ -37,6 +37,7 @@ const REPLAY_LAST: Duration = Duration::from_secs(16);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
     Asked,
+    Left,
     NeverConnected,
     ConnectionLost,
     CameraRemoved,
@@ -47,6 +48,7 @@ impl End {
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Asked => "closed by its owner",
+            Self::Left => "the viewer left",
             Self::NeverConnected => "did not connect",
             Self::ConnectionLost => "connection lost",
             Self::CameraRemoved => "camera removed",
@@ -109,7 +111,11 @@ impl Viewer {
         let after_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let path = peer.path().await.unwrap_or_default();
         info!(viewer = self.label, after_ms, path, "viewer connected");
-        match over.run_until_cancelled(self.serve()).await {
+        let end = tokio::select! {
+            end = over.run_until_cancelled(self.serve()) => end,
+            () = peer.left() => Some(End::Left),
+        };
+        match end {
             Some(end) => end,
             None if *peer.state.borrow() == ViewerState::Closed => End::ConnectionLost,
             None => End::Asked,
