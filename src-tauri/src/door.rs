@@ -52,7 +52,7 @@ impl Door {
             env: env.clone(),
             config: config(app)?,
             store: Arc::new(store),
-            sources: Arc::new(Rtsp),
+            sources: Arc::new(Rtsp::default()),
             demo: Some(Arc::new(LoopbackCameras::default())),
         };
         let engine = EngineHandle::start(parts).await.map_err(|error| ShellError::new("engine", error))?;

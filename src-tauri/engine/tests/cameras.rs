@@ -140,10 +140,12 @@ async fn a_sub_stream_is_open_only_while_it_is_watched() {
     let slot = engine.slot("a", Stream::Sub).await.expect("there");
     let viewer = slot.subscribe();
     assert!(slot.is_published());
-    sleep(Duration::from_secs(60)).await;
+    sleep(Duration::from_millis(59_900)).await;
     assert!(slot.is_published(), "it is watched");
     drop(viewer);
-    sleep(Duration::from_secs(31)).await;
+    sleep(Duration::from_secs(29)).await;
+    assert!(slot.is_published(), "somebody may come back");
+    sleep(Duration::from_secs(2)).await;
     assert!(!slot.is_published(), "nobody watches");
     assert_eq!(world.attempts_at("rtsp://h/sub"), 1);
 
@@ -170,4 +172,32 @@ async fn r_m4_one_camera_s_trouble_is_not_another_s() {
     assert_eq!(after.state.name, StateName::Live);
     assert_eq!(after.stats.frames - before, 500);
     assert_eq!(after.stats.reconnects, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn cameras_without_an_id_leave_the_chosen_ids_alone() {
+    let (world, store) = (World::default(), Arc::new(MemoryStore::default()));
+    let engine = world.engine("", store.clone()).await;
+    let added = CameraSpec { id: None, ..spec("", "rtsp://h/added") };
+    assert_eq!(engine.add_camera(added).await.expect("added").id, "cam_01");
+    engine.shutdown().await;
+    let file = "[[camera]]\nurl = \"rtsp://h/1\"\n[[camera]]\nid = \"cam_02\"\nurl = \"rtsp://h/2\"";
+    let engine = world.engine(file, store).await;
+    let ids: Vec<_> = engine.cameras().into_iter().map(|c| c.id).collect();
+    assert_eq!(ids, ["cam_03", "cam_02", "cam_01"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r_n10_a_new_name_of_a_refused_camera_is_told() {
+    let world = World::default();
+    world.set("rtsp://h/a", Host::Refuses(SourceErrorCode::Unauthorized));
+    let engine = world.engine("", Arc::new(MemoryStore::default())).await;
+    engine.add_camera(spec("a", "rtsp://h/a")).await.expect("added");
+    until(&engine, "a", StateName::Refused).await;
+    let mut events = engine.events();
+    next(&mut events).await;
+    let name = CameraPatch { name: Some(Some("Yard".into())), ..CameraPatch::default() };
+    engine.change_camera("a", name).await.expect("changed");
+    let Event::Camera { camera, .. } = next(&mut events).await else { panic!("a camera changed") };
+    assert_eq!(camera.name, "Yard");
 }

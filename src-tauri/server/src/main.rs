@@ -13,7 +13,7 @@ use std::time::Duration;
 use clap::Parser;
 use clap::error::ErrorKind;
 use nightjar_engine::config::{Config, ConfigStore};
-use nightjar_engine::engine::{EngineHandle, Parts, Rtsp};
+use nightjar_engine::engine::{EngineHandle, Parts, Rtsp, StartError};
 use nightjar_engine::env::Env;
 use nightjar_server::demo::{self, DEMO_MAX, LoopbackCameras};
 use nightjar_server::{DirError, FileStore, Server, ServerOptions, Tls, default_dir};
@@ -199,10 +199,13 @@ async fn serve(options: ServerOptions, config: Config, store: FileStore) -> Resu
         env: Env::system(),
         config,
         store: Arc::new(store),
-        sources: Arc::new(Rtsp),
+        sources: Arc::new(Rtsp::default()),
         demo: Some(Arc::new(LoopbackCameras::default())),
     };
-    let engine = EngineHandle::start(parts).await.map_err(|error| Failure::Run(error.to_string()))?;
+    let engine = EngineHandle::start(parts).await.map_err(|error| match error {
+        StartError::Twice { .. } => Failure::Config(error.to_string()),
+        StartError::Load(_) => Failure::Run(error.to_string()),
+    })?;
     let server = match Server::bind(options, engine.clone()).await {
         Ok(server) => server,
         Err(error) => {

@@ -50,12 +50,6 @@ impl FileStore {
         }
     }
 
-    /// The directory.
-    #[must_use]
-    pub fn dir(&self) -> &Path {
-        &self.dir
-    }
-
     fn read(&self, name: &str) -> io::Result<Option<String>> {
         let file = match File::open(self.dir.join(name)) {
             Ok(file) => file,

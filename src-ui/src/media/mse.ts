@@ -108,15 +108,15 @@ export class MsePlayer extends BasePlayer {
   }
 
   #onText(text: string): void {
-    let message: { mime?: unknown; state?: unknown; detail?: unknown };
+    let message: { mime?: unknown; state?: unknown; reason?: unknown };
     try {
       message = JSON.parse(text);
     } catch {
       return;
     }
-    const { mime, state, detail } = message;
+    const { mime, state, reason } = message;
     if (state === 'not_playable') {
-      this.end('unplayable', typeof detail === 'string' ? detail : '');
+      this.end('unplayable', typeof reason === 'string' ? reason : '');
       return;
     }
     if (typeof mime !== 'string') return;

@@ -155,6 +155,10 @@ pub fn check_camera(camera: &CameraSpec) -> Result<(), Invalid> {
         if !(1..=64).contains(&id.len()) || !id.chars().all(allowed) {
             return Err(Invalid::new("id", "must be 1 to 64 letters, digits, \"_\" or \"-\""));
         }
+        // POST /api/v1/cameras/probe is the look at a camera: one of that id could not be reached.
+        if id == "probe" {
+            return Err(Invalid::new("id", "must not be \"probe\"; choose another"));
+        }
     }
     if let Some(name) = &camera.name {
         let fits = (1..=100).contains(&name.trim().chars().count());

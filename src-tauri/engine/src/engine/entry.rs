@@ -188,30 +188,40 @@ async fn on_demand(
     make: impl Fn() -> (Box<dyn Source>, Policy) + Send,
     stop: CancellationToken,
 ) {
-    let mut watched = Instant::now();
+    let (mut watched, mut last_seen) = (false, Instant::now());
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             () = running.slot.subscribers_changed() => {}
-            () = tokio::time::sleep_until(watched + SUB_LINGER), if !running.rests() => {}
+            () = tokio::time::sleep_until(last_seen + SUB_LINGER), if !watched && !running.rests() => {}
         }
-        if running.slot.stats().subscribers > 0 {
-            watched = Instant::now();
-            if running.rests() {
+        let was_watched = std::mem::replace(&mut watched, running.slot.stats().subscribers > 0);
+        if watched || was_watched {
+            last_seen = Instant::now();
+        }
+        let wish = match (watched, running.rests()) {
+            (true, true) => {
                 let (source, policy) = make();
-                running.give(Order::Run { source, policy });
-                running.left_rest().await;
+                Order::Run { source, policy }
             }
-        } else if !running.rests() && watched.elapsed() >= SUB_LINGER {
-            running.give(Order::Rest);
+            (false, false) if last_seen.elapsed() >= SUB_LINGER => Order::Rest,
+            _ => continue,
+        };
+        let rest = matches!(wish, Order::Rest);
+        running.give(wish);
+        // Until it is so, the next look would take the old state for the answer.
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = running.until(rest) => {}
         }
     }
 }
 
 impl Running {
-    async fn left_rest(&self) {
+    /// Waits until the stream rests, or does not.
+    async fn until(&self, rest: bool) {
         let mut changes = self.status.watch();
-        while self.rests() {
+        while self.rests() != rest {
             if changes.changed().await.is_err() {
                 return;
             }

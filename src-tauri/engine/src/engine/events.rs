@@ -1,6 +1,6 @@
 //! The event stream of one listener.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use tokio::sync::watch;
 
@@ -48,22 +48,25 @@ impl EventStream {
 
     fn snapshot(&mut self) {
         let mut cameras = Vec::new();
-        for (version, camera) in self.engine.versioned_cameras() {
-            self.seen.insert(camera.id.clone(), version);
-            cameras.push(camera);
+        for entry in self.engine.entries() {
+            // Read before the camera: a change in between is told once more, never missed.
+            self.seen.insert(entry.id.clone(), entry.main.status.version());
+            cameras.push(entry.to_api());
         }
         self.ready.push_back(Event::Snapshot { seq: self.seq, cameras, alerts: Vec::new() });
     }
 
     fn look_around(&mut self) {
-        let mut gone: Vec<String> = self.seen.keys().cloned().collect();
-        for (version, camera) in self.engine.versioned_cameras() {
-            gone.retain(|id| *id != camera.id);
-            if self.seen.insert(camera.id.clone(), version) != Some(version) {
+        let entries = self.engine.entries();
+        for entry in &entries {
+            let version = entry.main.status.version();
+            if self.seen.insert(entry.id.clone(), version) != Some(version) {
                 self.seq += 1;
-                self.ready.push_back(Event::Camera { seq: self.seq, camera: Box::new(camera) });
+                self.ready.push_back(Event::Camera { seq: self.seq, camera: Box::new(entry.to_api()) });
             }
         }
+        let left: HashSet<&str> = entries.iter().map(|entry| entry.id.as_str()).collect();
+        let gone: Vec<String> = self.seen.keys().filter(|id| !left.contains(id.as_str())).cloned().collect();
         for id in gone {
             self.seen.remove(&id);
             self.seq += 1;

@@ -1,5 +1,6 @@
 //! The handle.
 
+use std::collections::HashSet;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -8,13 +9,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use super::entry::{Entry, Ground, Running};
+use super::entry::{Entry, Ground};
 use super::registry::{self, LoadError, Registry};
 use super::{Address, EventStream, Parts};
 use crate::api::{ApiError, Camera, CameraPatch, CameraSpec, ErrorCode, Fault, Stream};
 use crate::config::{Config, ConfigStore, Webrtc, check_camera};
-use crate::hub::Slot;
+use crate::hub::{Gap, Slot, Subscriber};
 use crate::ingest::ProbeReport;
+use crate::media::TrackKind;
 use crate::sfu::{IceServer, Sfu, SfuOptions};
 use crate::source::SourceError;
 use crate::still::Decoders;
@@ -33,8 +35,9 @@ const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(3);
 pub enum StartError {
     #[error(transparent)]
     Load(#[from] LoadError),
-    #[error("camera id \"{0}\" is both in the configuration file and among the added cameras")]
-    Twice(String),
+    /// `place` is the camera's in the file.
+    #[error("camera[{place}].id: \"{id}\" is the id of a camera that was added on the wall, too")]
+    Twice { id: String, place: usize },
 }
 
 /// The engine, as its doors hold it. Cheap to clone.
@@ -76,12 +79,17 @@ impl EngineHandle {
         .await?;
         let stop = CancellationToken::new();
         let mut registry = Registry::default();
-        let fixed = config.camera.iter().cloned().map(|spec| (spec, true));
-        for (spec, read_only) in fixed.chain(added.into_iter().map(|spec| (spec, false))) {
-            let id = spec.id.clone().unwrap_or_else(|| registry.free_id());
+        let named: Vec<&CameraSpec> = config.camera.iter().chain(&added).collect();
+        let named: HashSet<String> = named.iter().filter_map(|spec| spec.id.clone()).collect();
+        let fixed = config.camera.iter().cloned().enumerate().map(|(i, spec)| (spec, Some(i)));
+        for (spec, place) in fixed.chain(added.iter().cloned().map(|spec| (spec, None))) {
+            let id = spec.id.clone().unwrap_or_else(|| registry.free_id(&named));
             if registry.get(&id).is_some() {
-                return Err(StartError::Twice(id));
+                // The file is checked by itself before: this id is one of the store's.
+                let place = config.camera.iter().position(|spec| spec.id.as_ref() == Some(&id));
+                return Err(StartError::Twice { id, place: place.unwrap_or_default() });
             }
+            let read_only = place.is_some();
             let entry = Entry::start(&ground, id, spec, &config.streaming, read_only, &stop);
             registry.entries.push(Arc::new(entry));
         }
@@ -101,7 +109,7 @@ impl EngineHandle {
     /// All cameras, in the order in which they were added.
     #[must_use]
     pub fn cameras(&self) -> Vec<Camera> {
-        self.versioned_cameras().into_iter().map(|(_, camera)| camera).collect()
+        self.entries().iter().map(|entry| entry.to_api()).collect()
     }
 
     /// One camera.
@@ -125,7 +133,7 @@ impl EngineHandle {
                 let message = format!("There are {MAX_CAMERAS} cameras already, which is the most.");
                 return Err(ApiError::new(ErrorCode::Busy, message));
             }
-            let id = spec.id.clone().unwrap_or_else(|| registry.free_id());
+            let id = spec.id.clone().unwrap_or_else(|| registry.free_id(&HashSet::new()));
             if registry.get(&id).is_some() {
                 let message = format!("There is a camera \"{id}\" already. Choose another id.");
                 return Err(ApiError::new(ErrorCode::Duplicate, message));
@@ -161,14 +169,14 @@ impl EngineHandle {
             old.close();
             self.start_entry(id.to_owned(), spec)
         });
-        entry.main.status.touch();
-        let camera = entry.to_api();
         self.change(|registry| {
             for slot in registry.entries.iter_mut().filter(|e| e.id == id) {
                 *slot = Arc::clone(&entry);
             }
         });
-        Ok(camera)
+        // After the change: whoever wakes must find it.
+        entry.main.status.touch();
+        Ok(entry.to_api())
     }
 
     /// Removes a camera; its viewers are told.
@@ -222,8 +230,8 @@ impl EngineHandle {
             && let Some(sub) = &entry.sub
         {
             // Holding a subscription is what opens it.
-            let _wanted = sub.slot.subscribe();
-            if tokio::time::timeout(SUB_PATIENCE, published(sub)).await.is_ok() {
+            let wanted = sub.slot.subscribe();
+            if tokio::time::timeout(SUB_PATIENCE, has_picture(wanted)).await.is_ok() {
                 return Ok(sub.slot.clone());
             }
         }
@@ -245,7 +253,12 @@ impl EngineHandle {
         let tasks = &self.inner.ground.tasks;
         tasks.close();
         self.inner.ground.changes.send_modify(|n| *n += 1);
-        let ended = async { tokio::join!(self.inner.sfu.shutdown(), tasks.wait()) };
+        let farewell = self.inner.ground.sources.farewell();
+        let ended = async {
+            tokio::join!(self.inner.sfu.shutdown(), tasks.wait());
+            // The sessions are dropped now, and their goodbyes under way.
+            farewell.await;
+        };
         if tokio::time::timeout(SHUTDOWN_PATIENCE, ended).await.is_err() {
             warn!(tag = "RTSP", left = tasks.len(), "some tasks did not end in time");
         }
@@ -273,10 +286,6 @@ impl EngineHandle {
             _ => address,
         };
         ground.sources.probe(address, ground.env.clone()).await
-    }
-
-    pub(super) fn versioned_cameras(&self) -> Vec<(u64, Camera)> {
-        self.entries().iter().map(|e| (e.main.status.version(), e.to_api())).collect()
     }
 
     fn registry(&self) -> std::sync::RwLockReadGuard<'_, Registry> {
@@ -315,11 +324,18 @@ impl EngineHandle {
     }
 }
 
-async fn published(running: &Running) {
-    let mut changes = running.status.watch();
-    while !running.slot.is_published() || running.slot.newest_key().is_none() {
-        if changes.changed().await.is_err() {
-            return std::future::pending().await;
+/// Returns with the first picture. A subscriber's first is a key frame.
+async fn has_picture(mut wanted: Subscriber) {
+    loop {
+        match wanted.next().await {
+            Ok(frame) => {
+                let track = wanted.tracks().get(usize::from(frame.track));
+                if track.is_some_and(|t| t.kind == TrackKind::Video) {
+                    return;
+                }
+            }
+            Err(Gap::Closed) => return std::future::pending().await,
+            Err(_) => {}
         }
     }
 }
@@ -339,6 +355,7 @@ fn sfu_options(webrtc: &Webrtc) -> SfuOptions {
     });
     SfuOptions {
         udp_ports: webrtc.udp_ports.clone(),
+        max_viewers: webrtc.udp_ports.len(),
         tcp_port: Some(webrtc.tcp_port).filter(|port| *port != 0),
         ice_servers: ice_servers.collect(),
         ..SfuOptions::default()

@@ -54,6 +54,11 @@ pub trait Sources: Send + Sync + 'static {
 
     /// A look at an address, without keeping anything.
     fn probe(&self, address: Address, env: Env) -> BoxFuture<'static, Result<ProbeReport, SourceError>>;
+
+    /// Waits for the goodbyes of sessions that were dropped. No source is opened afterwards.
+    fn farewell(&self) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::ready(()))
+    }
 }
 
 /// Finds where a `demo:` address is served now.

@@ -82,6 +82,7 @@ impl EngineHandle {
     /// # Errors
     /// `NotFound`, `Malformed`, `TooLarge`.
     pub async fn whep_trickle(&self, camera: &str, viewer: &Uuid, fragment: &str) -> Result<(), ApiError> {
+        self.viewer_of(camera, viewer)?;
         self.sfu().trickle(viewer, fragment).await.map_err(|error| refusal(camera, &error))
     }
 
@@ -90,7 +91,13 @@ impl EngineHandle {
     /// # Errors
     /// `NotFound`.
     pub fn whep_close(&self, camera: &str, viewer: &Uuid) -> Result<(), ApiError> {
+        self.viewer_of(camera, viewer)?;
         self.sfu().close(viewer).map_err(|error| refusal(camera, &error))
+    }
+
+    fn viewer_of(&self, camera: &str, viewer: &Uuid) -> Result<(), ApiError> {
+        let known = self.viewers().iter().any(|v| v.id == *viewer && v.camera == camera);
+        known.then_some(()).ok_or_else(|| refusal(camera, &SfuError::UnknownViewer))
     }
 
     /// Who watches by WebRTC now.

@@ -1,6 +1,6 @@
 //! Which cameras there are, in order, and how those that were added are kept.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::sync::Arc;
 
@@ -22,11 +22,11 @@ impl Registry {
         self.entries.iter().find(|e| e.id == id).cloned()
     }
 
-    /// The first free `cam_NN`.
-    pub(super) fn free_id(&self) -> String {
+    /// The first `cam_NN` that is neither here nor `reserved`.
+    pub(super) fn free_id(&self, reserved: &HashSet<String>) -> String {
         (1..)
             .map(|n| format!("cam_{n:02}"))
-            .find(|id| self.get(id).is_none())
+            .find(|id| self.get(id).is_none() && !reserved.contains(id))
             .expect("there are more numbers than cameras")
     }
 

@@ -1,6 +1,6 @@
 //! Sources that speak RTSP: the engine's own.
 
-use std::time::Duration;
+use tokio_util::task::TaskTracker;
 
 use super::{Address, Sources};
 use crate::api::Transport;
@@ -10,28 +10,41 @@ use crate::source::{BoxFuture, Source, SourceError};
 
 /// Opens cameras over the network.
 #[derive(Debug, Default)]
-pub struct Rtsp;
+pub struct Rtsp {
+    /// The conduits, which outlive their sessions by a goodbye.
+    conduits: TaskTracker,
+}
 
 impl Sources for Rtsp {
     fn source(&self, address: Address, env: &Env) -> Box<dyn Source> {
-        Box::new(RtspSource::new(options(address), env.clone()))
+        Box::new(RtspSource::new(self.options(address), env.clone()))
     }
 
     fn probe(&self, address: Address, env: Env) -> BoxFuture<'static, Result<ProbeReport, SourceError>> {
-        Box::pin(async move { ingest::probe(options(address), &env).await })
+        let options = self.options(address);
+        Box::pin(async move { ingest::probe(options, &env).await })
+    }
+
+    fn farewell(&self) -> BoxFuture<'static, ()> {
+        let conduits = self.conduits.clone();
+        conduits.close();
+        Box::pin(async move { conduits.wait().await })
     }
 }
 
-fn options(address: Address) -> RtspOptions {
-    RtspOptions {
-        username: address.username.unwrap_or_default(),
-        password: address.password.unwrap_or_else(|| Secret::new(String::new())),
-        transport: match address.transport {
-            Transport::Tcp => ingest::Transport::Tcp,
-            Transport::Udp => ingest::Transport::Udp,
-        },
-        tcp_timeout: Duration::from_millis(u64::from(address.streaming.tcp_timeout)),
-        keepalive_timeout: address.streaming.keepalive(),
-        ..RtspOptions::new(address.url)
+impl Rtsp {
+    fn options(&self, address: Address) -> RtspOptions {
+        RtspOptions {
+            username: address.username.unwrap_or_default(),
+            password: address.password.unwrap_or_else(|| Secret::new(String::new())),
+            transport: match address.transport {
+                Transport::Tcp => ingest::Transport::Tcp,
+                Transport::Udp => ingest::Transport::Udp,
+            },
+            tcp_timeout: address.streaming.step_timeout(),
+            keepalive_timeout: address.streaming.keepalive(),
+            conduits: self.conduits.clone(),
+            ..RtspOptions::new(address.url)
+        }
     }
 }

@@ -35,6 +35,11 @@ struct Numbered {
     entry: Entry,
 }
 
+/// What a frame costs: its bytes and itself, which is more than the bytes of a packet of sound.
+fn size(frame: &Frame) -> usize {
+    frame.data.len() + size_of::<Frame>()
+}
+
 /// Invariant: `entries` are consecutive from `first`; a frame's own number counts frames only.
 #[derive(Debug)]
 pub(super) struct Ring {
@@ -78,7 +83,7 @@ impl Ring {
             self.newest_key = Some(Arc::clone(&frame));
             self.newest_key_track = self.tracks.get(usize::from(frame.track)).cloned();
         }
-        self.bytes += frame.data.len();
+        self.bytes += size(&frame);
         let at = frame.arrival;
         self.entries.push_back(Numbered { frame: self.next_frame, at, entry: Entry::Frame(frame) });
         self.next_frame += 1;
@@ -100,6 +105,7 @@ impl Ring {
         self.markers += 1;
         self.key = None;
         self.entries.push_back(Numbered { frame: self.next_frame, at: Instant::now(), entry });
+        self.trim();
     }
 
     /// Drops what neither a new subscriber nor a moderately slow one needs.
@@ -116,7 +122,7 @@ impl Ring {
                 break;
             }
             if let Some(Numbered { entry: Entry::Frame(frame), .. }) = self.entries.pop_front() {
-                self.bytes -= frame.data.len();
+                self.bytes -= size(&frame);
             }
             self.first += 1;
         }
@@ -130,7 +136,10 @@ impl Ring {
             let frame = self.get(number).map_or(self.next_frame, |(frame, _)| frame);
             return Start { number, frame, still: false };
         }
-        Start { number: self.end(), frame: self.next_frame, still: self.lead.is_some() }
+        // A generation belongs to one session and one set of parameters: an older still is not of this stream.
+        let lead = self.lead.and_then(|id| self.tracks.get(usize::from(id)));
+        let still = lead.zip(self.newest_key.as_ref()).is_some_and(|(t, key)| t.generation == key.generation);
+        Start { number: self.end(), frame: self.next_frame, still }
     }
 
     pub(super) fn get(&self, number: u64) -> Option<(u64, &Entry)> {

@@ -15,6 +15,7 @@ mod tracks;
 use std::fmt;
 use std::time::Duration;
 
+use tokio_util::task::TaskTracker;
 use url::Url;
 
 use crate::env::Secret;
@@ -49,6 +50,8 @@ pub struct RtspOptions {
     pub audio: bool,
     /// With `rtsps`: the only certificate that is accepted. Without it any is, as cameras sign their own.
     pub tls_fingerprint: Option<Fingerprint>,
+    /// Owns the conduits, so that whoever ends the program can wait for their goodbyes.
+    pub conduits: TaskTracker,
 }
 
 impl RtspOptions {
@@ -64,6 +67,7 @@ impl RtspOptions {
             keepalive_timeout: Duration::from_secs(5),
             audio: true,
             tls_fingerprint: None,
+            conduits: TaskTracker::new(),
         }
     }
 

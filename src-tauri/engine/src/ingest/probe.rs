@@ -10,7 +10,7 @@ use super::rtsp::RtspSource;
 use super::{Fingerprint, Question, RtspOptions, Transport};
 use crate::env::Env;
 use crate::media::{Frame, TrackInfo, TrackKind};
-use crate::source::{Session as _, SessionEvent, SourceError};
+use crate::source::{Session as _, SessionEvent, SourceError, SourceErrorCode};
 
 /// How long to look at most, once media flows.
 const LOOK: Duration = Duration::from_secs(6);
@@ -113,6 +113,10 @@ pub async fn probe(options: RtspOptions, env: &Env) -> Result<ProbeReport, Sourc
         if enough && opened.elapsed() >= LOOK_AT_LEAST {
             break;
         }
+    }
+    if report.first_frame.is_none() {
+        let text = format!("The camera answered, but sent no picture within {} s.", LOOK.as_secs());
+        return Err(SourceError::new(SourceErrorCode::Stalled, text));
     }
     let stats = session.stats();
     report.tracks = session.tracks();

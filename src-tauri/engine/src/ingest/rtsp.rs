@@ -56,6 +56,7 @@ impl RtspSource {
             udp: options.transport == Transport::Udp,
             connect_timeout: options.tcp_timeout,
             keepalive: options.keepalive_timeout,
+            conduits: &options.conduits,
         };
         let conduit = Conduit::open(&plan, &self.env).await?;
         let steps = Steps { host: &host, limit: options.tcp_timeout, shared: conduit.shared() };

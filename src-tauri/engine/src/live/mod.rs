@@ -7,7 +7,6 @@
 mod lane;
 mod mse;
 mod silence;
-mod snapshot;
 
 use std::fmt;
 
@@ -15,7 +14,6 @@ use crate::fmp4::{MuxError, Muxer};
 use crate::media::{Codec, TrackInfo, TrackKind};
 
 pub use mse::{Mse, MseMessage, MseState};
-pub use snapshot::{SnapshotError, snapshot};
 
 /// What MSE makes of a camera's tracks.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +31,8 @@ pub struct LeftOut {
     pub codec: Codec,
     /// One sentence for people.
     pub reason: String,
+    /// It may be carried once the camera has said how it is to be decoded.
+    pub pending: bool,
 }
 
 /// Nothing of a camera can be played by MSE.
@@ -50,16 +50,20 @@ impl Plan {
         let mut plan = Self { carried: Vec::new(), left_out: Vec::new() };
         for track in tracks {
             let taken = plan.carried.iter().any(|other| other.kind == track.kind);
+            let mut pending = false;
             let reason = match (&track.note, Muxer::accepts(track)) {
                 (Some(note), _) => note.to_string(),
-                (None, Err(error)) => why_not(track, &error),
+                (None, Err(error)) => {
+                    pending = matches!(error, MuxError::Parameters(_));
+                    why_not(track, &error)
+                }
                 (None, Ok(())) if taken => "Only one track of a kind is played.".to_owned(),
                 (None, Ok(())) => {
                     plan.carried.push(track.clone());
                     continue;
                 }
             };
-            plan.left_out.push(LeftOut { kind: track.kind, codec: track.codec, reason });
+            plan.left_out.push(LeftOut { kind: track.kind, codec: track.codec, reason, pending });
         }
         // Sound alone is played only where the camera has no picture at all.
         let picture = plan.left_out.iter().find(|left| left.kind == TrackKind::Video);
@@ -68,6 +72,7 @@ impl Plan {
                 kind: track.kind,
                 codec: track.codec,
                 reason: "The picture that belongs to it cannot be played.".to_owned(),
+                pending: false,
             });
             plan.left_out.extend(sound);
         }

@@ -142,12 +142,6 @@ impl Mse {
         }
     }
 
-    /// Frames that wait in the hub because the caller was slow.
-    #[must_use]
-    pub fn behind(&self) -> u64 {
-        self.subscriber.behind()
-    }
-
     /// Takes a frame and all that came with it.
     fn run(&mut self, first: Arc<Frame>) {
         let mut bytes = first.data.len();
@@ -208,6 +202,8 @@ impl Mse {
                 self.out.push_back(MseMessage::Mime(muxer.mime()));
                 self.stream = Some(Stream::new(muxer, plan.carried, &self.tails));
             }
+            // Parameters that come in band come with the first key frame, and new tracks with them.
+            Err(_) if plan.left_out.iter().any(|left| left.pending) => {}
             Err(error) => self.tell(MseState::NotPlayable(error.reason)),
         }
     }

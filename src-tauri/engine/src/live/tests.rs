@@ -543,22 +543,6 @@ async fn a_camera_that_becomes_playable_is_played() {
     assert_eq!(kinds(&viewer.got).replace('f', ""), "NXMLI");
 }
 
-#[tokio::test]
-async fn a_snapshot_is_the_newest_key_frame_and_outlives_its_source() {
-    let clip = Clip::h264();
-    let slot = Slot::new(Limits::default());
-    let stills = crate::still::Stills::new(crate::still::Decoders::new(1));
-    assert_eq!(snapshot(&slot, &stills, None).await, Err(SnapshotError::NoneYet));
-    let publisher = slot.publish(tracks(&clip)).expect("free");
-    push_all(&publisher, &clip.frames[..30]);
-    let first = snapshot(&slot, &stills, Some(160)).await.expect("a picture");
-    push_all(&publisher, &clip.frames[30..40]);
-    assert_eq!(snapshot(&slot, &stills, Some(160)).await.expect("the same").as_ptr(), first.as_ptr());
-    drop(publisher);
-    let last = snapshot(&slot, &stills, Some(160)).await.expect("still there");
-    assert_eq!(last.as_ptr(), first.as_ptr());
-}
-
 /// A track of empty pictures, for what does not depend on their content.
 fn plain(reorder: u8) -> Clip {
     let sps = Bytes::from_static(&[0x67, 0x42, 0xc0, 0x1e]);
@@ -618,4 +602,19 @@ proptest! {
             }
         });
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn parameters_that_come_in_band_are_waited_for() {
+    let clip = Clip::h264();
+    let slot = Slot::new(Limits::default());
+    let unknown: Vec<TrackInfo> =
+        tracks(&clip).iter().map(|t| TrackInfo { parameters: Parameters::Unknown, ..t.clone() }).collect();
+    let mut publisher = slot.publish(unknown.into()).expect("free");
+    let mut viewer = Viewer::of(&slot, &clip);
+    viewer.drain().await;
+    assert_eq!(kinds(&viewer.got), "", "not playable yet is not unplayable");
+    publisher.set_tracks(&tracks(&clip));
+    play(&publisher, &clip.frames, &mut viewer).await;
+    assert!(kinds(&viewer.got).starts_with("M"), "{}", kinds(&viewer.got));
 }

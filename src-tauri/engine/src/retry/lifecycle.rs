@@ -100,7 +100,7 @@ pub enum Action {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Phase {
     Idle,
-    /// `attempt` counts from 1 in each row; `cause` is what ended the attempt or session before it.
+    /// `attempt` counts reconnects from 1 in each row; the first attempt of all has no `cause`.
     Connecting {
         attempt: u32,
         cause: Option<SourceError>,
@@ -209,9 +209,10 @@ impl Lifecycle {
 
     fn connect(&mut self) -> Action {
         self.close();
-        let attempt = self.backoff.tries().saturating_add(1);
+        let tries = self.backoff.tries();
+        let attempt = tries.max(1);
         let cause = match std::mem::replace(&mut self.phase, Phase::Idle) {
-            Phase::Reconnecting { cause, .. } | Phase::Failed { cause } if attempt > 1 => Some(cause),
+            Phase::Reconnecting { cause, .. } | Phase::Failed { cause } if tries > 0 => Some(cause),
             _ => None,
         };
         self.phase = Phase::Connecting { attempt, cause };

@@ -29,7 +29,7 @@ async fn live_as(url: &str) -> House {
         env: Env::system(),
         config: Config::parse(&config).expect("valid"),
         store: Arc::new(MemoryStore::default()),
-        sources: Arc::new(Rtsp),
+        sources: Arc::new(Rtsp::default()),
         demo: Some(Arc::new(LoopbackCameras::default())),
     };
     let engine = EngineHandle::start(parts).await.expect("it starts");

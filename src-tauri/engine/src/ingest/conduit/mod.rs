@@ -27,6 +27,8 @@ use std::time::Duration;
 use futures_util::task::AtomicWaker;
 use tokio::net::TcpSocket;
 use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 use url::Url;
 
 use crate::env::{Env, Secret};
@@ -58,6 +60,8 @@ pub(super) struct Plan<'a> {
     pub(super) udp: bool,
     pub(super) connect_timeout: Duration,
     pub(super) keepalive: Duration,
+    /// Owns the relay's task.
+    pub(super) conduits: &'a TaskTracker,
 }
 
 /// A running relay. It ends by itself once its client is gone.
@@ -129,7 +133,8 @@ impl Conduit {
             peer: dialed.peer.ip(),
             shared: Arc::clone(&shared),
         });
-        tokio::spawn(relay.run(listener, dialed.reader, dialed.writer));
+        let run = relay.run(listener, dialed.reader, dialed.writer);
+        plan.conduits.spawn(run.in_current_span());
         Ok(Self { url, fingerprint, shared })
     }
 

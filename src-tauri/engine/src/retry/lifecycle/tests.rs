@@ -98,7 +98,7 @@ fn r_n5_first_retry_at_once_then_growing_waits_until_the_limit() {
     assert!(matches!(bench.life.phase(), Phase::Failed { .. }));
     let check = Some(Duration::from_secs(30));
     assert_eq!(bench.action, Action::Wait { until: None, check });
-    assert!(matches!(bench.give(Input::Reachable), Phase::Connecting { attempt: 6, cause: Some(_) }));
+    assert!(matches!(bench.give(Input::Reachable), Phase::Connecting { attempt: 5, cause: Some(_) }));
 }
 
 #[test]
