@@ -124,7 +124,8 @@ function summary() {
   if (counts.ignored > 0) words.push(`${counts.ignored} tests were marked as ignored or skipped`);
   if (!checkOnly) {
     say(bold('\nWhat this machine lacks'));
-    if (words.length === 0) say('  nothing: no test was left out');
+    if (failure) say('  (the run stopped early: there may be more)');
+    else if (words.length === 0) say('  nothing: no test was left out');
     for (const word of [...new Set(words)]) say(`  ${word}`);
     say(`\n${counts.passed} passed, ${counts.failed} failed`);
   }

@@ -5,7 +5,7 @@
 //! bring it back; a second start shows the first one's window; nothing that goes wrong with the
 //! tray, the door or the store keeps the window from opening.
 //!
-//! It knows nothing of cameras beyond their names and states, which the [`door`] gives it.
+//! It knows nothing of cameras beyond their names and states, which `door` gives it.
 
 mod commands;
 mod door;
