@@ -16,9 +16,9 @@ mod window;
 
 use std::process::ExitCode;
 
+use nightjar_server::log;
 use tauri::{Manager, RunEvent};
 use tauri_plugin_autostart::MacosLauncher;
-use tracing_subscriber::EnvFilter;
 
 use crate::door::Door;
 
@@ -27,7 +27,8 @@ const HIDDEN: &str = "--hidden";
 
 /// Runs the app until it is quit; the exit code is 0 unless the window system is missing.
 pub fn run() -> ExitCode {
-    let filter = EnvFilter::try_from_env("NIGHTJAR_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let wanted = std::env::var("NIGHTJAR_LOG").unwrap_or_else(|_| log::DEFAULT.to_owned());
+    let filter = log::filter(&wanted).or_else(|_| log::filter(log::DEFAULT)).expect("our own filter");
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 
     let specta = commands::builder();

@@ -11,6 +11,7 @@ pub mod demo;
 mod door;
 mod guard;
 mod hosts;
+pub mod log;
 mod metrics;
 mod openapi;
 mod reply;

@@ -19,7 +19,6 @@ use nightjar_server::demo::{self, DEMO_MAX, LoopbackCameras};
 use nightjar_server::{DirError, FileStore, Server, ServerOptions, Tls, default_dir};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
-use tracing_subscriber::EnvFilter;
 use url::Url;
 
 /// After this long the end is not waited for any more.
@@ -49,10 +48,6 @@ struct Args {
     #[arg(long, value_name = "FILTER", default_value = LOG, hide_default_value = true)]
     log: String,
 }
-
-/// Our own lines and what goes wrong elsewhere. The ICE agent warns of every viewer that has not sent its
-/// candidates yet.
-const LOG: &str = "info,retina=warn,rtc=warn,rtc_ice=error,rtc_dtls=error,webrtc=warn";
 
 /// Why it does not run.
 enum Failure {
@@ -95,7 +90,7 @@ fn one_line(message: &str) -> String {
 }
 
 fn run(args: Args) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(&args.log)
+    let filter = nightjar_server::log::filter(&args.log)
         .map_err(|error| Failure::Config(format!("--log: {}", one_line(&error.to_string()))))?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
