@@ -45,7 +45,7 @@ struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=i64::from(DEMO_MAX)))]
     demo: Option<u32>,
     /// What to log to the standard error output, such as debug or nightjar_engine=debug
-    #[arg(long, value_name = "FILTER", default_value = LOG, hide_default_value = true)]
+    #[arg(long, value_name = "FILTER", default_value = nightjar_server::log::DEFAULT, hide_default_value = true)]
     log: String,
 }
 
