@@ -102,24 +102,30 @@ fn run(args: Args) -> anyhow::Result<()> {
     })
 }
 
-/// The signals that end the program.
+/// The signals that end the program, listened for before anybody is told that it runs.
 struct Ends {
     #[cfg(unix)]
     term: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
 }
 
 impl Ends {
     fn new() -> anyhow::Result<Self> {
+        #[cfg(unix)]
+        use tokio::signal::unix::{SignalKind, signal};
         Ok(Self {
             #[cfg(unix)]
-            term: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?,
+            term: signal(SignalKind::terminate())?,
+            #[cfg(unix)]
+            interrupt: signal(SignalKind::interrupt())?,
         })
     }
 
     async fn wait(&mut self) {
         #[cfg(unix)]
         tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
+            _ = self.interrupt.recv() => {}
             _ = self.term.recv() => {}
         }
         #[cfg(not(unix))]
