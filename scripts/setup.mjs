@@ -23,6 +23,9 @@ const packages = {
     'gstreamer1.0-plugins-bad',
     'gstreamer1.0-libav',
     'gstreamer1.0-gl',
+    // And without one of these it has no sound.
+    'gstreamer1.0-pulseaudio',
+    'gstreamer1.0-alsa',
     'fonts-dejavu-core',
     'fonts-nanum',
   ],
