@@ -10,6 +10,7 @@ await setUp('desktop');
 const targetDir = claimTarget();
 const kind = process.platform === 'linux' ? ['--bundles', 'deb'] : [];
 const args = ['exec', '--', 'tauri', 'build', ...kind, ...process.argv.slice(2)];
+const profile = process.argv.includes('--debug') ? 'debug' : 'release';
 const code = await run(...npm(...args));
-if (code === 0) say(`The installer lies under ${join(targetDir, 'release', 'bundle')}`);
+if (code === 0) say(`The installer lies under ${join(targetDir, profile, 'bundle')}`);
 process.exit(code);
