@@ -17,7 +17,7 @@ const logs = join(targetDir, 'nightjar-logs');
 const outputs = join(targetDir, 'nightjar-out');
 
 // One selection of packages and features for every step, so that Cargo builds each crate once.
-const all = ['--workspace', '--features', 'nightjar-tests/desktop'];
+const all = ['--workspace', '--features', 'nightjar-tests/desktop,nightjar-tests/bench'];
 const rustdoc = { RUSTDOCFLAGS: '-D warnings' };
 const has = (path) => existsSync(join(root, path));
 

@@ -70,6 +70,9 @@ class Program {
     this.ended = new Promise((resolve) => {
       this.child.on('exit', (code, signal) => {
         running.delete(this.child);
+        if (!this.#told) {
+          process.stderr.write(`${name} ended with ${code ?? signal}\n${this.log.join('\n')}\n`);
+        }
         resolve(code ?? signal);
       });
       this.child.on('error', () => resolve('error'));
@@ -97,6 +100,8 @@ class Program {
   }
 
   #waiting = null;
+  /** It was asked to end. */
+  #told = false;
 
   /** The first line of the output that matches. */
   async line(pattern) {
@@ -125,6 +130,7 @@ class Program {
 
   /** Ends it as a person would, and by force if it does not listen. */
   async stop(signal = 'SIGTERM') {
+    this.#told = true;
     this.child.kill('SIGCONT');
     this.child.kill(signal);
     const force = setTimeout(() => this.child.kill('SIGKILL'), END_MS);
@@ -135,6 +141,7 @@ class Program {
 
   /** Cuts its power. */
   async kill() {
+    this.#told = true;
     this.child.kill('SIGKILL');
     await this.ended;
   }

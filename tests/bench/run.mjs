@@ -1,0 +1,59 @@
+// npm run bench [-- --quick] [-- --only live,fanout,ingest,cycles] [-- --built]
+//
+// Builds the programs for release, measures them as processes, and writes bench/REPORT.md and
+// bench/report.json. `--quick` takes a few minutes and writes to bench/out/ instead, so that the
+// figures of a full run are never replaced by few. `--built` takes the programs as they are.
+
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { die, root, run, say, span } from '../../scripts/machine.mjs';
+
+const args = process.argv.slice(2);
+const quick = args.includes('--quick');
+const only = args.includes('--only') ? args[args.indexOf('--only') + 1].split(',') : null;
+if (process.platform !== 'linux') die('The figures are taken from /proc: this needs Linux.');
+
+process.env.NIGHTJAR_PROFILE ||= 'release';
+if (!args.includes('--built')) {
+  const build = ['build', '--release', '--bins', '--features', 'nightjar-tests/bench'];
+  const code = await run('cargo', build);
+  if (code !== 0) die('The release build failed.', code);
+}
+
+const { launch } = await import('../web/stage/browser.mjs');
+const { missing } = await import('../web/stage/programs.mjs');
+const { machine, markdown } = await import('./figures.mjs');
+const [lacking] = missing();
+if (lacking) die(lacking);
+const parts = {
+  live: (await import('./live.mjs')).live,
+  fanout: (await import('./fanout.mjs')).fanout,
+  ingest: (await import('./ingest.mjs')).ingest,
+  cycles: (await import('./cycles.mjs')).cycles,
+};
+
+const report = { date: new Date().toISOString(), quick, machine: machine(), sections: [] };
+const browser = await launch();
+report.browser = `Chromium ${browser.version()}`;
+for (const [name, part] of Object.entries(parts)) {
+  if (only && !only.includes(name)) continue;
+  say(`▶ ${name}`);
+  const from = performance.now();
+  const sections = await part({ browser, quick });
+  report.sections.push(...sections);
+  for (const { figures } of sections) {
+    for (const row of figures) {
+      const goal = row.goal === null ? '' : `  (goal ${row.goal}: ${row.met ? 'met' : 'NOT met'})`;
+      say(`  ${row.name}: p50 ${row.p50}, p95 ${row.p95} ${row.unit}${goal}`);
+    }
+  }
+  say(`  ${span(performance.now() - from)}`);
+}
+await browser.close();
+report.load_after = Number(readFileSync('/proc/loadavg', 'utf8').split(' ')[0]);
+
+const out = join(root, 'bench', ...(quick || only ? ['out'] : []));
+mkdirSync(out, { recursive: true });
+writeFileSync(join(out, 'report.json'), `${JSON.stringify(report, null, 2)}\n`);
+writeFileSync(join(out, 'REPORT.md'), markdown(report));
+say(`written: ${join(out, 'REPORT.md')}`);
