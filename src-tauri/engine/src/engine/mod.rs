@@ -8,6 +8,8 @@ mod diagnosis;
 mod entry;
 mod events;
 mod handle;
+mod link;
+mod phones;
 mod playback;
 mod probe;
 mod registry;
@@ -25,6 +27,11 @@ use crate::source::{BoxFuture, Source, SourceError};
 pub use diagnosis::CameraFigures;
 pub use events::EventStream;
 pub use handle::{EngineHandle, StartError};
+pub use link::{
+    Capture, JoinError, OfferError, PeerCandidate, PeerCard, PeerRole, PhoneState, PhoneStats, SignalLink,
+    Stage, ToPeer, Why,
+};
+pub use phones::PhonePeer;
 pub use rtsp::Rtsp;
 
 /// What an engine is made of.
