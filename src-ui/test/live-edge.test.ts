@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { LiveEdge, TARGET } from '../src/media/live-edge';
+import { LiveEdge, rangeAt, TARGET } from '../src/media/live-edge';
 
 /** A screen that plays what arrives: 25 fps, one order per frame. */
 class Screen {
@@ -125,5 +125,30 @@ describe('the live edge', () => {
     expect(edge.target).toBeCloseTo(TARGET + 0.5);
     edge.calm(1000);
     expect(edge.target).toBeCloseTo(TARGET);
+  });
+});
+
+describe('the range that plays', () => {
+  const range = (start: number, end: number) => ({ start, end });
+
+  test('is the one that holds the picture, not an island ahead of it', () => {
+    const played = range(3, 10);
+    const island = range(10.08, 10.12);
+    expect(rangeAt([played, island], 9.9)).toBe(played);
+    expect(rangeAt([played, island], 10)).toBe(played);
+    expect(rangeAt([played, island], 10.1)).toBe(island);
+  });
+
+  test('is the newest once the picture has come to a hole that stays', () => {
+    const before = range(3, 10);
+    const after = range(10.2, 12);
+    expect(rangeAt([before, after], 9)).toBe(before);
+    expect(rangeAt([before, after], 10)).toBe(after);
+    expect(rangeAt([before, range(14, 14.1)], 10)?.start).toBe(14);
+  });
+
+  test('is the newest before there is a picture, and none where nothing is buffered', () => {
+    expect(rangeAt([range(3, 10), range(12, 13)], 0)?.start).toBe(12);
+    expect(rangeAt([], 0)).toBeNull();
   });
 });

@@ -7,12 +7,17 @@
  * all do at a jump, from a key frame that may lie seconds back.
  */
 
+export interface Range {
+  start: number;
+  end: number;
+}
+
 export interface EdgeInput {
   /** Monotonic, ms. */
   now: number;
   currentTime: number;
-  /** The newest buffered range, seconds; null while nothing is buffered. */
-  range: { start: number; end: number } | null;
+  /** What is buffered around the picture, seconds (see `rangeAt`); null while nothing is buffered. */
+  range: Range | null;
   /** A picture is on the screen. */
   shown: boolean;
 }
@@ -49,6 +54,29 @@ const RAN_DRY_STEP = 0.03;
 const MAX_EXTRA = 0.5;
 /** Extra distance given back per calm second. */
 const GIVE_BACK = 0.004;
+
+/** With less than this ahead of it the picture has run dry, seconds. */
+export const DRY = 0.05;
+/** A hole up to this is frames that are still to come, where what follows is no longer itself, seconds. */
+const FILLING = 0.5;
+/** Engines round the ends of ranges, seconds. */
+const ROUNDING = 0.001;
+
+/**
+ * The range that the picture plays from. With B-frames some engines show the newest frame as a range
+ * of its own until those before it are there: such an island is not the edge. But a hole that stays
+ * is left behind as soon as the picture has come to it.
+ */
+export function rangeAt(ranges: readonly Range[], currentTime: number): Range | null {
+  const newest = ranges.at(-1);
+  if (newest === undefined) return null;
+  const holding = ranges.findLast(
+    ({ start, end }) => start - ROUNDING <= currentTime && currentTime <= end + ROUNDING,
+  );
+  if (holding === undefined || holding === newest) return newest;
+  const island = newest.start - holding.end < FILLING && newest.end - newest.start < FILLING;
+  return island || holding.end - currentTime >= DRY ? holding : newest;
+}
 
 interface CatchUp {
   rate: number;

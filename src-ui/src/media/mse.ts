@@ -4,14 +4,12 @@
  */
 import { messageOf, type Camera, type Socket, type StreamChoice } from '../platform/types';
 import { keyFrameAt, type VideoTrack, videoTrack } from './fragments';
-import { LiveEdge } from './live-edge';
+import { DRY, LiveEdge, type Range, rangeAt } from './live-edge';
 import { BasePlayer, type PlayerStats, play } from './player';
 
 /** Media kept behind the picture, seconds; then back to the key frame before it. */
 const KEEP_BEHIND = 4;
 const TRIM_EVERY_MS = 5000;
-/** With less than this at hand the picture has run dry, seconds. */
-const DRY = 0.05;
 /** Fragments that may wait while the browser is busy; beyond it the attempt starts over. */
 const MAX_QUEUED_BYTES = 16 * 1024 * 1024;
 
@@ -75,7 +73,7 @@ export class MsePlayer extends BasePlayer {
   }
 
   override stats(): PlayerStats {
-    const range = this.#newestRange();
+    const range = this.#range();
     const lag = range && this.video ? Math.max(0, range.end - this.video.currentTime) * 1000 : null;
     const rounded = lag === null ? null : Math.round(lag);
     return {
@@ -101,7 +99,7 @@ export class MsePlayer extends BasePlayer {
     listen(source, 'sourceopen', () => this.#pump());
     listen(video, 'waiting', () => {
       // Waiting with media at hand is the decoder catching up, not the network.
-      const range = this.#newestRange();
+      const range = this.#range();
       if (this.#started && range && range.end - video.currentTime < DRY) this.#edge.ranDry();
     });
     listen(video, 'error', () => this.end('lost', video.error?.message || 'decoder error'));
@@ -222,18 +220,21 @@ export class MsePlayer extends BasePlayer {
   }
 
   #start(): void {
-    if (this.#started || this.video === null || this.#newestRange() === null) return;
+    if (this.#started || this.video === null || this.#range() === null) return;
     this.#started = true;
     this.#steer();
     this.watchFirstFrame(this.video);
     play(this.video);
   }
 
-  #newestRange(): { start: number; end: number } | null {
-    const ranges = this.#buffer?.buffered;
-    if (!ranges || ranges.length === 0) return null;
-    const last = ranges.length - 1;
-    return { start: ranges.start(last), end: ranges.end(last) };
+  #range(): Range | null {
+    const buffered = this.#buffer?.buffered;
+    if (!buffered) return null;
+    const ranges = Array.from({ length: buffered.length }, (_, i) => ({
+      start: buffered.start(i),
+      end: buffered.end(i),
+    }));
+    return rangeAt(ranges, this.video?.currentTime ?? 0);
   }
 
   #steer(): void {
@@ -242,7 +243,7 @@ export class MsePlayer extends BasePlayer {
     const order = this.#edge.order({
       now: performance.now(),
       currentTime: video.currentTime,
-      range: this.#newestRange(),
+      range: this.#range(),
       shown: this.state.name === 'playing',
     });
     if (order.seekTo !== null) video.currentTime = order.seekTo;

@@ -48,7 +48,7 @@ export class WhepPlayer extends BasePlayer {
         this.end('lost', `WebRTC ${state}`);
       }
     };
-    pc.addTransceiver('video', { direction: 'recvonly' });
+    const { receiver } = pc.addTransceiver('video', { direction: 'recvonly' });
     if (camera.tracks.some((track) => track.kind === 'audio')) {
       pc.addTransceiver('audio', { direction: 'recvonly' });
     }
@@ -67,6 +67,13 @@ export class WhepPlayer extends BasePlayer {
     this.#session = session;
     await local;
     await pc.setRemoteDescription({ type: 'answer', sdp: session.answer });
+    // A goodbye of the server closes DTLS, which the connection's own state may show much later.
+    const { transport } = receiver;
+    if (transport) transport.onstatechange = () => this.#onTransport(transport.state);
+  }
+
+  #onTransport(state: RTCDtlsTransportState): void {
+    if (state === 'closed' || state === 'failed') this.end('lost', `DTLS ${state}`);
   }
 
   protected release(): void {
