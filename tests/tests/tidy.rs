@@ -122,6 +122,7 @@ fn a_library_has_one_home() {
         ("openh264::", "src-tauri/engine/src/still/"),
         ("rusty_h265::", "src-tauri/engine/src/still/"),
         ("jpeg_encoder::", "src-tauri/engine/src/still/"),
+        ("rusqlite::", "src-tauri/engine/src/store/"),
         ("tauri::", "src-tauri/src/"),
         ("axum::", "src-tauri/server/src/"),
     ];

@@ -19,3 +19,4 @@ pub mod retry;
 pub mod sfu;
 pub mod source;
 pub mod still;
+pub mod store;

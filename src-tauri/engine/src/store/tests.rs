@@ -1,0 +1,315 @@
+use std::fs;
+use std::io::{Seek as _, SeekFrom, Write as _};
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use super::*;
+
+const HOUR: Micros = 3_600_000_000;
+
+fn id(n: u128) -> Uuid {
+    Uuid::from_u128(n)
+}
+
+fn new(n: u128, camera: &str, start_us: Micros) -> NewSegment {
+    NewSegment {
+        id: id(n),
+        camera: camera.to_owned(),
+        path: format!("{camera}/2026-11-20/{camera}_{n}.mp4"),
+        start_us,
+        codec: "h264".to_owned(),
+        width: 1_920,
+        height: 1_080,
+    }
+}
+
+fn sealed(n: u128, camera: &str, start_us: Micros, end_us: Micros) -> FoundSegment {
+    let segment = new(n, camera, start_us);
+    FoundSegment { segment, end_us, bytes: 1_000, state: SegmentState::Sealed, protected: false }
+}
+
+fn span(camera: Option<&str>, from_us: Micros, to_us: Micros) -> Query<'_> {
+    Query { camera, from_us, to_us }
+}
+
+fn ids(rows: &[SegmentRow]) -> Vec<u128> {
+    rows.iter().map(|row| row.id.as_u128()).collect()
+}
+
+fn alert(n: u128, since_us: Micros) -> AlertRow {
+    AlertRow {
+        id: id(n),
+        kind: "camera_lost".to_owned(),
+        camera: Some("a".to_owned()),
+        since_us,
+        until_us: None,
+        message: "gone".to_owned(),
+        detail: None,
+    }
+}
+
+fn fresh() -> (TempDir, Catalogue) {
+    let dir = TempDir::new().unwrap();
+    let (catalogue, opened) = Catalogue::open(&dir.path().join("c.db")).unwrap();
+    assert_eq!(opened, Opened::Fresh);
+    (dir, catalogue)
+}
+
+#[test]
+fn a_segment_grows_is_closed_and_goes() {
+    let (_dir, catalogue) = fresh();
+    catalogue.segment_opened(&new(1, "a", 10 * HOUR)).unwrap();
+    let row = catalogue.segment(id(1)).unwrap().unwrap();
+    assert_eq!((row.start_us, row.end_us, row.bytes), (10 * HOUR, 10 * HOUR, 0));
+    assert_eq!((row.state, row.protected, row.width), (SegmentState::Open, false, 1_920));
+    catalogue.segment_grew(id(1), 11 * HOUR, 5_000).unwrap();
+    assert_eq!(catalogue.open_segments().unwrap()[0].bytes, 5_000);
+    catalogue.segment_closed(id(1), SegmentState::Sealed, 12 * HOUR, 7_000).unwrap();
+    let row = catalogue.segment_at("a/2026-11-20/a_1.mp4").unwrap().unwrap();
+    assert_eq!((row.end_us, row.bytes, row.state), (12 * HOUR, 7_000, SegmentState::Sealed));
+    assert!(catalogue.open_segments().unwrap().is_empty());
+    // A clock that went back makes no span that ends before it begins.
+    catalogue.segment_grew(id(1), HOUR, 7_000).unwrap();
+    assert_eq!(catalogue.segment(id(1)).unwrap().unwrap().end_us, 10 * HOUR);
+    catalogue.segment_removed(id(1)).unwrap();
+    assert_eq!(catalogue.segment(id(1)).unwrap(), None);
+    assert!(matches!(catalogue.segment_grew(id(1), 0, 0), Err(StoreError::Unknown(_))));
+    assert!(matches!(catalogue.segment_removed(id(1)), Err(StoreError::Unknown(_))));
+}
+
+#[test]
+fn a_span_gives_what_reaches_into_it_and_nothing_else() {
+    let (_dir, catalogue) = fresh();
+    let rows = [
+        sealed(1, "a", 0, 10),
+        sealed(2, "a", 10, 20),
+        sealed(3, "b", 0, 100),
+        sealed(4, "a", 20, 30),
+        sealed(5, "a", 500, 510),
+    ];
+    assert_eq!(catalogue.segments_found(&rows).unwrap(), 5);
+    assert_eq!(catalogue.segments_found(&rows).unwrap(), 0, "known paths are left alone");
+    let of = |query| ids(&catalogue.segments(query).unwrap());
+    assert_eq!(of(span(Some("a"), 10, 20)), [2], "ends and beginnings that touch are not inside");
+    assert_eq!(of(span(Some("a"), 9, 21)), [1, 2, 4]);
+    assert_eq!(of(span(None, 90, 91)), [3], "a long one that began long before");
+    assert_eq!(of(span(None, 0, 1_000)), [1, 3, 2, 4, 5]);
+    assert!(of(span(Some("a' OR 1=1 --"), 0, 1_000)).is_empty());
+}
+
+#[test]
+fn gaps_are_open_until_they_are_closed() {
+    let (_dir, catalogue) = fresh();
+    let open = catalogue.gap("a", 100, None, "stalled").unwrap();
+    catalogue.gap("a", 10, Some(20), "disk_full").unwrap();
+    catalogue.gap("b", 10, Some(5), "clock").unwrap();
+    let of = |camera, from, to| {
+        let gaps = catalogue.gaps(span(camera, from, to)).unwrap();
+        gaps.iter().map(|g| (g.start_us, g.end_us)).collect::<Vec<_>>()
+    };
+    assert_eq!(of(Some("a"), 0, 1_000), [(10, Some(20)), (100, None)]);
+    assert_eq!(of(Some("a"), 5_000, 6_000), [(100, None)], "an open gap has no end");
+    assert_eq!(of(None, 5, 11), [(10, Some(20))], "a gap without length is none");
+    assert_eq!(catalogue.open_gaps().unwrap().len(), 1);
+    catalogue.gap_closed(open, 200).unwrap();
+    assert_eq!(of(Some("a"), 150, 6_000), [(100, Some(200))]);
+    assert!(of(Some("a"), 200, 6_000).is_empty());
+    assert_eq!(catalogue.forget_gaps(150).unwrap(), 2);
+    assert_eq!(of(None, 0, 1_000), [(100, Some(200))]);
+}
+
+#[test]
+fn r_n7_the_oldest_goes_first_and_never_what_is_open_or_protected() {
+    let (_dir, catalogue) = fresh();
+    catalogue
+        .segments_found(&[sealed(2, "a", 10, 20), sealed(3, "b", 5, 15), sealed(4, "a", 20, 30)])
+        .unwrap();
+    catalogue.segment_opened(&new(1, "a", 1)).unwrap();
+    let oldest = |before| catalogue.oldest_unprotected(before).unwrap().map(|row| row.id.as_u128());
+    assert_eq!(oldest(None), Some(3));
+    assert!(catalogue.protect(id(3), true).unwrap());
+    assert!(!catalogue.protect(id(3), true).unwrap(), "it was");
+    assert_eq!(oldest(None), Some(2));
+    assert_eq!(oldest(Some(20)), None, "it ended at 20, not before");
+    assert_eq!(oldest(Some(21)), Some(2));
+    let of_b = |before| catalogue.oldest_unprotected_of("b", before).unwrap();
+    assert_eq!(of_b(None), None);
+    catalogue.protect(id(3), false).unwrap();
+    assert_eq!(of_b(None).map(|row| row.id), Some(id(3)));
+    assert!(matches!(catalogue.protect(id(9), true), Err(StoreError::Unknown(_))));
+}
+
+#[test]
+fn what_a_camera_takes_is_counted_along() {
+    let (_dir, catalogue) = fresh();
+    catalogue
+        .segments_found(&[sealed(1, "a", 10, 20), sealed(2, "a", 30, 40), sealed(3, "b", 0, 9)])
+        .unwrap();
+    catalogue.segment_opened(&new(4, "a", 50)).unwrap();
+    catalogue.segment_grew(id(4), 60, 500).unwrap();
+    catalogue.protect(id(2), true).unwrap();
+    catalogue.segment_removed(id(3)).unwrap();
+    let usage = catalogue.usage().unwrap();
+    let camera = "a".to_owned();
+    let a = Usage { camera, bytes: 2_500, protected_bytes: 1_000, oldest_us: 10, newest_us: 50, segments: 3 };
+    assert_eq!(usage, [a]);
+}
+
+#[test]
+fn alerts_are_renewed_listed_newest_first_and_cleared() {
+    let (_dir, catalogue) = fresh();
+    for n in 1..=5 {
+        catalogue.put_alert(&alert(n, n as Micros * 10)).unwrap();
+    }
+    catalogue.put_alert(&AlertRow { until_us: Some(99), ..alert(3, 30) }).unwrap();
+    let newest = catalogue.alerts(3).unwrap();
+    assert_eq!(newest.iter().map(|a| a.id.as_u128()).collect::<Vec<_>>(), [5, 4, 3]);
+    assert_eq!(newest[2].until_us, Some(99));
+    assert_eq!(catalogue.alerts_between(span(Some("a"), 20, 40)).unwrap().len(), 2);
+    assert_eq!(catalogue.clear_alerts(None).unwrap(), 1, "open ones stay");
+    assert_eq!(catalogue.clear_alerts(Some(id(1))).unwrap(), 1);
+    assert_eq!(catalogue.alerts(100).unwrap().len(), 3);
+}
+
+#[test]
+fn all_is_there_after_the_end_of_the_program() {
+    let (dir, catalogue) = fresh();
+    catalogue.segment_opened(&new(1, "a", 10)).unwrap();
+    catalogue.segment_grew(id(1), 20, 7).unwrap();
+    // What kill -9 leaves: the files as they are, the catalogue not closed.
+    let left = TempDir::new().unwrap();
+    for entry in fs::read_dir(dir.path()).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), left.path().join(entry.file_name())).unwrap();
+    }
+    let (after, opened) = Catalogue::open(&left.path().join("c.db")).unwrap();
+    assert_eq!(opened, Opened::Existing);
+    assert_eq!(after.open_segments().unwrap()[0].bytes, 7);
+    drop(catalogue);
+    let (again, opened) = Catalogue::open(&dir.path().join("c.db")).unwrap();
+    assert_eq!(opened, Opened::Existing);
+    assert_eq!(again.open_segments().unwrap().len(), 1);
+}
+
+/// Writes rubbish over a part of a file.
+fn scratch(path: &Path, at: u64, length: usize) {
+    let mut file = fs::OpenOptions::new().write(true).open(path).unwrap();
+    file.seek(SeekFrom::Start(at)).unwrap();
+    file.write_all(&vec![0xa5; length]).unwrap();
+}
+
+#[test]
+fn a_damaged_catalogue_is_moved_aside_and_what_protects_is_saved() {
+    let (dir, catalogue) = fresh();
+    let path = dir.path().join("c.db");
+    let many: Vec<_> = (1..2_000).map(|n| sealed(n, "a", n as Micros * 10, n as Micros * 10 + 10)).collect();
+    catalogue.segments_found(&many).unwrap();
+    catalogue.protect(id(1), true).unwrap();
+    catalogue.put_alert(&alert(1, 5)).unwrap();
+    drop(catalogue);
+    let size = fs::metadata(&path).unwrap().len();
+    scratch(&path, size * 3 / 4, 8_192);
+    let (catalogue, opened) = Catalogue::open(&path).unwrap();
+    let Opened::Damaged { aside } = opened else { panic!("{opened:?}") };
+    assert_eq!(fs::metadata(&aside).unwrap().len(), size);
+    assert!(catalogue.segments(span(None, 0, Micros::MAX)).unwrap().is_empty());
+    assert_eq!(catalogue.alerts(9).unwrap(), [alert(1, 5)]);
+    assert!(catalogue.was_protected(&many[0].segment.path).unwrap());
+    catalogue.segments_found(&many).unwrap();
+    assert!(catalogue.segment(id(1)).unwrap().unwrap().protected, "protection outlives the damage");
+    assert!(!catalogue.segment(id(2)).unwrap().unwrap().protected);
+    drop(catalogue);
+
+    // Not a database at all, and one of somebody else.
+    fs::write(&path, b"this is not a catalogue, but it is long enough to look like a file".repeat(40))
+        .unwrap();
+    let (catalogue, opened) = Catalogue::open(&path).unwrap();
+    assert!(matches!(opened, Opened::Damaged { .. }), "{opened:?}");
+    drop(catalogue);
+    fs::remove_file(&path).unwrap();
+    let other = Connection::open(&path).unwrap();
+    other.execute_batch("CREATE TABLE mine (x); PRAGMA user_version = 7;").unwrap();
+    drop(other);
+    let (_, opened) = Catalogue::open(&path).unwrap();
+    assert!(matches!(opened, Opened::Damaged { .. }), "{opened:?}");
+}
+
+#[test]
+fn a_torn_catalogue_is_moved_aside() {
+    let (dir, catalogue) = fresh();
+    let path = dir.path().join("c.db");
+    let many: Vec<_> = (1..500).map(|n| sealed(n, "a", n as Micros, n as Micros + 1)).collect();
+    catalogue.segments_found(&many).unwrap();
+    drop(catalogue);
+    let size = fs::metadata(&path).unwrap().len();
+    fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(size / 2).unwrap();
+    let (_, opened) = Catalogue::open(&path).unwrap();
+    assert!(matches!(opened, Opened::Damaged { .. }), "{opened:?}");
+}
+
+#[test]
+fn damage_beside_a_log_that_was_not_cleared_costs_at_most_the_log() {
+    let (dir, catalogue) = fresh();
+    catalogue.segment_opened(&new(1, "a", 10)).unwrap();
+    for (name, at) in [("c.db", 100), ("c.db", 3_000), ("c.db-wal", 0), ("c.db-wal", 5_000), ("c.db-shm", 0)]
+    {
+        let left = TempDir::new().unwrap();
+        for entry in fs::read_dir(dir.path()).unwrap() {
+            let entry = entry.unwrap();
+            fs::copy(entry.path(), left.path().join(entry.file_name())).unwrap();
+        }
+        scratch(&left.path().join(name), at, 8_192);
+        // What is in the log is not read from the file. A log that is torn ends where it is torn.
+        let (after, opened) = Catalogue::open(&left.path().join("c.db")).unwrap();
+        assert!(after.open_segments().unwrap().len() == 1 || name == "c.db-wal", "{name} {at} {opened:?}");
+        after.segment_opened(&new(2, "a", 10)).unwrap();
+    }
+}
+
+#[test]
+fn an_earlier_form_is_brought_up_to_date_and_a_later_one_left_alone() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("c.db");
+    let old = Connection::open(&path).unwrap();
+    old.execute_batch(schema::STEPS[0]).unwrap();
+    old.execute_batch("PRAGMA application_id = 0x4e6a4374; PRAGMA user_version = 1;").unwrap();
+    for (n, bytes, protected) in [(1_u8, 100, 0), (2, 50, 1)] {
+        old.execute(
+            "INSERT INTO segments VALUES (?1, 'a', ?2, 10, 20, ?3, 1, ?4, 'h264', 640, 360)",
+            params![[n; 16], format!("a/{n}.mp4"), bytes, protected],
+        )
+        .unwrap();
+    }
+    drop(old);
+    let (catalogue, opened) = Catalogue::open(&path).unwrap();
+    assert_eq!(opened, Opened::Existing);
+    let usage = catalogue.usage().unwrap();
+    assert_eq!((usage[0].bytes, usage[0].protected_bytes, usage[0].segments), (150, 50, 2));
+    catalogue.put_alert(&alert(1, 5)).unwrap();
+    drop(catalogue);
+    let later = Connection::open(&path).unwrap();
+    later.execute_batch("PRAGMA user_version = 900;").unwrap();
+    drop(later);
+    let before = fs::read(&path).unwrap();
+    assert!(matches!(Catalogue::open(&path), Err(StoreError::Newer(900))));
+    assert_eq!(fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn a_place_that_cannot_be_used_is_an_error_and_not_a_damaged_catalogue() {
+    let dir = TempDir::new().unwrap();
+    let inside_a_file = dir.path().join("file");
+    fs::write(&inside_a_file, "x").unwrap();
+    for path in [dir.path().join("missing/c.db"), inside_a_file.join("c.db")] {
+        assert!(matches!(Catalogue::open(&path), Err(StoreError::Io { .. })), "{}", path.display());
+    }
+    assert!(matches!(Catalogue::open(dir.path()), Err(StoreError::Io { .. })));
+}
+
+#[test]
+fn wall_time_and_back() {
+    for us in [0, 1_795_186_242_120_456, -5] {
+        assert_eq!(micros(wall(us)), us);
+    }
+}
