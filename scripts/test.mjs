@@ -39,6 +39,8 @@ const tests = [
   ['build', 'cargo', ['build', ...all]],
   // Unit tests, scenarios, the shell and, under Xvfb, the desktop window.
   ['cargo test', 'cargo', ['test', ...all, '--no-fail-fast']],
+  // Real network faults, each once.
+  ['chaos', process.execPath, [join(root, 'scripts', 'chaos.mjs'), '--fast', '--built']],
   ...(has('tests/web/package.json') ? [['browser', ...npm('test', '-w', 'tests/web')]] : []),
 ];
 

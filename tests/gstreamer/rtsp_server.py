@@ -2,6 +2,7 @@
 """GStreamer's own RTSP server as a camera: the judge of what our ingest understands.
 
 Prints one line of JSON with its ports when it listens, and ends when its standard input does.
+With an argument ADDR:PORT the open one listens there, alone.
 Mounts: /h264 (with AAC), /h265, /mjpeg, /pcmu and /pcma (with H.264), /opus (with H.264).
 Two instances: one open, one that asks for Digest (admin / s3cret).
 """
@@ -36,10 +37,11 @@ MOUNTS = {
 }
 
 
-def serve(digest):
+def serve(digest, where="127.0.0.1:0"):
     server = GstRtspServer.RTSPServer()
-    server.set_address("127.0.0.1")
-    server.set_service("0")
+    address, port = where.rsplit(":", 1)
+    server.set_address(address)
+    server.set_service(port)
     permissions = None
     if digest:
         auth = GstRtspServer.RTSPAuth()
@@ -66,7 +68,8 @@ def serve(digest):
 
 def main():
     Gst.init(None)
-    servers = {"open": serve(False), "digest": serve(True)}
+    alone = sys.argv[1:2]
+    servers = {"open": serve(False, *alone)} if alone else {"open": serve(False), "digest": serve(True)}
     print(json.dumps({name: server.get_bound_port() for name, server in servers.items()}), flush=True)
     loop = GLib.MainLoop()
 

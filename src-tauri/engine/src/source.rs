@@ -64,6 +64,10 @@ pub struct SessionStats {
     pub keepalive_rtt_us: Option<u64>,
     /// Keep-alives that were not answered in time.
     pub keepalive_missed: u64,
+    /// The newest keep-alive was not.
+    pub keepalive_unanswered: bool,
+    /// How full the way from the network to the reader was at most since the last look, in percent.
+    pub backlog_pct: u8,
 }
 
 /// Why a source could not be opened or ended.
@@ -115,8 +119,14 @@ pub enum SourceErrorCode {
     NoVideo,
     /// Packets come but no key frame.
     NoKeyFrame,
-    /// A keep-alive was not answered and no media came since.
+    /// A keep-alive was not answered; a loss where no media came since, else a warning.
     KeepaliveUnanswered,
+    /// Pictures arrive late (R-K3). A warning.
+    Buffering,
+    /// The same picture for long although frames come. A warning.
+    Frozen,
+    /// Sound stopped although pictures flow. A warning.
+    NoSound,
     /// A defect of Nightjar, contained.
     Internal,
 }
@@ -141,6 +151,9 @@ impl SourceErrorCode {
             Self::NoVideo => "no_video",
             Self::NoKeyFrame => "no_key_frame",
             Self::KeepaliveUnanswered => "keepalive_unanswered",
+            Self::Buffering => "buffering",
+            Self::Frozen => "frozen",
+            Self::NoSound => "no_sound",
             Self::Internal => "internal",
         }
     }
@@ -149,7 +162,7 @@ impl SourceErrorCode {
     #[must_use]
     pub const fn class(self) -> ErrorClass {
         match self {
-            Self::NoCodec | Self::NoKeyFrame => ErrorClass::Decoder,
+            Self::NoCodec | Self::NoKeyFrame | Self::Frozen => ErrorClass::Decoder,
             _ => ErrorClass::RtspNetwork,
         }
     }

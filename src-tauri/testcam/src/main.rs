@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::Parser;
 use nightjar_testcam::{Auth, Builtin, Clip, Fault, Options, Sound, TestCam};
+use tokio::sync::mpsc;
 
 /// A small real RTSP camera that loops a clip, with fault modes.
 #[derive(Parser)]
@@ -42,6 +43,9 @@ struct Args {
     /// Session timeout to announce, in seconds.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u16).range(1..))]
     timeout: u16,
+    /// Take orders from the standard input, one a line: "fault MODE".
+    #[arg(long)]
+    control: bool,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -96,10 +100,35 @@ fn run(args: Args) -> anyhow::Result<()> {
         let mut ends = Ends::new()?;
         let cam = TestCam::spawn(options).await?;
         say_ready(&cam);
-        ends.wait().await;
+        tokio::select! {
+            () = ends.wait() => {}
+            () = obey(&cam), if args.control => {}
+        }
         cam.stop().await;
         Ok(())
     })
+}
+
+/// Takes orders. Never returns: a closed input leaves the camera as it is.
+async fn obey(cam: &TestCam) {
+    // One at a time: whoever gives orders faster waits.
+    let (orders, mut inbox) = mpsc::channel(1);
+    // Reading blocks, and cannot be called off: a thread that ends with the process.
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lines().map_while(Result::ok) {
+            if orders.blocking_send(line).is_err() {
+                return;
+            }
+        }
+    });
+    while let Some(line) = inbox.recv().await {
+        match line.strip_prefix("fault ").map(str::parse) {
+            Some(Ok(fault)) => cam.set_fault(fault).await,
+            Some(Err(error)) => say_error(&anyhow::Error::new(error)),
+            None => say_error(&anyhow::anyhow!("an order is \"fault MODE\"")),
+        }
+    }
+    std::future::pending().await
 }
 
 /// The signals that end the program, listened for before anybody is told that it runs.

@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::Stdio, time::Duration};
 
 use nightjar_testcam::{Builtin, Clip};
 use tokio::{
-    io::{AsyncBufReadExt, BufReader},
+    io::{AsyncBufReadExt, AsyncWriteExt as _, BufReader},
     process::Command,
     time::timeout,
 };
@@ -36,6 +36,26 @@ async fn it_says_where_it_is_and_ends_cleanly_on_a_signal() {
         assert!(Command::new("kill").args([signal, &id]).status().await.unwrap().success());
         let status = timeout(Duration::from_secs(5), child.wait()).await.unwrap().unwrap();
         assert_eq!(status.code(), Some(0), "{signal}");
+    }
+}
+
+#[tokio::test]
+async fn it_takes_orders_while_it_runs() {
+    let mut command = program();
+    let mut child =
+        command.args(["--listen", "127.0.0.1:0", "--control"]).stdin(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let line = timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap().unwrap();
+    let addr = line.split('/').nth(2).unwrap().to_owned();
+    let mut orders = child.stdin.take().unwrap();
+    for (fault, open) in [("refuse", false), ("none", true)] {
+        orders.write_all(format!("nonsense\nfault {fault}\n").as_bytes()).await.unwrap();
+        let obeyed = async {
+            while tokio::net::TcpStream::connect(&addr).await.is_ok() != open {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(PATIENCE, obeyed).await.unwrap();
     }
 }
 

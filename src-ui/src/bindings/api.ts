@@ -35,6 +35,8 @@ export type Camera = {
 	state: CameraState,
 	tracks: Track[],
 	recording: Recording,
+	/**  Trouble that does not stop the camera, as long as it holds. */
+	warnings?: Cause[],
 	stats: Stats,
 	/**  Address without user name and password; none for phones. */
 	url?: string | null,
@@ -248,6 +250,8 @@ export type Stats = {
 	jitter_ms: number,
 	/**  Pictures between two key frames, newest figure. */
 	gop: number,
+	/**  How full the way from the network to the decoder was lately, in percent; 100 holds the camera up. */
+	backlog_pct?: number,
 };
 
 /**  Which of a camera's streams. */

@@ -16,6 +16,9 @@ pub struct Camera {
     pub state: CameraState,
     pub tracks: Vec<Track>,
     pub recording: Recording,
+    /// Trouble that does not stop the camera, as long as it holds.
+    #[serde(default)]
+    pub warnings: Vec<Cause>,
     pub stats: Stats,
     /// Address without user name and password; none for phones.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -167,6 +170,9 @@ pub struct Stats {
     pub jitter_ms: f32,
     /// Pictures between two key frames, newest figure.
     pub gop: u32,
+    /// How full the way from the network to the decoder was lately, in percent; 100 holds the camera up.
+    #[serde(default)]
+    pub backlog_pct: u8,
 }
 
 /// A camera to be added or probed. The same keys as `[[camera]]` in the configuration file.

@@ -98,7 +98,15 @@ impl Meter {
             _ => Duration::ZERO,
         };
         let rate = |n: f64| if span.is_zero() { 0.0 } else { n / span.as_secs_f64() };
-        let lag = self.lag.as_secs_f64() / FULL_LAG.as_secs_f64();
+        // What should have come by now is late too.
+        let silent = match (self.reference, span.is_zero()) {
+            (Some(newest), false) => {
+                let due = span / u32::try_from(self.window.len().max(1)).unwrap_or(u32::MAX) * 2;
+                now.saturating_duration_since(newest.at).saturating_sub(due)
+            }
+            _ => Duration::ZERO,
+        };
+        let lag = (self.lag + silent).as_secs_f64() / FULL_LAG.as_secs_f64();
         Reading {
             fps: rate(self.window.len() as f64 - 1.0) as f32,
             bitrate: rate(self.bytes as f64 * 8.0) as u64,

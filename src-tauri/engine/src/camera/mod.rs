@@ -7,7 +7,9 @@
 mod meter;
 mod status;
 mod supervisor;
+mod watch;
 
 pub use meter::{Meter, Reading};
 pub use status::{Status, StatusCell, state_name};
 pub use supervisor::{Order, Supervisor};
+pub use watch::Watch;

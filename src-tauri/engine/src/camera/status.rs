@@ -24,8 +24,8 @@ pub struct Status {
     pub reconnects: u64,
     pub reading: Reading,
     pub session: SessionStats,
-    /// Trouble that does not stop the stream.
-    pub warning: Option<SourceError>,
+    /// Trouble that does not stop the stream, as long as it holds.
+    pub warnings: Vec<SourceError>,
 }
 
 /// The public name of a phase. A row of attempts after a loss is one `reconnecting`, whether an attempt is
@@ -66,7 +66,7 @@ impl StatusCell {
             reconnects: 0,
             reading: Reading::default(),
             session: SessionStats::default(),
-            warning: None,
+            warnings: Vec::new(),
         };
         Self { status: Arc::new(Mutex::new(status)), version: Arc::new(watch::Sender::new(0)), any }
     }

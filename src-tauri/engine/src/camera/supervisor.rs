@@ -5,22 +5,27 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
-use futures_util::FutureExt as _;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
 use rand::rngs::SmallRng;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{Meter, StatusCell, state_name};
+use super::{Meter, StatusCell, Watch, state_name};
 use crate::env::Env;
 use crate::hub::{Publisher, Slot};
-use crate::media::{Frame, TrackId, TrackInfo, TrackKind};
+use crate::media::{Codec, Frame, TrackId, TrackInfo, TrackKind};
 use crate::retry::{Action, Input, Lifecycle, Phase, Policy};
 use crate::source::{Session, SessionEvent, Source, SourceError, SourceErrorCode};
 
 /// Pace of statistics (R-P8).
 const STATS_EVERY: Duration = Duration::from_secs(2);
+
+/// Reachability checks under way at a time. Each takes a second at most, and a host that comes back shall
+/// not wait for the end of one that began before.
+const CHECKS: usize = 4;
 
 /// What a supervisor can be told.
 pub enum Order {
@@ -43,15 +48,28 @@ pub struct Supervisor {
     live: Option<Live>,
     meter: Meter,
     sessions: u64,
+    /// This source gave pictures: a session of sound alone is not it whole.
+    pictures: bool,
 }
 
 /// An open session and its place in the hub.
 struct Live {
     session: Box<dyn Session>,
     publisher: Publisher,
-    /// The track that tells whether the camera lives, and its timescale.
-    lead: Option<(TrackId, u32)>,
+    /// The track that tells whether the camera lives.
+    lead: Option<Lead>,
+    watch: Watch,
+    /// What was said of the keep-alive that is unanswered.
+    keepalive: Option<SourceError>,
     next_stats: Instant,
+}
+
+#[derive(Clone, Copy)]
+struct Lead {
+    track: TrackId,
+    timescale: u32,
+    kind: TrackKind,
+    codec: Codec,
 }
 
 impl Supervisor {
@@ -69,6 +87,7 @@ impl Supervisor {
             live: None,
             meter: Meter::default(),
             sessions: 0,
+            pictures: false,
         }
     }
 
@@ -104,12 +123,17 @@ impl Supervisor {
                 self.live = None;
                 self.life.set_policy(policy);
                 self.source = Some(source);
+                self.pictures = false;
                 Input::Start
             }
             Order::Retry if self.source.is_none() => Input::Tick,
             // A camera that is live already has nothing to try.
             Order::Retry if matches!(self.life.phase(), Phase::Live | Phase::Stalled) => Input::Tick,
-            Order::Retry => Input::Start,
+            // Whoever asks takes the camera as it is now.
+            Order::Retry => {
+                self.pictures = false;
+                Input::Start
+            }
             Order::Rest => {
                 self.live = None;
                 self.source = None;
@@ -171,8 +195,26 @@ impl Supervisor {
         let mut status = self.status.lock();
         status.reading = self.meter.read(now);
         status.session = self.live.as_ref().map(|live| live.session.stats()).unwrap_or_default();
+        let warnings = match &mut self.live {
+            Some(live) => {
+                let mut warnings = live.watch.warnings(now, &status.reading);
+                if !status.session.keepalive_unanswered {
+                    live.keepalive = None;
+                }
+                warnings.extend(live.keepalive.clone());
+                warnings
+            }
+            None => Vec::new(),
+        };
+        let before = std::mem::replace(&mut status.warnings, warnings.clone());
         drop(status);
         self.status.touch();
+        for new in warnings.iter().filter(|new| before.iter().all(|old| old.code != new.code)) {
+            warn!(tag = tag(new.code), code = %new.code, "{}", new.detail);
+        }
+        for old in before.iter().filter(|old| warnings.iter().all(|new| old.code != new.code)) {
+            info!(tag = tag(old.code), code = %old.code, "over");
+        }
     }
 
     async fn open(&mut self) -> Input {
@@ -190,13 +232,17 @@ impl Supervisor {
         let Ok(publisher) = self.slot.publish(tracks.clone()) else {
             return Input::Ended(internal());
         };
-        let next_stats = Instant::now() + STATS_EVERY;
-        self.live = Some(Live { session, publisher, lead: lead(&tracks), next_stats });
+        let now = Instant::now();
+        self.live = Some(Live {
+            session,
+            publisher,
+            lead: lead(&tracks, self.pictures),
+            watch: Watch::new(now),
+            keepalive: None,
+            next_stats: now + STATS_EVERY,
+        });
         self.sessions += 1;
-        let mut status = self.status.lock();
-        status.reconnects = self.sessions - 1;
-        status.warning = None;
-        drop(status);
+        self.status.lock().reconnects = self.sessions - 1;
         Input::Opened
     }
 
@@ -235,15 +281,14 @@ impl Supervisor {
             }
             Ok(SessionEvent::Tracks) => {
                 let tracks = live.session.tracks();
-                live.lead = lead(&tracks);
+                live.lead = lead(&tracks, self.pictures);
                 live.publisher.set_tracks(&tracks);
                 self.status.touch();
                 Input::Tick
             }
             Ok(SessionEvent::Warning(warning)) => {
-                warn!(tag = "RTSP", code = %warning.code, "{}", warning.detail);
-                self.status.lock().warning = Some(warning);
-                self.status.touch();
+                live.keepalive = Some(warning);
+                self.refresh(Instant::now());
                 Input::Tick
             }
             Err(error) => Input::Ended(error),
@@ -251,18 +296,24 @@ impl Supervisor {
     }
 
     fn frame(&mut self, frame: Frame) -> Input {
-        let Some(live) = &self.live else { return Input::Tick };
-        let mut status = self.status.lock();
+        let Some(live) = &mut self.live else { return Input::Tick };
         let input = match live.lead {
-            Some((track, timescale)) if track == frame.track => {
-                self.meter.feed(frame.arrival, frame.pts, timescale, frame.data.len(), frame.key);
+            Some(lead) if lead.track == frame.track => {
+                self.meter.feed(frame.arrival, frame.pts, lead.timescale, frame.data.len(), frame.key);
+                if lead.kind == TrackKind::Video {
+                    self.pictures = true;
+                    live.watch.picture(frame.arrival, lead.codec, frame.key, &frame.data);
+                }
+                let mut status = self.status.lock();
                 status.frames += 1;
                 status.last_frame = Some(frame.arrival);
                 Input::Frame { key: frame.key }
             }
-            _ => Input::OtherFrame,
+            _ => {
+                live.watch.sound(frame.arrival);
+                Input::OtherFrame
+            }
         };
-        drop(status);
         live.publisher.push(frame);
         input
     }
@@ -294,13 +345,19 @@ impl Supervisor {
             ),
             _ => false,
         };
+        let mut pace = interval_at(Instant::now() + every, every);
+        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut checks = FuturesUnordered::new();
         loop {
-            sleep(every).await;
-            let up = source.reachable().await;
-            if up && was_down {
-                return;
+            tokio::select! {
+                _ = pace.tick(), if checks.len() < CHECKS => checks.push(source.reachable()),
+                Some(up) = checks.next() => {
+                    if up && was_down {
+                        return;
+                    }
+                    was_down |= !up;
+                }
             }
-            was_down |= !up;
         }
     }
 }
@@ -321,9 +378,21 @@ fn internal() -> SourceError {
     )
 }
 
-fn lead(tracks: &[TrackInfo]) -> Option<(TrackId, u32)> {
+/// The track by which the camera is judged: the picture, or where there never was one the sound.
+fn lead(tracks: &[TrackInfo], pictures: bool) -> Option<Lead> {
     let carried = |kind| tracks.iter().find(|t| t.kind == kind && t.carried());
-    carried(TrackKind::Video).or_else(|| carried(TrackKind::Audio)).map(|t| (t.id, t.timescale))
+    let sound = carried(TrackKind::Audio).filter(|_| !pictures);
+    let lead = carried(TrackKind::Video).or(sound)?;
+    Some(Lead { track: lead.id, timescale: lead.timescale, kind: lead.kind, codec: lead.codec })
+}
+
+/// The area of a warning (R-N13).
+const fn tag(code: SourceErrorCode) -> &'static str {
+    match code {
+        SourceErrorCode::Buffering => "BUFFERING",
+        SourceErrorCode::NoKeyFrame | SourceErrorCode::Frozen => "DECODER",
+        _ => "RTSP",
+    }
 }
 
 fn back(wall: SystemTime, by: Duration) -> SystemTime {

@@ -137,6 +137,7 @@ impl Entry {
                 since: self.recording_since.clone(),
                 cause: None,
             },
+            warnings: status.warnings.iter().map(tell).collect(),
             stats: stats(&status, self.viewers()),
             url: Some(spec.url.clone()),
             sub_url: spec.sub_url.clone(),
@@ -278,7 +279,7 @@ fn state(status: &Status) -> CameraState {
     let (attempt, cause) = match &status.phase {
         Phase::Idle | Phase::Live => (None, None),
         // What moved the camera to warn is worth a word even while it stalls.
-        Phase::Stalled => (None, status.warning.as_ref()),
+        Phase::Stalled => (None, status.warnings.first()),
         Phase::Connecting { attempt, cause } => (Some(*attempt), cause.as_ref()),
         Phase::Reconnecting { attempt, cause, .. } => (Some(*attempt), Some(cause)),
         Phase::Failed { cause } | Phase::Refused { cause } => (None, Some(cause)),
@@ -335,5 +336,6 @@ fn stats(status: &Status, viewers: u32) -> Stats {
         viewers,
         jitter_ms: (reading.jitter.as_secs_f32() * 10_000.0).round() / 10.0,
         gop: reading.gop,
+        backlog_pct: status.session.backlog_pct,
     }
 }

@@ -380,6 +380,8 @@ impl Session for RtspSession {
             lost: self.lost,
             keepalive_rtt_us: self.shared.rtt_us(),
             keepalive_missed: self.shared.missed(),
+            keepalive_unanswered: self.shared.is_unanswered(),
+            backlog_pct: self.shared.take_backlog_pct(),
         }
     }
 }

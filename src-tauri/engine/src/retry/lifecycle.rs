@@ -58,7 +58,7 @@ impl Default for Policy {
             key_frame_after: Duration::from_secs(75),
             stable_after: Duration::from_secs(30),
             check_failed_every: Duration::from_secs(30),
-            check_waiting_every: Duration::from_millis(500),
+            check_waiting_every: Duration::from_millis(300),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::task::Context;
 
 use bytes::Bytes;
 use tokio::sync::watch;
-use tokio::time::Sleep;
+use tokio::time::{Sleep, sleep};
 
 use super::*;
 use crate::hub::{Gap, Limits};

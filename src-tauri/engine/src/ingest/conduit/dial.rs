@@ -14,7 +14,7 @@ use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 use url::{Host, Url};
 
@@ -22,6 +22,10 @@ use crate::source::{SourceError, SourceErrorCode as Code};
 
 /// SHA-256 of a certificate's DER form.
 pub type Fingerprint = [u8; 32];
+
+/// A connection request that got lost is sent again by the system after 1, 3, 7 … s. So that a camera is
+/// reached as soon as it can answer, a fresh request joins the first one at this pace.
+const FRESH: Duration = Duration::from_millis(400);
 
 /// Addresses of one name that are tried.
 const MAX_ADDRESSES: usize = 4;
@@ -130,7 +134,7 @@ async fn connect(url: &Url, deadline: Instant) -> Result<TcpStream, SourceError>
         // Each address gets its share of what is left, the last one all of it.
         let left = deadline.saturating_duration_since(Instant::now());
         let share = left / u32::try_from(count - i).unwrap_or(1);
-        match timeout_at(Instant::now() + share, TcpStream::connect(address)).await {
+        match timeout_at(Instant::now() + share, persist(address)).await {
             Ok(Ok(stream)) => return Ok(stream),
             Ok(Err(error)) => failure = Some(Some(error)),
             Err(_) => failure = failure.or(Some(None)),
@@ -143,6 +147,27 @@ async fn connect(url: &Url, deadline: Instant) -> Result<TcpStream, SourceError>
             SourceError::new(Code::Timeout, detail)
         }
     })
+}
+
+/// Connects by whichever of two requests gets through: the first, for hosts that are far away, or the
+/// newest, for those that have just come back. What the newest hears from the host is the answer too.
+async fn persist(address: SocketAddr) -> io::Result<TcpStream> {
+    let first = TcpStream::connect(address);
+    tokio::pin!(first);
+    if let Ok(done) = timeout(FRESH, &mut first).await {
+        return done;
+    }
+    loop {
+        let fresh = timeout(FRESH, TcpStream::connect(address));
+        let done = tokio::select! {
+            biased;
+            done = &mut first => Ok(done),
+            done = fresh => done,
+        };
+        if let Ok(done) = done {
+            return done;
+        }
+    }
 }
 
 fn unconnected(host: &str, port: u16, error: &io::Error) -> SourceError {

@@ -19,7 +19,7 @@ mod repair;
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
@@ -82,6 +82,10 @@ pub(super) struct Shared {
     media: AtomicU64,
     rtt_us: AtomicU64,
     missed: AtomicU64,
+    /// The newest keep-alive was not answered in time.
+    unanswered: AtomicBool,
+    /// Most bytes that waited for the client since the last look.
+    backlog: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -118,6 +122,8 @@ impl Conduit {
             media: AtomicU64::new(0),
             rtt_us: AtomicU64::new(NO_RTT),
             missed: AtomicU64::new(0),
+            unanswered: AtomicBool::new(false),
+            backlog: AtomicU64::new(0),
         });
         let credentials = (!plan.username.is_empty() || !plan.password.reveal().is_empty())
             .then(|| Credentials { username: plan.username.to_owned(), password: plan.password.clone() });
@@ -216,6 +222,21 @@ impl Shared {
         self.missed.load(Ordering::Relaxed)
     }
 
+    /// Whether the newest keep-alive waits in vain.
+    pub(super) fn is_unanswered(&self) -> bool {
+        self.unanswered.load(Ordering::Relaxed)
+    }
+
+    /// How full the relay was at most since the last call, in percent.
+    pub(super) fn take_backlog_pct(&self) -> u8 {
+        let most = self.backlog.swap(0, Ordering::Relaxed);
+        u8::try_from(most.saturating_mul(100) / relay::HIGH_WATER as u64).unwrap_or(100).min(100)
+    }
+
+    fn saw_backlog(&self, bytes: usize) {
+        self.backlog.fetch_max(bytes as u64, Ordering::Relaxed);
+    }
+
     fn media(&self) -> Option<Instant> {
         let passed = self.media.load(Ordering::Relaxed).checked_sub(1)?;
         Some(self.begun + Duration::from_millis(passed))
@@ -236,11 +257,13 @@ impl Shared {
     fn answered(&self, rtt: Duration, question: Question) {
         let rtt = u64::try_from(rtt.as_micros()).unwrap_or(NO_RTT - 1);
         self.rtt_us.store(rtt, Ordering::Relaxed);
+        self.unanswered.store(false, Ordering::Relaxed);
         self.notes().question = Some(question);
     }
 
     fn unanswered(&self, warning: Option<SourceError>) {
         self.missed.fetch_add(1, Ordering::Relaxed);
+        self.unanswered.store(true, Ordering::Relaxed);
         if let Some(warning) = warning {
             let mut notes = self.notes();
             if notes.warnings.len() == MAX_WARNINGS {

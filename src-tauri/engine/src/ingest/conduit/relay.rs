@@ -28,7 +28,7 @@ const ACCEPT: Duration = Duration::from_secs(5);
 const STRANGER: Duration = Duration::from_millis(500);
 /// Bytes that wait for the client before the camera is no longer read: beyond it the camera's own
 /// connection fills, and the camera decides what to drop.
-const HIGH_WATER: usize = 256 << 10;
+pub(super) const HIGH_WATER: usize = 256 << 10;
 /// Bytes of requests and answers that wait for the camera; a camera that takes none of them is broken.
 const MAX_TO_CAMERA: usize = 64 << 10;
 /// Free space before a read. One read takes what a burst left in the socket.
@@ -229,6 +229,9 @@ impl Relay {
                     // Mostly there is room: a second turn through the select is saved.
                     if let Ok(written) = client_out.try_write(&self.to_client) {
                         self.to_client.advance(written);
+                    }
+                    if !self.to_client.is_empty() {
+                        self.setting.shared.saw_backlog(self.to_client.len());
                     }
                 }
             }

@@ -1,0 +1,122 @@
+// One fault done to several cameras at the same time, and what came of it at each.
+
+import { now, pause } from './network.mjs';
+
+/** After the repair a camera must be live again in this time, or the run counts as “not back”. */
+const PATIENCE = 100_000;
+/** Live for this long without another word is live. */
+const QUIET = 3_000;
+/** Faults strike cameras apart, so that they meet different phases of checks and keep-alives. */
+const SPREAD = 1_700;
+
+/** Frames that the server counts for a camera, exactly now. */
+async function frames(server, id) {
+  const { stats } = await server.api('GET', `/cameras/${id}`);
+  return { at: now(), count: stats.frames, bitrate: stats.bitrate };
+}
+
+/** Strikes one camera, mends it, waits until it is well; gives the figures of the run. */
+async function one(fault, target, camera, { server, witness }, delay) {
+  await pause(delay);
+  const { id } = camera;
+  const before = await frames(server, id).catch(() => null);
+  const from = now();
+  await fault.strike(target, before?.bitrate ?? 0, server);
+  await pause(fault.hold);
+  const mended = await fault.mend(target, before?.bitrate ?? 0, server);
+  const well = await settled(witness, id, mended);
+  await pause(1_000);
+  const after = await frames(server, id);
+  const changes = witness.changes(id, from);
+  const first = (names) => changes.find((entry) => names.includes(entry.name));
+  const noticed = first(['stalled', 'reconnecting', 'refused', 'failed']);
+  const decided = first(['reconnecting', 'refused', 'failed']);
+  const viewer = witness.viewers.get(id);
+  const seconds = (entry, since) => (entry ? (entry.at - since) / 1000 : null);
+  const lost = before
+    ? (camera.fps * (after.at - before.at)) / 1000 - (after.count - before.count)
+    : null;
+  const told = fault.warning
+    ? witness.first(id, from, (entry) => entry.warnings.includes(fault.warning))
+    : fault.cause
+      ? witness.first(id, from, (entry) => entry.cause?.code === fault.cause)
+      : null;
+  const picture = viewer?.after(mended) ?? null;
+  return {
+    camera: id,
+    make: camera.make,
+    noticed: seconds(noticed, from),
+    decided: seconds(decided, from),
+    told: seconds(told, from),
+    back: decided ? (well ? Math.max(0, (well - mended) / 1000) : null) : null,
+    isBack: well !== null,
+    picture: picture === null ? null : (picture - mended) / 1000,
+    reconnects: changes.filter((entry) => ['reconnecting', 'refused'].includes(entry.name)).length,
+    lost: lost === null ? null : Math.max(0, Math.round(lost)),
+    lostBeyond:
+      lost === null
+        ? null
+        : Math.max(0, Math.round(lost - (decided ? (camera.fps * (mended - from)) / 1000 : 0))),
+    viewerClosed: viewer?.closedSince(from) ?? 0,
+    states: changes.map(
+      (entry) =>
+        `${((entry.at - from) / 1000).toFixed(2)} ${entry.name}${entry.cause ? ` (${entry.cause.code})` : ''}`,
+    ),
+  };
+}
+
+/** Since when the camera is live for good after a moment; null when it does not come back in time. */
+async function settled(witness, id, mended) {
+  const end = now() + PATIENCE;
+  while (now() < end) {
+    const states = witness.states.get(id) ?? [];
+    if (states.at(-1)?.name === 'live') {
+      const [since] = witness.changes(id, 0).slice(-1);
+      const at = Math.max(since.at, mended);
+      if (now() - at > QUIET) return at;
+    }
+    await pause(20);
+  }
+  return null;
+}
+
+/** All runs of one fault in one pass; `rest` are cameras that nobody touches. */
+export async function trial(fault, cameras, rest, house, random) {
+  const from = now();
+  const struck = fault.all ? cameras.concat(rest) : cameras;
+  let runs;
+  if (fault.all) {
+    // Done once, seen by every camera.
+    const once = shared(fault, house.server);
+    runs = await Promise.all(struck.map((camera) => one(once, house.server, camera, house, 0)));
+  } else {
+    runs = await Promise.all(
+      struck.map((camera) => one(fault, camera, camera, house, random() * SPREAD)),
+    );
+  }
+  const untouched = fault.all ? [] : rest;
+  const bystanders = untouched.map((camera) => ({
+    camera: camera.id,
+    changes: house.witness.changes(camera.id, from).length,
+    closed: house.witness.viewers.get(camera.id).closedSince(from),
+    longestGap: house.witness.viewers.get(camera.id).longestGap(from, now()) / 1000,
+  }));
+  return { runs, bystanders };
+}
+
+/** The same fault for callers that come together: the first does it, all get its outcome. */
+function shared(fault, server) {
+  let strike = null;
+  let mend = null;
+  return {
+    ...fault,
+    strike: () => {
+      strike ??= Promise.resolve(fault.strike(server));
+      return strike;
+    },
+    mend: () => {
+      mend ??= Promise.resolve(fault.mend(server));
+      return mend;
+    },
+  };
+}
