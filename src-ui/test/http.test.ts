@@ -92,13 +92,13 @@ describe('the platform over HTTP', () => {
 
   test('opens sockets with a ticket, and says once when they end', async () => {
     const { made, sockets } = platform(() => new Response(), {
-      ticketed: async (path) => `${path}?ticket=t`,
+      ticketed: async (path) => `${path}${path.includes('?') ? '&' : '?'}ticket=t`,
     });
     const onText = vi.fn();
     const onClose = vi.fn();
-    await made.live('cam_01', 'main', { onText, onClose });
+    await made.live('cam_01', 'main', false, { onText, onClose });
     const [socket] = sockets;
-    expect(socket?.url).toBe('ws://127.0.0.1:9/api/v1/cameras/cam_01/live?ticket=t');
+    expect(socket?.url).toBe('ws://127.0.0.1:9/api/v1/cameras/cam_01/live?sound=off&ticket=t');
     socket?.onmessage?.({ data: '{"mime":"x"}' });
     socket?.onclose?.();
     socket?.onclose?.();

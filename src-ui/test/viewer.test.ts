@@ -15,14 +15,16 @@ import type { Camera, CameraState, StreamChoice } from '../src/platform/types';
 class Puppet implements Player {
   state: PlayerState = { name: 'idle' };
   stream: StreamChoice = 'main';
+  sound = false;
   closed = false;
   frames = 0;
   constructor(
     readonly transport: Transport,
     private onState: () => void,
   ) {}
-  attach(_video: HTMLVideoElement, _camera: Camera, stream: StreamChoice): void {
+  attach(_video: HTMLVideoElement, _camera: Camera, stream: StreamChoice, sound: boolean): void {
     this.stream = stream;
+    this.sound = sound;
     this.state = { name: 'opening' };
   }
   play(): void {
@@ -210,6 +212,24 @@ describe('a viewer', () => {
     viewer.tick(performance.now() + 9000);
     vi.advanceTimersByTime(300);
     expect(made).toHaveLength(3);
+  });
+
+  test('sends for the sound of MSE only when somebody listens, and keeps the picture meanwhile', () => {
+    const tracks: Camera['tracks'] = [
+      { kind: 'video', codec: 'h265', width: 640, height: 360 },
+      { kind: 'audio', codec: 'aac', sample_rate: 48_000 },
+    ];
+    const { made, newest, viewer } = watch(camera('live', { tracks }));
+    expect([newest().transport, newest().sound]).toEqual(['mse', false]);
+    newest().play();
+    viewer.setSound(true);
+    expect([newest().transport, newest().sound]).toEqual(['mse', true]);
+    expect(made[0]?.closed).toBe(false);
+    newest().play();
+    expect(made[0]?.closed).toBe(true);
+    viewer.setSound(false);
+    viewer.setSound(true);
+    expect(made).toHaveLength(2);
   });
 
   test('leaves nothing behind when it is closed', () => {

@@ -39,7 +39,7 @@ async function open() {
   const [camera] = platform.cameras.values();
   if (!camera) throw new Error('the fake has one camera');
   const player = new WhepPlayer({ platform, onState: () => {} });
-  player.attach(document.createElement('video'), camera, 'main');
+  player.attach(document.createElement('video'), camera, 'main', false);
   await vi.waitFor(() => expect(Connection.newest.dtls.onstatechange).not.toBeNull());
   return player;
 }

@@ -208,6 +208,11 @@ impl Writer {
             "Watch by Media Source Extensions (WebSocket)",
         )
         .query(name, what, schema)
+        .query(
+            "sound",
+            "Off leaves the sound of a camera out, unless it is all there is.",
+            json!({ "type": "string", "enum": ["on", "off"], "default": "on" }),
+        )
         .gives::<LiveText>(
             101,
             "Text messages as below; the first binary message after a mime is the init segment, the \

@@ -39,9 +39,10 @@ export class MsePlayer extends BasePlayer {
     video: HTMLVideoElement,
     camera: Camera,
     stream: StreamChoice,
+    sound: boolean,
   ): Promise<void> {
     this.#openSource(video);
-    const socket = await this.platform.live(camera.id, stream, {
+    const socket = await this.platform.live(camera.id, stream, sound, {
       onText: (text) => this.#onText(text),
       onBinary: (data) => this.#onBinary(data),
       onClose: () => this.end('lost', 'socket closed'),

@@ -55,7 +55,8 @@ export const NO_STATS: PlayerStats = {
 export interface Player {
   readonly transport: Transport;
   readonly state: PlayerState;
-  attach(video: HTMLVideoElement, camera: Camera, stream: StreamChoice): void;
+  /** `sound` says whether it shall be heard; a player may send it along in any case. */
+  attach(video: HTMLVideoElement, camera: Camera, stream: StreamChoice, sound: boolean): void;
   /** Hidden players keep their connection but do no avoidable work. */
   setVisible(visible: boolean): void;
   close(): void;
@@ -95,17 +96,20 @@ export abstract class BasePlayer implements Player {
     return this.#state.name === 'ended';
   }
 
-  attach(video: HTMLVideoElement, camera: Camera, stream: StreamChoice): void {
+  attach(video: HTMLVideoElement, camera: Camera, stream: StreamChoice, sound: boolean): void {
     this.video = video;
     this.hasPicture = camera.tracks.some((track) => track.kind === 'video');
     this.move({ name: 'opening' });
-    void this.open(video, camera, stream).catch((error: unknown) => this.end(...reasonOf(error)));
+    void this.open(video, camera, stream, sound).catch((error: unknown) =>
+      this.end(...reasonOf(error)),
+    );
   }
 
   protected abstract open(
     video: HTMLVideoElement,
     camera: Camera,
     stream: StreamChoice,
+    sound: boolean,
   ): Promise<void>;
 
   /** Lets go of everything that `open` took. May be called twice. */

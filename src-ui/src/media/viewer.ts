@@ -68,6 +68,8 @@ interface Attempt {
   video: HTMLVideoElement;
   option: Option;
   stream: StreamChoice;
+  /** Sound comes along, heard or not. */
+  sound: boolean;
   dialledAt: number;
   firstFrameMs: number | null;
   frames: number;
@@ -157,7 +159,9 @@ export class Viewer {
       this.#sound = on;
       const active = this.#shown ?? this.#opening;
       const best = choose(this.#options(), this.#barred);
-      if (active && best && best.transport !== active.option.transport) this.#dial();
+      const other = active && best && best.transport !== active.option.transport;
+      const missing = on && active?.option.sound === 'plays' && !active.sound;
+      if (other || missing) this.#dial();
     }
     if (this.#shown) this.#shown.video.muted = !on;
   }
@@ -277,6 +281,8 @@ export class Viewer {
       video,
       option,
       stream,
+      // WebRTC brings it in any case; MSE would pace the picture by a sound that nobody hears.
+      sound: this.#sound || option.transport === 'webrtc',
       dialledAt: now,
       firstFrameMs: null,
       frames: 0,
@@ -290,7 +296,7 @@ export class Viewer {
       this.#move({ name: 'opening', transport: option.transport });
       if (this.#kept === null) this.#bridge(camera);
     }
-    player.attach(video, camera, stream);
+    player.attach(video, camera, stream, attempt.sound);
   }
 
   #onPlayer(attempt: Attempt): void {

@@ -239,7 +239,12 @@ export class FakePlatform implements Platform {
     };
   }
 
-  async live(id: string, _stream: string, handlers: SocketHandlers): Promise<Socket> {
+  async live(
+    id: string,
+    _stream: string,
+    _sound: boolean,
+    handlers: SocketHandlers,
+  ): Promise<Socket> {
     const mime = 'video/webm; codecs="vp8"';
     if (this.#via === 'stills') {
       queueMicrotask(() => handlers.onText(JSON.stringify({ mime: 'video/mp4; codecs="none"' })));

@@ -180,8 +180,13 @@ export function httpPlatform(options: HttpPlatformOptions): Platform {
         },
       };
     },
-    live: (id, stream, handlers) =>
-      socket(`${cameraPath(id)}/live${streamQuery(stream)}`, handlers),
+    live(id, stream, sound, handlers) {
+      const query = new URLSearchParams();
+      if (stream === 'sub') query.set('stream', 'sub');
+      if (!sound) query.set('sound', 'off');
+      const tail = query.size > 0 ? `?${query}` : '';
+      return socket(`${cameraPath(id)}/live${tail}`, handlers);
+    },
     async snapshot(id, width): Promise<Snapshot> {
       const query = width === null ? '' : `?width=${Math.round(width)}`;
       const response = await request(`${cameraPath(id)}/snapshot.jpg${query}`);

@@ -114,7 +114,8 @@ export interface Platform {
   reportFault(id: string, fault: FaultKind, detail: string): Promise<void>;
 
   whep(id: string, stream: StreamChoice, offer: string, signal: AbortSignal): Promise<WhepSession>;
-  live(id: string, stream: StreamChoice, handlers: SocketHandlers): Promise<Socket>;
+  /** Without `sound` a camera that has a picture sends only that. */
+  live(id: string, stream: StreamChoice, sound: boolean, handlers: SocketHandlers): Promise<Socket>;
   snapshot(id: string, width: number | null): Promise<Snapshot>;
 
   /** Present only in the desktop window. */

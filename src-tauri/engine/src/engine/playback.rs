@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{EngineHandle, entry, probe};
 use crate::api::{ApiError, CameraSpec, ErrorCode, Probe, Stream};
-use crate::live::Mse;
+use crate::live::{Mse, Sound};
 use crate::sfu::{Answer, SfuError, ViewerStats};
 use crate::still::StillError;
 
@@ -64,8 +64,8 @@ impl EngineHandle {
     ///
     /// # Errors
     /// `NotFound`.
-    pub async fn mse(&self, id: &str, stream: Stream) -> Result<Mse, ApiError> {
-        Ok(Mse::new(&self.slot(id, stream).await?))
+    pub async fn mse(&self, id: &str, stream: Stream, sound: Sound) -> Result<Mse, ApiError> {
+        Ok(Mse::new(&self.slot(id, stream).await?, sound))
     }
 
     /// Answers a viewer's WebRTC offer.

@@ -24,6 +24,16 @@ pub struct Plan {
     pub left_out: Vec<LeftOut>,
 }
 
+/// Whether the sound of a camera is sent along.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sound {
+    #[default]
+    On,
+    /// For who does not listen: players pace a picture by its sound, and Chromium holds 200 ms of that.
+    /// A camera without a picture is heard all the same.
+    Off,
+}
+
 /// A track that MSE does not carry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeftOut {
@@ -77,6 +87,14 @@ impl Plan {
             plan.left_out.extend(sound);
         }
         plan
+    }
+
+    /// Leaves the sound out, unless it is all there is.
+    fn mute(&mut self) {
+        let is_picture = |track: &TrackInfo| track.kind == TrackKind::Video;
+        if self.carried.iter().any(is_picture) {
+            self.carried.retain(is_picture);
+        }
     }
 
     /// A muxer for what is carried.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tracing::{debug, warn};
 
-use super::Plan;
 use super::lane::{Anchor, Lane, NANOS, Tail, usual_distance};
+use super::{Plan, Sound};
 use crate::fmp4::nal::{Vui, for_live};
 use crate::fmp4::{MuxError, Muxer, Sample};
 use crate::hub::{Gap, Slot, Subscriber};
@@ -65,6 +65,7 @@ impl MseState {
 #[derive(Debug)]
 pub struct Mse {
     subscriber: Subscriber,
+    wanted: Sound,
     /// At most what one gap and one run of frames give.
     out: VecDeque<MseMessage>,
     stream: Option<Stream>,
@@ -88,12 +89,12 @@ struct Stream {
     running: bool,
     /// Sound that waits for a picture.
     held: Vec<Sample>,
-    sound: Sound,
+    sound: SoundWatch,
 }
 
 /// Whether sound comes.
 #[derive(Debug)]
-struct Sound {
+struct SoundWatch {
     /// None comes: silence takes its place up to the newest picture.
     silent: bool,
     /// How far sound may stay behind the picture before that (nanoseconds).
@@ -103,11 +104,12 @@ struct Sound {
 impl Mse {
     /// A viewer of this camera, beginning at its newest cached key frame.
     #[must_use]
-    pub fn new(slot: &Slot) -> Self {
+    pub fn new(slot: &Slot, wanted: Sound) -> Self {
         let subscriber = slot.subscribe();
         let tracks = Arc::clone(subscriber.tracks());
         let mut mse = Self {
             subscriber,
+            wanted,
             out: VecDeque::new(),
             stream: None,
             tails: Tails::new(),
@@ -189,7 +191,10 @@ impl Mse {
 
     /// These tracks from now on.
     fn adopt(&mut self, tracks: &[TrackInfo]) {
-        let plan = Plan::of(tracks);
+        let mut plan = Plan::of(tracks);
+        if self.wanted == Sound::Off {
+            plan.mute();
+        }
         if let Some(stream) = &self.stream {
             if stream.plays(&plan.carried) {
                 return;
@@ -226,7 +231,7 @@ impl Stream {
                 Lane::new(track, tail)
             })
             .collect();
-        let sound = Sound { silent: false, patience: PATIENCE.start };
+        let sound = SoundWatch { silent: false, patience: PATIENCE.start };
         Self { muxer, lanes, begun: false, running: false, held: Vec::new(), sound }
     }
 
@@ -420,7 +425,7 @@ fn differ(told: i64, seen: i64) -> bool {
             || told.saturating_mul(2) > seen.saturating_mul(3))
 }
 
-impl Sound {
+impl SoundWatch {
     /// Sound came that belongs this long before the newest picture (nanoseconds).
     fn heard(&mut self, late: i64) {
         self.silent = false;

@@ -24,7 +24,7 @@ struct Viewer {
 
 impl Viewer {
     fn of(slot: &Slot, clip: &Clip) -> Self {
-        Self { mse: Mse::new(slot), clip: clip.clone(), got: Vec::new() }
+        Self { mse: Mse::new(slot, Sound::On), clip: clip.clone(), got: Vec::new() }
     }
 
     /// Takes what is there now; true when the camera was removed.
@@ -318,6 +318,25 @@ async fn sound_alone_is_batched() {
     let fragments = kinds(&viewer.got).matches('f').count();
     assert!(fragments * 2 <= clip.frames.len(), "{fragments} for {} packets", clip.frames.len());
     check_decode_times(&viewer.samples());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_does_not_listen_gets_the_picture_alone_and_sound_that_is_all_there_is() {
+    let clip = Clip::h264_aac();
+    let slot = Slot::new(Limits::default());
+    let publisher = slot.publish(tracks(&clip)).expect("free");
+    let mse = Mse::new(&slot, Sound::Off);
+    let mut viewer = Viewer { mse, clip: clip.clone(), got: Vec::new() };
+    play(&publisher, &clip.frames, &mut viewer).await;
+    let pictures = clip.frames.iter().filter(|frame| frame.track == 0).count();
+    let all = viewer.samples();
+    assert_eq!((all.len(), all.iter().filter(|s| s.track == 0).count()), (pictures, pictures));
+    let Some(MseMessage::Mime(mime)) = viewer.got.first() else { panic!("{:?}", viewer.got) };
+    assert!(!mime.contains("mp4a"), "{mime}");
+
+    let mut plan = Plan::of(&clip.tracks[1..]);
+    plan.mute();
+    assert_eq!(plan.carried.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]

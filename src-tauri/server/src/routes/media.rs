@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use nightjar_engine::api::{ErrorCode, Stream};
+use nightjar_engine::live::Sound;
 use uuid::Uuid;
 
 use super::CameraId;
@@ -27,6 +28,15 @@ pub(super) fn stream(uri: &Uri) -> Result<Stream, Refusal> {
         None | Some("main") => Ok(Stream::Main),
         Some("sub") => Ok(Stream::Sub),
         Some(_) => Err(Refusal::invalid("stream", "must be \"main\" or \"sub\"")),
+    }
+}
+
+/// `?sound=`: whether a viewer listens.
+pub(super) fn sound(uri: &Uri) -> Result<Sound, Refusal> {
+    match parameter(uri.query(), "sound").as_deref() {
+        None | Some("on") => Ok(Sound::On),
+        Some("off") => Ok(Sound::Off),
+        Some(_) => Err(Refusal::invalid("sound", "must be \"on\" or \"off\"")),
     }
 }
 

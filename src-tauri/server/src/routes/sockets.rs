@@ -185,6 +185,6 @@ pub(super) async fn live(
 ) -> Reply {
     door.engine.camera(&id)?;
     let upgrade = asked(upgrade)?;
-    let mse = door.engine.mse(&id, media::stream(&uri)?).await?;
+    let mse = door.engine.mse(&id, media::stream(&uri)?, media::sound(&uri)?).await?;
     serve(&door, upgrade, Live(mse))
 }
