@@ -193,6 +193,7 @@ impl Writer {
         self.operation("patch", "/api/v1/cameras/{id}/whep/{viewer}", "whepTrickle", "A viewer's candidates")
             .body(FRAGMENT, json!({"type": "string"}))
             .says(204, "Taken")
+            .refused(&[412])
             .end();
         self.operation("delete", "/api/v1/cameras/{id}/whep/{viewer}", "whepEnd", "End a viewer")
             .says(200, "Ended")
@@ -358,6 +359,7 @@ fn reason(status: u16) -> &'static str {
         404 => "There is no such thing",
         406 => "No codec in common",
         409 => "It exists already, or cannot be changed",
+        412 => "If-Match names another session",
         413 => "Larger than 64 KiB",
         415 => "Another content type is needed",
         421 => "Not the host that was asked for",

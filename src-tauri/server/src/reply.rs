@@ -63,6 +63,7 @@ pub(crate) const fn status(code: ErrorCode) -> StatusCode {
         ErrorCode::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         ErrorCode::NotPlayable => StatusCode::NOT_ACCEPTABLE,
         ErrorCode::Duplicate | ErrorCode::ReadOnly => StatusCode::CONFLICT,
+        ErrorCode::NoMatch => StatusCode::PRECONDITION_FAILED,
         ErrorCode::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         ErrorCode::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         ErrorCode::ForeignHost => StatusCode::MISDIRECTED_REQUEST,

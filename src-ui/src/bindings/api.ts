@@ -134,6 +134,8 @@ export type ErrorCode =
 "duplicate" | 
 /**  409: defined in the configuration file. */
 "read_only" | 
+/**  412: `If-Match` names another session. */
+"no_match" | 
 /**  413 */
 "too_large" | 
 /**  415 */

@@ -42,6 +42,8 @@ pub enum ErrorCode {
     Duplicate,
     /// 409: defined in the configuration file.
     ReadOnly,
+    /// 412: `If-Match` names another session.
+    NoMatch,
     /// 413
     TooLarge,
     /// 415

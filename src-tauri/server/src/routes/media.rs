@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use nightjar_engine::api::{ErrorCode, Stream};
+use nightjar_engine::config::IceServer;
 use nightjar_engine::live::Sound;
 use uuid::Uuid;
 
@@ -78,13 +79,55 @@ pub(super) async fn offer(
     let viewer = answer.id;
     for (name, value) in [
         (header::LOCATION, format!("/api/v1/cameras/{id}/whep/{viewer}")),
-        (header::ETAG, format!("\"{}\"", viewer.simple())),
+        (header::ETAG, etag(&viewer)),
         (header::HeaderName::from_static("accept-patch"), FRAGMENT.to_owned()),
     ] {
         let value = HeaderValue::try_from(value).expect("ids are fit for a header");
         response.headers_mut().insert(name, value);
     }
+    for link in ice_links(&door.engine.config().webrtc.ice_servers) {
+        response.headers_mut().append(header::LINK, link);
+    }
     Ok(response)
+}
+
+/// The STUN and TURN servers for the other end, as RFC 9725 section 4.6 has them.
+fn ice_links(servers: &[IceServer]) -> impl Iterator<Item = HeaderValue> {
+    let links = servers.iter().flat_map(|server| {
+        let (user, secret) = (server.username.as_deref(), server.credential.as_ref());
+        let login = user.zip(secret).map(|(user, secret)| {
+            format!(
+                "; username={}; credential={}; credential-type=\"password\"",
+                quoted(user),
+                quoted(secret.reveal())
+            )
+        });
+        let login = login.unwrap_or_default();
+        server.urls.iter().map(move |url| format!("<{url}>; rel=\"ice-server\"{login}"))
+    });
+    // What no header can carry is left out: the address comes from the configuration.
+    links.filter_map(|link| HeaderValue::try_from(link).ok())
+}
+
+/// A quoted-string (RFC 9110 section 5.6.4).
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+/// Whether the request is meant for this tag (RFC 9110 section 13.1.1).
+fn matches(headers: &HeaderMap, tag: &str) -> bool {
+    let mut meant = headers.get_all(header::IF_MATCH).iter().peekable();
+    let names_it = |list: &HeaderValue| {
+        list.as_bytes()
+            .split(|byte| *byte == b',')
+            .map(<[u8]>::trim_ascii)
+            .any(|t| t == b"*" || t == tag.as_bytes())
+    };
+    meant.peek().is_none() || meant.any(names_it)
+}
+
+fn etag(viewer: &Uuid) -> String {
+    format!("\"{}\"", viewer.simple())
 }
 
 /// A viewer's candidates. Its answer carried ours.
@@ -95,6 +138,9 @@ pub(super) async fn trickle(
     bytes: Bytes,
 ) -> Reply {
     let fragment = text(&headers, FRAGMENT, &bytes)?;
+    if !matches(&headers, &etag(&viewer)) {
+        return Err(Refusal::new(ErrorCode::NoMatch, "If-Match names another session than this one."));
+    }
     door.engine.whep_trickle(&camera, &viewer, fragment).await?;
     super::done()
 }
@@ -141,5 +187,36 @@ impl axum::extract::FromRequestParts<Arc<Door>> for Viewing {
         let viewer = named.get("viewer").and_then(|text| Uuid::try_parse(text).ok());
         let viewer = viewer.ok_or_else(|| Refusal::new(ErrorCode::NotFound, "There is no such viewer."))?;
         Ok(Self { camera, viewer })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r_s3_links_name_the_servers_and_nothing_breaks_out_of_its_quotes() {
+        let servers = [
+            IceServer {
+                urls: vec!["stun:a".into(), "turn:b?transport=udp".into()],
+                username: None,
+                credential: None,
+            },
+            IceServer {
+                urls: vec!["turn:c".into()],
+                username: Some("u\"; x=\"".into()),
+                credential: Some("p\\".to_owned().into()),
+            },
+            IceServer { urls: vec!["turn:d\r\nx: y".into()], username: None, credential: None },
+        ];
+        let links: Vec<_> = ice_links(&servers).map(|link| link.to_str().unwrap().to_owned()).collect();
+        assert_eq!(
+            links,
+            [
+                r#"<stun:a>; rel="ice-server""#,
+                r#"<turn:b?transport=udp>; rel="ice-server""#,
+                r#"<turn:c>; rel="ice-server"; username="u\"; x=\""; credential="p\\"; credential-type="password""#,
+            ]
+        );
     }
 }

@@ -120,6 +120,10 @@ async fn whep_answers_trickles_and_ends() {
     typed.refused(415, "unsupported_media_type");
     let long = house.send(Request::new("PATCH", &viewer).body(kind, "a".repeat(70_000))).await;
     long.refused(413, "too_large");
+    let tag = answer.header("etag").unwrap().to_owned();
+    let meant = |tag: &str| Request::new("PATCH", &viewer).header("if-match", tag).body(kind, fragment);
+    assert_eq!(house.send(meant(&format!("\"x\", {tag}"))).await.status, 204);
+    house.send(meant("\"x\"")).await.refused(412, "no_match");
     assert_eq!(house.ask("DELETE", &viewer).await.status, 200);
     house.ask("DELETE", &viewer).await.refused(404, "not_found");
     let late = Request::new("PATCH", &viewer).body(kind, fragment);
