@@ -142,7 +142,7 @@ export function claimTarget() {
     }
     const now = new Date();
     const files = (ask('git', ['ls-files', '-z']) ?? '').split('\0').filter(Boolean);
-    for (const file of [...files, 'src-ui/dist/index.html']) {
+    for (const file of [...files, 'src-ui/dist/index.html', 'mobile/web/dist/index.html']) {
       const path = join(root, file);
       if (existsSync(path)) utimesSync(path, now, now);
     }

@@ -25,6 +25,7 @@ const checks = [
   ['rustfmt', 'cargo', ['fmt', '--all', '--check']],
   ['biome', ...npm('exec', '--', 'biome', 'ci', '--colors=off', '--error-on-warnings', '.')],
   ['svelte-check', ...npm('run', 'check', '-w', 'src-ui')],
+  ['svelte-check, phone', ...npm('run', 'check', '-w', 'mobile/web')],
   ['clippy', 'cargo', ['clippy', ...all, '--', '-D', 'warnings']],
   // A test may fail loudly.
   [
@@ -36,6 +37,7 @@ const checks = [
 ];
 const tests = [
   ['vitest', ...npm('run', 'test', '-w', 'src-ui')],
+  ['vitest, phone', ...npm('run', 'test', '-w', 'mobile/web')],
   ['build', 'cargo', ['build', ...all]],
   // Unit tests, scenarios, the shell and, under Xvfb, the desktop window.
   ['cargo test', 'cargo', ['test', ...all, '--no-fail-fast']],
@@ -54,7 +56,7 @@ writeFileSync(lackingFile, '');
 const lacking = await step('set-up', () => setUp('test'));
 if (!has('tests/web/package.json'))
   lacking.push('browser tests: tests/web is not in this checkout');
-await step('wall', buildUi);
+await step('pages', buildUi);
 
 let failure = null;
 for (const [name, program, args, extra = {}] of checkOnly ? checks : [...checks, ...tests]) {

@@ -1,4 +1,5 @@
-// Builds the wall (src-ui/dist) when its sources changed since the last build.
+// Builds the wall (src-ui/dist) and the phone's page (mobile/web/dist) when their sources changed
+// since the last build.
 
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -6,35 +7,41 @@ import { dirname, join, relative } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { bold, die, npm, readText, root, run, say } from './machine.mjs';
 
-const folder = join(root, 'src-ui');
-const stamp = join(root, 'node_modules', '.cache', 'nightjar', 'ui');
+const wall = { name: 'the wall', folder: 'src-ui', sources: ['src-ui'] };
+// The phone's page has the wall's look.
+const phone = { name: 'the phone page', folder: 'mobile/web', sources: ['mobile/web', 'src-ui/src'] };
 
-function fingerprint() {
+function fingerprint(sources) {
   const hash = createHash('sha256');
   const visit = (path) => {
     for (const entry of readdirSync(path, { withFileTypes: true }).sort((a, b) =>
       a.name < b.name ? -1 : 1,
     )) {
-      if (['node_modules', 'dist', '.vite'].includes(entry.name)) continue;
+      if (['node_modules', 'dist', 'dist-app', '.vite'].includes(entry.name)) continue;
       const inner = join(path, entry.name);
       if (entry.isDirectory()) visit(inner);
       else hash.update(relative(root, inner)).update('\0').update(readFileSync(inner));
     }
   };
-  visit(folder);
+  for (const source of sources) visit(join(root, source));
   hash.update(readText(join(root, 'package-lock.json')) ?? '');
   return hash.digest('hex');
 }
 
-export async function buildUi() {
-  if (!existsSync(join(folder, 'package.json'))) die('src-ui is missing from this checkout.');
-  const print = fingerprint();
-  if (readText(stamp) === print && existsSync(join(folder, 'dist', 'index.html'))) return;
-  say(bold('Building the wall'));
-  if ((await run(...npm('run', 'build', '-w', 'src-ui'))) !== 0)
-    die('The wall could not be built.');
+async function build({ name, folder, sources }) {
+  if (!existsSync(join(root, folder, 'package.json'))) die(`${folder} is missing from this checkout.`);
+  const stamp = join(root, 'node_modules', '.cache', 'nightjar', folder.replaceAll('/', '-'));
+  const print = fingerprint(sources);
+  if (readText(stamp) === print && existsSync(join(root, folder, 'dist', 'index.html'))) return;
+  say(bold(`Building ${name}`));
+  if ((await run(...npm('run', 'build', '-w', folder))) !== 0) die(`${name} could not be built.`);
   mkdirSync(dirname(stamp), { recursive: true });
   writeFileSync(stamp, print);
+}
+
+export async function buildUi() {
+  await build(wall);
+  await build(phone);
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1]).href) await buildUi();

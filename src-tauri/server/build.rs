@@ -1,10 +1,11 @@
-//! Makes sure that the wall's folder is there, so that its place is known even if the wall is built later,
-//! and that a wall that was built anew gets into the program.
+//! Makes sure that the folders of the wall and of the phone's page are there, so that their place is known even
+//! if they are built later, and that pages that were built anew get into the program.
 
 fn main() {
-    let wall = "../../src-ui/dist";
-    if let Err(error) = std::fs::create_dir_all(wall) {
-        println!("cargo::warning=the wall's folder {wall} cannot be made: {error}");
+    for folder in ["../../src-ui/dist", "../../mobile/web/dist"] {
+        if let Err(error) = std::fs::create_dir_all(folder) {
+            println!("cargo::warning=the folder {folder} of a page cannot be made: {error}");
+        }
+        println!("cargo::rerun-if-changed={folder}");
     }
-    println!("cargo::rerun-if-changed={wall}");
 }

@@ -244,6 +244,9 @@ impl Writer {
             .end();
         self.operation("get", "/login", "loginPage", "The wall").raw(200, "The page", "text/html").end();
         self.operation("get", "/", "wall", "The wall").raw(200, "The page", "text/html").end();
+        self.operation("get", "/publish", "publish", "The phone's page")
+            .raw(200, "The page", "text/html")
+            .end();
         self.operation("get", "/metrics", "metrics", "Figures for Prometheus")
             .raw(200, "Text format 0.0.4", "text/plain")
             .end();
@@ -275,7 +278,6 @@ impl Writer {
             ("post", "/api/v1/sig", "sendSignal", "Signaling over HTTPS"),
             ("get", "/api/v1/sig/stream", "receiveSignals", "Signaling over HTTPS"),
             ("get", "/signal", "signal", "Signaling (WebSocket)"),
-            ("get", "/publish", "publish", "The publisher page"),
         ] {
             self.absent(method, path, id, summary);
         }

@@ -1,7 +1,7 @@
-//! The wall's files, as `src-ui` was built. In a debug build they are read from the disk on each request,
-//! in a release they are part of the program.
+//! The files of the wall and of the phone's page, as `src-ui` and `mobile/web` were built. In a debug build
+//! they are read from the disk on each request, in a release they are part of the program.
 
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use rust_embed::{EmbeddedFile, RustEmbed};
 
@@ -17,6 +17,14 @@ pub(crate) const POLICY: &str = "default-src 'self'; script-src 'self'; style-sr
 #[allow_missing = true]
 struct Files;
 
+#[derive(RustEmbed)]
+#[folder = "../../mobile/web/dist"]
+#[allow_missing = true]
+struct PhoneFiles;
+
+/// Where the phone's page and all that belongs to it lies.
+pub(crate) const PHONE: &str = "publish";
+
 const NOT_BUILT: &str = "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>Nightjar</title>\n\
     <h1>Nightjar runs</h1>\n<p>Its wall was not built into this program. Build it by \
     <code>npm start</code>, or by <code>npm run build -w src-ui</code> and building the program again.</p>\n\
@@ -24,8 +32,20 @@ const NOT_BUILT: &str = "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"ut
 
 /// The page itself. It finds its way by what follows `#`, so it has one address.
 pub(crate) async fn index(headers: HeaderMap) -> Response {
-    match Files::get("index.html") {
-        Some(file) => give("index.html", file, &headers),
+    page(Files::get("index.html"), &headers)
+}
+
+/// The phone's page.
+pub(crate) async fn phone(headers: HeaderMap) -> Response {
+    let mut response = page(PhoneFiles::get("index.html"), &headers);
+    let name = HeaderName::from_static("permissions-policy");
+    response.headers_mut().insert(name, HeaderValue::from_static("camera=(self), microphone=(self)"));
+    response
+}
+
+fn page(file: Option<EmbeddedFile>, headers: &HeaderMap) -> Response {
+    match file {
+        Some(file) => give("index.html", file, headers),
         None => {
             let kind = [(header::CONTENT_TYPE, "text/html; charset=utf-8")];
             (StatusCode::OK, kind, NOT_BUILT).into_response()
@@ -33,13 +53,17 @@ pub(crate) async fn index(headers: HeaderMap) -> Response {
     }
 }
 
-/// Any other file of it, or nothing.
+/// Any other file of the two, or nothing.
 pub(crate) async fn file(method: Method, uri: Uri, headers: HeaderMap) -> Reply {
     let path = uri.path().trim_start_matches('/');
     // Names of built files hold nothing else; nothing is decoded, so nothing can climb out.
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '-' | '_');
     let fits = path.len() <= 200 && path.chars().all(plain) && !path.contains("..") && !path.contains("//");
-    let file = if fits && !path.is_empty() { Files::get(path) } else { None };
+    let (path, file) = match path.strip_prefix(PHONE).and_then(|rest| rest.strip_prefix('/')) {
+        _ if !fits || path.is_empty() => (path, None),
+        Some(rest) => (rest, PhoneFiles::get(rest)),
+        None => (path, Files::get(path)),
+    };
     match (file, method) {
         (Some(file), Method::GET | Method::HEAD) => Ok(give(path, file, &headers)),
         (Some(_), _) => {

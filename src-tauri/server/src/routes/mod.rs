@@ -54,6 +54,7 @@ pub(crate) fn router(door: Arc<Door>) -> Router {
         .route("/api/v1/events", get(sockets::events))
         .merge(not_yet())
         .route("/", get(wall::index))
+        .route("/publish", get(wall::phone))
         .fallback(wall::file)
         .method_not_allowed_fallback(wrong_method)
         .with_state(door)
@@ -62,7 +63,7 @@ pub(crate) fn router(door: Arc<Door>) -> Router {
 /// What comes with the recorder, the phones and camera control.
 fn not_yet() -> Router<Arc<Door>> {
     let absent = || not_implemented;
-    let routes: [(&str, MethodRouter<Arc<Door>>); 15] = [
+    let routes: [(&str, MethodRouter<Arc<Door>>); 14] = [
         ("/api/v1/cameras/{id}/recording", post(absent())),
         ("/api/v1/cameras/{id}/ptz", post(absent())),
         ("/api/v1/recordings", get(absent())),
@@ -77,7 +78,6 @@ fn not_yet() -> Router<Arc<Door>> {
         ("/api/v1/sig", post(absent())),
         ("/api/v1/sig/stream", get(absent())),
         ("/signal", get(absent())),
-        ("/publish", get(absent())),
     ];
     routes.into_iter().fold(Router::new(), |router, (path, route)| router.route(path, route))
 }

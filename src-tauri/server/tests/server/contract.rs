@@ -195,6 +195,19 @@ async fn wrong_addresses_and_methods_are_told() {
 }
 
 #[tokio::test]
+async fn r_p1_the_phones_page_may_use_its_camera_and_nobody_elses_may() {
+    let house = House::open().await;
+    let page = house.ask("GET", "/publish").await;
+    assert_eq!(page.status, 200);
+    assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
+    assert_eq!(page.header("permissions-policy"), Some("camera=(self), microphone=(self)"));
+    for nothing in ["/publish/", "/publish/../index.html", "/publish/none.js", "/publishx"] {
+        house.ask("GET", nothing).await.refused(404, "not_found");
+    }
+    house.close().await;
+}
+
+#[tokio::test]
 async fn what_is_not_built_yet_says_so() {
     let house = House::open().await;
     for (method, path) in [

@@ -1,0 +1,100 @@
+/** English words of the phone. The shape of this object is the catalogue that every language fills. */
+export const en = {
+  app: 'Nightjar',
+  start: {
+    title: 'This phone as a camera',
+    to: (computer: string) => `It appears on the wall of ${computer}.`,
+    toSome: 'It appears on your wall at once.',
+    go: 'Start the camera',
+    add: 'Add this phone',
+    name: 'Name of this camera',
+    namePlaceholder: 'Kitchen',
+    awake: 'Leave this page open and the phone on its charger.',
+    hears: 'The microphone can be switched off at any time.',
+  },
+  scan: {
+    title: 'Scan the code on your computer',
+    steps: [
+      'Open Nightjar on your computer.',
+      'Choose “Add a phone”.',
+      'Point this phone’s camera app at the code and open the link.',
+    ],
+  },
+  pair: {
+    title: 'Compare the numbers',
+    hint: 'Your computer shows the same six digits. If so, choose “Allow” there.',
+    waiting: 'Waiting for your computer…',
+  },
+  state: {
+    live: 'Live',
+    liveAlone: 'Live, but your computer does not answer. Looking for it…',
+    looking: 'Looking for your computer…',
+    lookingHint: 'Are both in the same network? Is Nightjar open?',
+    lookingIn: (seconds: number) => `Trying again in ${seconds} s`,
+    proving: 'Your computer is checking this phone…',
+    opening: 'Opening the camera…',
+    connecting: 'Connecting…',
+    repairing: 'The picture does not arrive. Repairing…',
+    repairingHint: 'Nothing needs to be done.',
+    camera: 'The camera stopped. Opening it again…',
+    refused: 'The camera may not be used',
+    refusedHint: 'Allow the camera for this page in the browser’s settings, then try again.',
+  },
+  paused: {
+    hidden: 'Paused: screen locked',
+    locked: 'Paused: screen locked',
+    call: 'Paused: a call',
+    pressure: 'Paused: another app has the camera',
+    user: 'Paused',
+    hint: 'It goes on by itself.',
+    userHint: 'Your computer shows that it is paused.',
+    go: 'Go on',
+  },
+  end: {
+    unpaired: { title: 'Your computer does not know this phone', hint: 'Scan its code again.' },
+    rejected: {
+      title: 'That code is used up',
+      hint: 'Codes are good once, for two minutes. Let the computer show a new one and scan it.',
+    },
+    revoked: {
+      title: 'This phone was removed',
+      hint: 'Your computer no longer lets it in. Scan its code to add it again.',
+    },
+    replaced: {
+      title: 'The camera runs in another place',
+      hint: 'This phone publishes from another page now.',
+    },
+    impostor: {
+      title: 'This is not the computer whose code was scanned',
+      hint: 'Nothing was sent to it. Scan the code on your computer again.',
+    },
+    forbidden: {
+      title: 'Your computer does not allow that',
+      hint: 'Remove the phone there and add it again.',
+    },
+    again: 'Start here',
+  },
+  controls: {
+    turn: 'Other camera',
+    torch: 'Light',
+    mute: 'Microphone off',
+    unmute: 'Microphone on',
+    muteRefused: 'The microphone may not be used',
+    zoom: 'Zoom',
+    quality: 'Picture',
+    qualities: { low: 'Small', medium: 'Good', high: 'Best' },
+    dim: 'Dim the screen',
+    undim: 'Touch to see the picture',
+    pause: 'Pause',
+    stop: 'Stop',
+    more: 'Settings',
+  },
+  thrift: {
+    battery: (level: number) => `Battery at ${level} %: fewer pictures are sent.`,
+    heat: 'The phone is hot: fewer pictures are sent.',
+  },
+  figures: (width: number, height: number, fps: number, mbps: string) =>
+    `${width}×${height}, ${fps} fps, ${mbps} Mbit/s`,
+};
+
+export type Words = typeof en;
