@@ -9,7 +9,11 @@ import { bold, die, npm, readText, root, run, say } from './machine.mjs';
 
 const wall = { name: 'the wall', folder: 'src-ui', sources: ['src-ui'] };
 // The phone's page has the wall's look.
-const phone = { name: 'the phone page', folder: 'mobile/web', sources: ['mobile/web', 'src-ui/src'] };
+const phone = {
+  name: 'the phone page',
+  folder: 'mobile/web',
+  sources: ['mobile/web', 'src-ui/src'],
+};
 
 function fingerprint(sources) {
   const hash = createHash('sha256');
@@ -29,7 +33,8 @@ function fingerprint(sources) {
 }
 
 async function build({ name, folder, sources }) {
-  if (!existsSync(join(root, folder, 'package.json'))) die(`${folder} is missing from this checkout.`);
+  if (!existsSync(join(root, folder, 'package.json')))
+    die(`${folder} is missing from this checkout.`);
   const stamp = join(root, 'node_modules', '.cache', 'nightjar', folder.replaceAll('/', '-'));
   const print = fingerprint(sources);
   if (readText(stamp) === print && existsSync(join(root, folder, 'dist', 'index.html'))) return;

@@ -48,6 +48,26 @@ describe('the platform over HTTP', () => {
     expect(init.credentials).toBe('omit');
   });
 
+  test('lets phones in and out', async () => {
+    const { made, fetch } = platform(() => new Response('{"devices":[]}'));
+    await made.phones.pair();
+    await made.phones.allow('a/b');
+    expect(await made.phones.devices()).toEqual([]);
+    await made.phones.rename('d', 'Hall');
+    await made.phones.revoke('d');
+    const asked = [0, 1, 2, 3, 4].map((at) => {
+      const { url, init } = call(fetch, at);
+      return `${init.method} ${url.split('/api/v1/')[1]}`;
+    });
+    expect(asked).toEqual([
+      'POST pairings',
+      'POST pairings/a%2Fb/allow',
+      'GET devices',
+      'PATCH devices/d',
+      'DELETE devices/d',
+    ]);
+  });
+
   test('turns a refusal into the server’s own words', async () => {
     const { made } = platform(
       () => new Response('{"code":"invalid","message":"url: no host"}', { status: 422 }),

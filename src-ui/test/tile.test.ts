@@ -114,3 +114,30 @@ test('the wall at a glance counts what has no picture', () => {
   const fake = new FakePlatform(10, 'broken');
   expect(summary(fake.cameras.values())).toEqual({ all: 10, down: 8, failed: 4, connecting: 2 });
 });
+
+describe('a phone', () => {
+  const cause = (code: string) => ({ code, class: 'RTSP_NETWORK', detail: '' });
+  const phone = (name: CameraState['name'], code: string) =>
+    view({ name, cause: cause(code), attempt: 2 }, playing, { kind: 'phone' });
+
+  test('that pauses says why, and nobody is asked to do anything about it here', () => {
+    for (const name of ['stalled', 'reconnecting'] as const) {
+      const found = phone(name, 'paused_locked');
+      expect(found).toMatchObject({
+        headline: 'Paused: screen locked',
+        mark: 'pause',
+        action: null,
+      });
+      expect(found.dim).toBe(true);
+    }
+  });
+
+  test('R-P11 whose pictures stopped says which of phone and network is at fault', () => {
+    expect(phone('stalled', 'capture_stopped').headline).toBe('The phone’s camera stopped');
+    expect(phone('reconnecting', 'path_dead')).toMatchObject({
+      detail: 'The pictures do not get through',
+      action: 'retry',
+    });
+    expect(phone('reconnecting', 'phone_gone').more).toContain('battery');
+  });
+});

@@ -1,7 +1,8 @@
 /**
  * A platform without a server: scripted cameras for tests, for development and for looking at the
  * wall in every state. `?fake=16` shows sixteen, `&state=live|mixed|broken|<state name>` says how
- * they fare, `&via=webrtc|mse|stills` what carries the pictures, `&locked` asks for a token.
+ * they fare, `&via=webrtc|mse|stills` what carries the pictures, `&locked` asks for a token,
+ * `&phone=quick|none|late|off` what comes of adding one.
  * Pictures are painted here and go through the real players.
  */
 import { paint } from './fake-scene';
@@ -13,7 +14,10 @@ import {
   type CameraState,
   type Cause,
   type Desktop,
+  type Device,
   type DesktopSettings,
+  type PairingProgress,
+  type Phones,
   type Platform,
   type Probe,
   type ServerEvent,
@@ -85,6 +89,67 @@ export class FakePlatform implements Platform {
     speak: async () => {},
     onOpenCamera: async () => () => {},
     setFullscreen: async () => {},
+  };
+
+  #devices: Device[] = [];
+  #pairing: PairingProgress = { state: 'ended' };
+  /** What comes of the next pairing. */
+  phone = 'quick';
+  readonly phones: Phones = {
+    pair: async () => {
+      if (this.phone === 'off') throw new ApiError(409, 'disabled', 'phones are switched off');
+      const pairing: PairingProgress = { state: 'waiting' };
+      this.#pairing = pairing;
+      if (this.phone === 'quick') {
+        setTimeout(() => {
+          Object.assign(pairing, { state: 'asked', code: '482913', name: 'Minji’s iPhone' });
+        }, 4000);
+      }
+      const seconds = this.phone === 'late' ? 3 : 120;
+      const expires = Date.now() + seconds * 1000;
+      setTimeout(() => {
+        if (pairing.state !== 'paired') pairing.state = 'ended';
+      }, seconds * 1000);
+      const url =
+        'https://192.168.1.20:8443/publish#1.Q2hlY2tUaGVDb2RlISEh.uYq0Jm3xk1vJZ5n0q8i2QeW4r6t8y0aZ1xC3vB5nM7k.Desk';
+      return { id: 'pairing', url, qr: fakeCode(), expires_at: new Date(expires).toISOString() };
+    },
+    pairing: async () => ({ ...this.#pairing }),
+    allow: async () => {
+      this.#pairing.state = 'paired';
+      const name = this.#pairing.name ?? 'Phone';
+      const now = new Date().toISOString();
+      const live: CameraState = { name: 'live', since: now };
+      const camera = this.#create(live, { name });
+      const phone: Camera = { ...camera, kind: 'phone', url: null, username: null };
+      this.cameras.set(camera.id, phone);
+      this.emit({ type: 'camera', camera: phone });
+      this.#devices.push({
+        id: `device_${this.#next}`,
+        name,
+        room: camera.id,
+        paired_at: now,
+        last_seen: now,
+        online: true,
+      });
+    },
+    endPairing: async () => {
+      this.#pairing.state = 'ended';
+    },
+    devices: async () => this.#devices.map((device) => ({ ...device })),
+    rename: async (id, name) => {
+      const device = this.#devices.find((one) => one.id === id);
+      if (device) device.name = name;
+    },
+    revoke: async (id) => {
+      const device = this.#devices.find((one) => one.id === id);
+      this.#devices = this.#devices.filter((one) => one.id !== id);
+      if (device) await this.removeCamera(device.room);
+    },
+    whipToken: async (room) => ({
+      url: `${this.address}/api/v1/whip/${room}`,
+      token: 'nj_4f1c8b2a7d9e4c55a1b3',
+    }),
   };
 
   async version(): Promise<string> {
@@ -292,7 +357,7 @@ export class FakePlatform implements Platform {
     const camera: Camera = {
       id,
       name: draft.name ?? (round === 0 ? name : `${name} ${round + 1}`),
-      kind: 'rtsp',
+      kind: state.cause && state.cause.detail === 'as the phone said' ? 'phone' : 'rtsp',
       state,
       tracks: began ? H264 : [],
       recording: { state: index % 3 === 0 ? 'recording' : 'off', since: state.since },
@@ -321,6 +386,32 @@ export class FakePlatform implements Platform {
   }
 }
 
+/** Something that looks like a code. */
+function fakeCode(): string {
+  let seed = 11;
+  const cells: string[] = [];
+  const eyes = [
+    [0, 0],
+    [26, 0],
+    [0, 26],
+  ] as const;
+  for (let y = 0; y < 33; y += 1) {
+    for (let x = 0; x < 33; x += 1) {
+      seed = (seed * 48_271) % 2_147_483_647;
+      const eye = eyes.find(
+        ([left, top]) => x >= left - 1 && x < left + 8 && y >= top - 1 && y < top + 8,
+      );
+      let dark = seed % 2 === 0;
+      if (eye) {
+        const far = Math.max(Math.abs(x - eye[0] - 3), Math.abs(y - eye[1] - 3));
+        dark = far === 3 || far < 2;
+      }
+      if (dark) cells.push(`M${x + 4} ${y + 4}h1v1h-1z`);
+    }
+  }
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 41 41"><path fill="#fff" d="M0 0h41v41H0z"/><path d="${cells.join('')}"/></svg>`;
+}
+
 /** A canvas that moves, as a stream. */
 function moving(index: number, use: (stream: MediaStream) => void): () => void {
   const canvas = paint(index, 0, 640);
@@ -333,9 +424,29 @@ function moving(index: number, use: (stream: MediaStream) => void): () => void {
   };
 }
 
+/** How phones fare: the code of the cause, and the state it comes with. */
+const PHONE_CAUSES = [
+  ['stalled', 'paused_locked'],
+  ['reconnecting', 'path_dead'],
+  ['reconnecting', 'phone_gone'],
+  ['stalled', 'capture_stopped'],
+  ['stalled', 'paused_call'],
+  ['stalled', 'paused_pressure'],
+] as const;
+
 const BROKEN = ['connecting', 'stalled', 'reconnecting', 'refused', 'failed'] as const;
 
 function scripted(state: string, index: number): CameraState {
+  if (state === 'phones') {
+    const [name, code] = PHONE_CAUSES[index % PHONE_CAUSES.length] ?? PHONE_CAUSES[0];
+    const retry = new Date(Date.now() + 8000).toISOString();
+    return {
+      name,
+      since: new Date(Date.now() - 9000).toISOString(),
+      cause: { code, class: 'RTSP_NETWORK', detail: 'as the phone said' },
+      ...(name === 'reconnecting' ? { attempt: 2, retry_at: retry } : {}),
+    };
+  }
   let name = state as CameraState['name'];
   if (state === 'mixed')
     name = index % 4 === 1 ? (BROKEN[(index >> 2) % BROKEN.length] ?? 'live') : 'live';
@@ -354,10 +465,12 @@ function scripted(state: string, index: number): CameraState {
 }
 
 export function fakePlatform(query: URLSearchParams): FakePlatform {
-  return new FakePlatform(
+  const platform = new FakePlatform(
     Number(query.get('fake')) || 0,
     query.get('state') ?? 'live',
     query.get('via') ?? 'webrtc',
     query.has('locked'),
   );
+  platform.phone = query.get('phone') ?? 'quick';
+  return platform;
 }

@@ -8,6 +8,11 @@ import {
   type Camera,
   type Cause,
   type Desktop,
+  type Device,
+  type Pairing,
+  type PairingProgress,
+  type Phones,
+  type WhipToken,
   type Platform,
   type Probe,
   type Snapshot,
@@ -121,7 +126,31 @@ export function httpPlatform(options: HttpPlatformOptions): Platform {
   const cameraPath = (id: string) => `/api/v1/cameras/${encodeURIComponent(id)}`;
   const streamQuery = (stream: StreamChoice) => (stream === 'sub' ? '?stream=sub' : '');
 
+  const pairingPath = (id: string) => `/api/v1/pairings/${encodeURIComponent(id)}`;
+  const devicePath = (id: string) => `/api/v1/devices/${encodeURIComponent(id)}`;
+  const phones: Phones = {
+    pair: () => json<Pairing>('POST', '/api/v1/pairings', {}),
+    pairing: (id) => json<PairingProgress>('GET', pairingPath(id)),
+    async allow(id) {
+      await request(`${pairingPath(id)}/allow`, { method: 'POST' });
+    },
+    async endPairing(id) {
+      await request(pairingPath(id), { method: 'DELETE', keepalive: true });
+    },
+    async devices() {
+      return (await json<{ devices: Device[] }>('GET', '/api/v1/devices')).devices;
+    },
+    async rename(id, name) {
+      await json('PATCH', devicePath(id), { name });
+    },
+    async revoke(id) {
+      await request(devicePath(id), { method: 'DELETE' });
+    },
+    whipToken: (room) => json<WhipToken>('POST', '/api/v1/whip-tokens', { room }),
+  };
+
   const platform: Platform = {
+    phones,
     kind: options.kind,
     address: options.address,
 

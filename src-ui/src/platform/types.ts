@@ -79,6 +79,54 @@ export interface Snapshot {
   takenAt: number | null;
 }
 
+/** Leave for one phone to come in, as a QR code. */
+export interface Pairing {
+  id: string;
+  /** What the code says. It is a secret for two minutes. */
+  url: string;
+  /** The code as an SVG drawing. */
+  qr: string;
+  expires_at: string;
+}
+
+export type PairingState = 'waiting' | 'asked' | 'paired' | 'ended';
+
+export interface PairingProgress {
+  state: PairingState;
+  /** Six digits to compare with the phone's. */
+  code?: string | null;
+  /** What the phone calls itself. */
+  name?: string | null;
+}
+
+/** A phone that was let in. */
+export interface Device {
+  id: string;
+  name: string;
+  /** The camera it is. */
+  room: string;
+  paired_at: string;
+  last_seen?: string | null;
+  online: boolean;
+}
+
+/** Leave for a program to publish by WHIP. The token is shown once. */
+export interface WhipToken {
+  url: string;
+  token: string;
+}
+
+export interface Phones {
+  pair(): Promise<Pairing>;
+  pairing(id: string): Promise<PairingProgress>;
+  allow(id: string): Promise<void>;
+  endPairing(id: string): Promise<void>;
+  devices(): Promise<Device[]>;
+  rename(id: string, name: string): Promise<void>;
+  revoke(id: string): Promise<void>;
+  whipToken(room: string): Promise<WhipToken>;
+}
+
 /** What only the desktop window can do. */
 export interface Desktop {
   settings(): Promise<DesktopSettings>;
@@ -117,6 +165,8 @@ export interface Platform {
   /** Without `sound` a camera that has a picture sends only that. */
   live(id: string, stream: StreamChoice, sound: boolean, handlers: SocketHandlers): Promise<Socket>;
   snapshot(id: string, width: number | null): Promise<Snapshot>;
+
+  readonly phones: Phones;
 
   /** Present only in the desktop window. */
   readonly desktop?: Desktop;

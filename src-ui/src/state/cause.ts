@@ -21,7 +21,21 @@ const BY_CODE: Readonly<Record<string, CauseKey>> = {
   reset: 'closed',
   rejected: 'rejected',
   protocol: 'protocol',
+  paused: 'paused',
+  paused_locked: 'paused_locked',
+  paused_hidden: 'paused_hidden',
+  paused_call: 'paused_call',
+  paused_pressure: 'paused_pressure',
+  paused_user: 'paused',
+  capture_stopped: 'capture_stopped',
+  path_dead: 'path_dead',
+  phone_gone: 'phone_gone',
 };
+
+/** The phone said itself that it pauses: nobody has to do anything here. */
+export function isPaused(cause: Pick<Cause, 'code'> | null | undefined): boolean {
+  return cause?.code.startsWith('paused') ?? false;
+}
 
 export function causeKey(cause: Pick<Cause, 'code'> | null | undefined): CauseKey {
   return BY_CODE[cause?.code ?? ''] ?? 'other';

@@ -2,7 +2,7 @@
 
 export type Route =
   | { place: 'wall'; zoom: string | null }
-  | { place: 'cameras'; id: string | null; adding: boolean }
+  | { place: 'cameras'; id: string | null; adding: 'camera' | 'phone' | null }
   | { place: 'alerts' }
   | { place: 'settings' }
   | { place: 'login' };
@@ -11,8 +11,9 @@ export function parseRoute(hash: string): Route {
   const [place, rest, ...more] = hash.replace(/^#\/?/, '').split('/').map(safeDecode);
   switch (place) {
     case 'cameras':
-      if (rest === 'add' && more.length === 0) return { place: 'cameras', id: null, adding: true };
-      return { place: 'cameras', id: rest === 'edit' && more[0] ? more[0] : null, adding: false };
+      if (rest === 'add' && more.length === 0) return { place, id: null, adding: 'camera' };
+      if (rest === 'phone' && more.length === 0) return { place, id: null, adding: 'phone' };
+      return { place, id: rest === 'edit' && more[0] ? more[0] : null, adding: null };
     case 'alerts':
       return { place: 'alerts' };
     case 'settings':
@@ -37,6 +38,7 @@ export const hrefs = {
   zoom: (id: string) => `#/wall/${encodeURIComponent(id)}`,
   cameras: '#/cameras',
   add: '#/cameras/add',
+  addPhone: '#/cameras/phone',
   edit: (id: string) => `#/cameras/edit/${encodeURIComponent(id)}`,
   alerts: '#/alerts',
   settings: '#/settings',

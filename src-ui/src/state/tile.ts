@@ -7,7 +7,7 @@ import type { Messages } from '../i18n/en';
 import type { ViewerState } from '../media/viewer';
 import type { Camera, Cause } from '../platform/types';
 import type { Why } from '../media/capability';
-import { causeKey } from './cause';
+import { causeKey, isPaused } from './cause';
 import { clockTime, codecName, duration, instant } from './format';
 
 export type Mark = 'none' | 'spinner' | 'bar' | 'ring' | 'padlock' | 'cross' | 'blocked' | 'pause';
@@ -96,6 +96,7 @@ export function tileView(input: TileInput): TileView {
       };
     }
     case 'stalled': {
+      if (camera.kind === 'phone' && cause !== null) return phoneView(cause, m);
       const missing = now - since + STALL_SHOWN_AFTER_MS;
       return {
         ...CALM,
@@ -107,6 +108,7 @@ export function tileView(input: TileInput): TileView {
       };
     }
     case 'reconnecting': {
+      if (camera.kind === 'phone' && isPaused(cause) && cause) return phoneView(cause, m);
       const retryAt = local(state.retry_at);
       const left = retryAt === null ? 0 : retryAt - now;
       const seconds = Math.ceil(left / 1000);
@@ -118,7 +120,8 @@ export function tileView(input: TileInput): TileView {
         tone: 'warn',
         mark: seconds > 0 ? 'ring' : 'spinner',
         headline: `${words}${nth}`,
-        detail: m.tile.since(at),
+        detail: camera.kind === 'phone' ? m.cause[causeKey(cause)].title : m.tile.since(at),
+        more: camera.kind === 'phone' ? m.cause[causeKey(cause)].remedy : null,
         dim: true,
         ring: Math.max(0, Math.min(1, left / Math.max(RING_FULL_MS, (retryAt ?? since) - since))),
         action: 'retry',
@@ -160,6 +163,21 @@ export function tileView(input: TileInput): TileView {
     case 'live':
       return liveView(input);
   }
+}
+
+/** A phone whose pictures stopped knows more than a camera does: it may have said so itself. */
+function phoneView(cause: Cause, m: Messages): TileView {
+  const { title, remedy } = m.cause[causeKey(cause)];
+  const paused = isPaused(cause);
+  return {
+    ...CALM,
+    tone: paused ? 'quiet' : 'warn',
+    mark: paused ? 'pause' : 'spinner',
+    headline: title,
+    detail: remedy,
+    dim: true,
+    cause: paused ? null : cause,
+  };
 }
 
 /** The engine calls a camera stalled after this long without a frame, ms. */

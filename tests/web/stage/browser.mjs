@@ -16,6 +16,9 @@ const FLAGS = [
   '--disable-component-update',
   '--disable-sync',
   '--autoplay-policy=no-user-gesture-required',
+  // A phone's camera and microphone, and a person who allows them.
+  '--use-fake-device-for-media-stream',
+  '--use-fake-ui-for-media-stream',
 ];
 /** What the browser lacks when a test takes it away. */
 const WITHOUT = {

@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { launch, Wall } from './browser.mjs';
+import { Phone } from './phone.mjs';
 import { startCamera, startServer } from './programs.mjs';
 
 const out = process.env.NIGHTJAR_TEST_OUT
@@ -44,13 +45,29 @@ class Stage {
     return wall;
   }
 
+  /** A phone with its page not yet open. */
+  async phone(options) {
+    browser ??= await launch();
+    const phone = await Phone.hold(browser, options);
+    this.#walls.push(phone);
+    return phone;
+  }
+
+  /** An empty page. */
+  async blank() {
+    browser ??= await launch();
+    const page = await browser.newPage();
+    this.#closers.push(() => page.close());
+    return page;
+  }
+
   /** Everything that helps to understand a failure. */
   async keep(name) {
     mkdirSync(out, { recursive: true });
     const stem = join(out, name.replace(/[^a-z0-9]+/gi, '-').slice(0, 80));
     for (const [i, wall] of this.#walls.entries()) {
       const path = `${stem}-${i + 1}.png`;
-      await wall.page.screenshot({ path }).catch(() => {});
+      await wall.page?.screenshot({ path }).catch(() => {});
     }
     const log = this.#servers.flatMap((server) => server.log);
     const trouble = this.#walls.flatMap((wall) => wall.trouble);

@@ -35,15 +35,8 @@ pub struct Camera {
     pub transport: Transport,
     /// Record when connected (R-N14).
     pub record: bool,
-    /// Its troubles raise alerts.
-    #[serde(default = "yes")]
-    pub alerts: bool,
     /// Defined in the configuration file; cannot be changed here.
     pub read_only: bool,
-}
-
-const fn yes() -> bool {
-    true
 }
 
 /// Where a camera's pictures come from.
@@ -207,9 +200,6 @@ pub struct CameraSpec {
     pub sub_url: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub record: Option<bool>,
-    /// Raise alerts; yes when left out.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub alerts: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub tcp_timeout: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -255,9 +245,6 @@ pub struct CameraPatch {
     #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "nullable")]
     #[specta(optional, type = Option<bool>)]
     pub record: Option<Option<bool>>,
-    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "nullable")]
-    #[specta(optional, type = Option<bool>)]
-    pub alerts: Option<Option<bool>>,
     #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "nullable")]
     #[specta(optional, type = Option<u32>)]
     pub tcp_timeout: Option<Option<u32>>,

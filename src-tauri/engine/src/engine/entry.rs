@@ -146,7 +146,6 @@ impl Entry {
             has_password: spec.password.is_some(),
             transport: spec.transport.unwrap_or_default(),
             record: spec.record.unwrap_or_default(),
-            alerts: spec.alerts.unwrap_or(true),
             read_only: self.read_only,
         }
     }

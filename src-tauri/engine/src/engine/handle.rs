@@ -9,11 +9,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use super::alerts::{self, Board};
 use super::entry::{Entry, Ground};
 use super::registry::{self, LoadError, Registry};
 use super::{Address, EventStream, Parts};
-use crate::api::{Alert, ApiError, Camera, CameraPatch, CameraSpec, ErrorCode, Fault, Stream};
+use crate::api::{ApiError, Camera, CameraPatch, CameraSpec, ErrorCode, Fault, Stream};
 use crate::config::{Config, ConfigStore, Webrtc, check_camera};
 use crate::hub::{Gap, Slot, Subscriber};
 use crate::ingest::ProbeReport;
@@ -47,16 +46,15 @@ pub struct EngineHandle {
     inner: Arc<Inner>,
 }
 
-pub(super) struct Inner {
-    pub(super) ground: Ground,
-    pub(super) config: Config,
+struct Inner {
+    ground: Ground,
+    config: Config,
     store: Arc<dyn ConfigStore>,
     cameras: RwLock<Registry>,
     /// One change of the registry at a time. Held across the save, so that what was answered is kept.
     changing: tokio::sync::Mutex<()>,
     sfu: Sfu,
-    pub(super) board: Board,
-    pub(super) stop: CancellationToken,
+    stop: CancellationToken,
 }
 
 impl EngineHandle {
@@ -99,11 +97,7 @@ impl EngineHandle {
         let cameras = RwLock::new(registry);
         let changing = tokio::sync::Mutex::new(());
         let sfu = Sfu::new(sfu_options(&config.webrtc), ground.env.clone());
-        let board = Board::new(&config.alerts);
-        let inner = Arc::new(Inner { ground, config, store, cameras, changing, sfu, board, stop });
-        let watch = alerts::run(Arc::downgrade(&inner), inner.ground.changes.subscribe());
-        inner.ground.tasks.spawn(watch);
-        Ok(Self { inner })
+        Ok(Self { inner: Arc::new(Inner { ground, config, store, cameras, changing, sfu, stop }) })
     }
 
     /// The configuration it was started with.
@@ -244,16 +238,6 @@ impl EngineHandle {
         Ok(entry.main.slot.clone())
     }
 
-    /// What the user would want to know, newest first: what lasts, then what is over.
-    #[must_use]
-    pub fn alerts(&self) -> Vec<Alert> {
-        self.inner.board.all().0
-    }
-
-    pub(super) fn board(&self) -> &Board {
-        &self.inner.board
-    }
-
     /// Everything that happens from now on, after a snapshot.
     #[must_use]
     pub fn events(&self) -> EventStream {
@@ -289,7 +273,7 @@ impl EngineHandle {
     }
 
     pub(super) fn entries(&self) -> Vec<Arc<Entry>> {
-        self.inner.entries()
+        self.registry().entries.clone()
     }
 
     /// A look at an address, `demo:` among them.
@@ -340,12 +324,6 @@ impl EngineHandle {
     }
 }
 
-impl Inner {
-    pub(super) fn entries(&self) -> Vec<Arc<Entry>> {
-        self.cameras.read().unwrap_or_else(PoisonError::into_inner).entries.clone()
-    }
-}
-
 /// Returns with the first picture. A subscriber's first is a key frame.
 async fn has_picture(mut wanted: Subscriber) {
     loop {
@@ -386,7 +364,7 @@ fn sfu_options(webrtc: &Webrtc) -> SfuOptions {
 
 /// Only what people see differs: no need to connect anew.
 fn same_source(old: &CameraSpec, new: &CameraSpec) -> bool {
-    let seen = |spec: &CameraSpec| CameraSpec { name: None, record: None, alerts: None, ..spec.clone() };
+    let seen = |spec: &CameraSpec| CameraSpec { name: None, record: None, ..spec.clone() };
     seen(old) == seen(new)
 }
 
@@ -404,7 +382,6 @@ fn apply(spec: &mut CameraSpec, patch: CameraPatch) {
         transport,
         sub_url,
         record,
-        alerts,
         tcp_timeout,
         keepalive_timeout,
         auto_reconnect,
@@ -420,7 +397,6 @@ fn apply(spec: &mut CameraSpec, patch: CameraPatch) {
     set(&mut spec.transport, transport);
     set(&mut spec.sub_url, sub_url);
     set(&mut spec.record, record);
-    set(&mut spec.alerts, alerts);
     set(&mut spec.tcp_timeout, tcp_timeout);
     set(&mut spec.keepalive_timeout, keepalive_timeout);
     set(&mut spec.auto_reconnect, auto_reconnect);

@@ -4,7 +4,6 @@
 //! are saved before they are answered; no call waits for a camera or a network, except the probe. The
 //! engine does not know who asks, nor where its configuration is kept.
 
-mod alerts;
 mod diagnosis;
 mod entry;
 mod events;

@@ -23,9 +23,8 @@ use crate::reply::{Refusal, Reply};
 
 /// Between two pings.
 const PING: Duration = Duration::from_secs(10);
-/// A peer that left this many pings in a row unanswered is gone. Pings are counted, not seconds: a computer
-/// that slept wakes up with its peers.
-const UNANSWERED: u32 = 2;
+/// A peer that said nothing for this long, not even pong, is gone.
+const SILENCE: Duration = Duration::from_secs(25);
 /// A message must be written in this time.
 const WRITE: Duration = Duration::from_secs(10);
 /// How long a peer may take to answer a goodbye.
@@ -82,7 +81,7 @@ enum End {
 async fn talk(door: &Door, socket: &mut WebSocket, feed: &mut impl Feed) -> End {
     let mut pings = interval_at(Instant::now() + PING, PING);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut unanswered = 0;
+    let mut heard = Instant::now();
     loop {
         let message = tokio::select! {
             () = door.stop.cancelled() => return End::Program,
@@ -90,15 +89,14 @@ async fn talk(door: &Door, socket: &mut WebSocket, feed: &mut impl Feed) -> End 
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return End::Left,
                 // Whatever a peer says shows that it is there, and nothing else.
                 Some(Ok(_)) => {
-                    unanswered = 0;
+                    heard = Instant::now();
                     continue;
                 }
             },
             _ = pings.tick() => {
-                if unanswered == UNANSWERED {
+                if heard.elapsed() > SILENCE {
                     return End::Silent;
                 }
-                unanswered += 1;
                 Message::Ping(bytes::Bytes::new())
             }
             message = feed.next() => match message {
