@@ -546,6 +546,28 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
+    /// The word of it in JSON.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::BadMessage => "bad_message",
+            Self::UnknownType => "unknown_type",
+            Self::AuthRequired => "auth_required",
+            Self::AuthFailed => "auth_failed",
+            Self::PairRejected => "pair_rejected",
+            Self::Forbidden => "forbidden",
+            Self::Revoked => "revoked",
+            Self::RateLimited => "rate_limited",
+            Self::TooBig => "too_big",
+            Self::BadSdp => "bad_sdp",
+            Self::BadCandidate => "bad_candidate",
+            Self::Stale => "stale",
+            Self::Busy => "busy",
+            Self::Replaced => "replaced",
+            Self::Internal => "internal",
+        }
+    }
+
     /// The code that a WebSocket is closed with because of it.
     #[must_use]
     pub const fn close_code(self) -> u16 {
