@@ -47,6 +47,9 @@ pub trait Signer: Send + Sync {
     fn sign(&self, text: &str) -> Option<String>;
 }
 
+/// Which STUN and TURN servers a peer of this id may use at this time.
+pub type IceServers = Arc<dyn Fn(&str, SystemTime) -> Vec<IceServer> + Send + Sync>;
+
 /// What does not change while the relay runs.
 #[derive(Clone)]
 pub struct Terms {
@@ -54,8 +57,8 @@ pub struct Terms {
     /// Base64url of the SHA-256 of the relay's public key.
     pub relay_id: String,
     pub signer: Option<Arc<dyn Signer>>,
-    /// Which STUN and TURN servers a peer may use; asked anew for each.
-    pub ice_servers: Arc<dyn Fn(&str, SystemTime) -> Vec<IceServer> + Send + Sync>,
+    /// Asked anew for each peer.
+    pub ice_servers: IceServers,
     /// TCP candidates are of use.
     pub tcp: bool,
 }

@@ -324,7 +324,6 @@ impl Gate {
 }
 
 /// The relay alone, as a service. Needs `into_make_service_with_connect_info::<SocketAddr>()`.
-#[must_use]
 pub fn router(relay: Relay, gate: Gate) -> Router {
     Router::new()
         .route("/signal", get(signal))

@@ -16,6 +16,8 @@ use crate::reply::Refusal;
 
 /// Largest body; everything that the contract takes is far smaller.
 pub(crate) const BODY_MAX: usize = 64 * 1024;
+/// Largest message of signaling, with its session beside it.
+pub(crate) const SIGNAL_MAX: usize = 132 * 1024;
 /// A body must be there in this time.
 const BODY_TIME: Duration = Duration::from_secs(10);
 /// What is read and thrown away of a body that is too large, so that its sender comes to read the answer.
@@ -24,24 +26,24 @@ const DRAIN_TIME: Duration = Duration::from_secs(1);
 /// Longest name of a field that is repeated to the sender.
 const FIELD_MAX: usize = 64;
 
-/// Reads the whole body.
-pub(crate) async fn collect(request: Request<Body>) -> Result<Request<Bytes>, Refusal> {
+/// Reads the whole body, `most` bytes of it.
+pub(crate) async fn collect(request: Request<Body>, most: usize) -> Result<Request<Bytes>, Refusal> {
     let (head, mut body) = request.into_parts();
     let announced =
         head.headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
     let waits = head.headers.contains_key(header::EXPECT);
-    if announced.is_some_and(|length| length > BODY_MAX as u64) {
+    if announced.is_some_and(|length| length > most as u64) {
         if !waits {
             drain(&mut body).await;
         }
-        return Err(too_large());
+        return Err(too_large(most));
     }
-    let read = tokio::time::timeout(BODY_TIME, read(&mut body)).await;
+    let read = tokio::time::timeout(BODY_TIME, read(&mut body, most)).await;
     match read {
         Ok(Ok(Some(bytes))) => Ok(Request::from_parts(head, bytes)),
         Ok(Ok(None)) => {
             drain(&mut body).await;
-            Err(too_large())
+            Err(too_large(most))
         }
         Ok(Err(_)) => Err(Refusal::new(ErrorCode::Malformed, "The body of the request is broken.")),
         Err(_) => Err(Refusal::new(ErrorCode::Malformed, "The body of the request did not come in time.")),
@@ -56,16 +58,16 @@ pub(crate) async fn forget(headers: &HeaderMap, body: &mut Body) {
     }
 }
 
-fn too_large() -> Refusal {
-    Refusal::new(ErrorCode::TooLarge, format!("The body of a request may have {BODY_MAX} bytes at most."))
+fn too_large(most: usize) -> Refusal {
+    Refusal::new(ErrorCode::TooLarge, format!("The body of this request may have {most} bytes at most."))
 }
 
 /// `None` where it is too large.
-async fn read(body: &mut Body) -> Result<Option<Bytes>, axum::Error> {
+async fn read(body: &mut Body, most: usize) -> Result<Option<Bytes>, axum::Error> {
     let mut all = BytesMut::new();
     while let Some(frame) = body.frame().await {
         if let Ok(data) = frame?.into_data() {
-            if all.len() + data.len() > BODY_MAX {
+            if all.len() + data.len() > most {
                 return Ok(None);
             }
             all.extend_from_slice(&data);

@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 use crate::auth::Auth;
 use crate::hosts::Hosts;
 use crate::metrics::Figures;
+use crate::signal::Signal;
 
 /// The door as its routes see it.
 pub(crate) struct Door {
@@ -18,6 +19,8 @@ pub(crate) struct Door {
     pub(crate) auth: Auth,
     pub(crate) hosts: Hosts,
     pub(crate) figures: Figures,
+    /// Phones and older clients; `None` where it is switched off.
+    pub(crate) signal: Option<Signal>,
     /// Name of the session's cookie. Cookies know no ports, so the name holds it.
     pub(crate) cookie: String,
     /// Places for looks at cameras.

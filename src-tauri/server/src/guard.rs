@@ -24,6 +24,8 @@ use crate::reply::Refusal;
 use crate::wall;
 use crate::wire::OUR_MARK;
 
+/// Where messages of signaling are posted.
+const POSTED: &str = "/api/v1/sig";
 /// How far a path is shown in logs.
 const PATH_SHOWN: usize = 200;
 /// Methods that any route takes.
@@ -94,7 +96,8 @@ async fn pass(
     }
     request.extensions.insert(arrival);
     let request = Request::from_parts(request, body);
-    let request = if reading { request } else { body::collect(request).await?.map(Body::from) };
+    let most = if request.uri().path() == POSTED { body::SIGNAL_MAX } else { body::BODY_MAX };
+    let request = if reading { request } else { body::collect(request, most).await?.map(Body::from) };
     match router.oneshot(request).await {
         Ok(response) => Ok(response),
         Err(never) => match never {},
@@ -209,6 +212,9 @@ async fn credentials(
         return Ok(());
     }
     let headers = &request.headers;
+    if signals(door, arrival, request) {
+        return Ok(());
+    }
     let mut authorizations = headers.get_all(header::AUTHORIZATION).iter();
     if let Some(value) = authorizations.next() {
         let bearer = value.to_str().ok().and_then(bearer).filter(|_| authorizations.next().is_none());
@@ -228,6 +234,28 @@ async fn credentials(
         passed.cookie = Some(session_cookie(door, arrival.tls || https));
     }
     Ok(())
+}
+
+/// Whether signaling itself looks at who comes: the older clients, where they may, and posted messages, which
+/// name a session that only its owner knows.
+fn signals(door: &Door, arrival: Arrival, request: &Parts) -> bool {
+    let Some(signal) = &door.signal else { return false };
+    match request.uri.path() {
+        POSTED => request.method == Method::POST,
+        "/signal" | "/api/v1/sig/stream" => {
+            signal.lets_in(is_own(door, arrival, &request.headers), request.uri.query())
+        }
+        _ => false,
+    }
+}
+
+/// Whether a request comes from this machine itself, and not through a proxy on it.
+pub(crate) fn is_own(door: &Door, arrival: Arrival, headers: &HeaderMap) -> bool {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let proxied = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
+    arrival.peer.ip().to_canonical().is_loopback()
+        && door.hosts.judge_host(host, arrival.local) == Named::Own
+        && !proxied.iter().any(|name| headers.contains_key(*name))
 }
 
 /// Looks at a token; a wrong one is told late.

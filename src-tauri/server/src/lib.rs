@@ -17,6 +17,7 @@ mod openapi;
 mod reply;
 mod routes;
 mod serve;
+mod signal;
 mod store;
 mod tls;
 mod wall;

@@ -92,6 +92,7 @@ impl Writer {
         self.cameras();
         self.viewing();
         self.others();
+        self.signaling();
         self.not_yet();
         // Both kinds of schemas are named alike and mean the same types; what is given is the fuller one.
         let mut schemas = self.taken.take_definitions(true);
@@ -258,6 +259,35 @@ impl Writer {
             .end();
     }
 
+    /// What phones speak with. Its messages are JSON of their own, see `signaling`.
+    fn signaling(&mut self) {
+        self.operation("get", "/signal", "signal", "Signaling (WebSocket)")
+            .says(101, "Text messages of signaling, both ways")
+            .refused(&[404])
+            .end();
+        self.operation(
+            "get",
+            "/api/v1/sig/stream",
+            "receiveSignals",
+            "Signaling over HTTPS: what is said to a peer",
+        )
+        .raw(200, "Events: `session` first, then messages, `close` at the end", "text/event-stream")
+        .refused(&[404])
+        .end();
+        self.operation("post", "/api/v1/sig", "sendSignal", "Signaling over HTTPS: what a peer says")
+            .body(
+                JSON,
+                json!({
+                    "type": "object",
+                    "required": ["session", "message"],
+                    "properties": {"session": {"type": "string"}, "message": {"type": "object"}},
+                }),
+            )
+            .says(204, "It was taken; what it leads to comes on the stream")
+            .refused(&[404])
+            .end();
+    }
+
     /// What is in the contract and answers 501 so far.
     fn not_yet(&mut self) {
         for (method, path, id, summary) in [
@@ -275,9 +305,6 @@ impl Writer {
             ("get", "/api/v1/devices/{id}", "getDevice", "A paired phone"),
             ("delete", "/api/v1/devices/{id}", "removeDevice", "Revoke a phone"),
             ("post", "/api/v1/pairings", "pair", "A new QR code"),
-            ("post", "/api/v1/sig", "sendSignal", "Signaling over HTTPS"),
-            ("get", "/api/v1/sig/stream", "receiveSignals", "Signaling over HTTPS"),
-            ("get", "/signal", "signal", "Signaling (WebSocket)"),
         ] {
             self.absent(method, path, id, summary);
         }

@@ -32,6 +32,7 @@ use crate::guard;
 use crate::hosts::Hosts;
 use crate::metrics::Figures;
 use crate::routes;
+use crate::signal::{Identity, Signal};
 use crate::tls::Tls;
 use crate::wire::Wire;
 
@@ -114,8 +115,9 @@ impl Server {
         let listener = TcpListener::bind(listen).await?;
         let addr = listener.local_addr()?;
         let door = Door {
-            engine,
             figures: Figures::new(&env),
+            signal: Signal::start(&engine, &env, Identity::default()),
+            engine,
             auth: Auth::new(token, env),
             hosts: Hosts::new(public_url.as_ref(), &allowed_hosts, &allowed_origins),
             cookie: format!("nightjar_{}", addr.port()),
@@ -175,7 +177,13 @@ impl Server {
         drop(listener);
         door.stop.cancel();
         door.tasks.close();
-        if tokio::time::timeout(DRAIN, door.tasks.wait()).await.is_err() {
+        let drained = async {
+            if let Some(signal) = &door.signal {
+                signal.relay.shutdown().await;
+            }
+            door.tasks.wait().await;
+        };
+        if tokio::time::timeout(DRAIN, drained).await.is_err() {
             debug!(left = door.tasks.len(), "connections cut off at the end");
         }
         door.cut.cancel();

@@ -7,6 +7,7 @@ mod cameras;
 mod diagnosis;
 mod login;
 mod media;
+mod signaling;
 mod sockets;
 
 pub(crate) use cameras::{Cameras, Demo};
@@ -52,6 +53,9 @@ pub(crate) fn router(door: Arc<Door>) -> Router {
         .route("/api/v1/demo", post(cameras::demo))
         .route("/api/v1/alerts", get(diagnosis::alerts))
         .route("/api/v1/events", get(sockets::events))
+        .route("/signal", get(signaling::socket))
+        .route("/api/v1/sig", post(signaling::post))
+        .route("/api/v1/sig/stream", get(signaling::stream))
         .merge(not_yet())
         .route("/", get(wall::index))
         .route("/publish", get(wall::phone))
@@ -63,7 +67,7 @@ pub(crate) fn router(door: Arc<Door>) -> Router {
 /// What comes with the recorder, the phones and camera control.
 fn not_yet() -> Router<Arc<Door>> {
     let absent = || not_implemented;
-    let routes: [(&str, MethodRouter<Arc<Door>>); 14] = [
+    let routes: [(&str, MethodRouter<Arc<Door>>); 11] = [
         ("/api/v1/cameras/{id}/recording", post(absent())),
         ("/api/v1/cameras/{id}/ptz", post(absent())),
         ("/api/v1/recordings", get(absent())),
@@ -75,9 +79,6 @@ fn not_yet() -> Router<Arc<Door>> {
         ("/api/v1/devices", get(absent())),
         ("/api/v1/devices/{id}", get(absent()).delete(absent())),
         ("/api/v1/pairings", post(absent())),
-        ("/api/v1/sig", post(absent())),
-        ("/api/v1/sig/stream", get(absent())),
-        ("/signal", get(absent())),
     ];
     routes.into_iter().fold(Router::new(), |router, (path, route)| router.route(path, route))
 }

@@ -40,7 +40,7 @@ trait Feed: Send + 'static {
     fn next(&mut self) -> impl Future<Output = Option<Message>> + Send;
 }
 
-fn asked(upgrade: Upgrade) -> Result<WebSocketUpgrade, Refusal> {
+pub(super) fn asked(upgrade: Upgrade) -> Result<WebSocketUpgrade, Refusal> {
     upgrade
         .map_err(|_| Refusal::new(ErrorCode::Malformed, "This address speaks WebSocket (version 13) alone."))
 }

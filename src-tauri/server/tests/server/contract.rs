@@ -223,9 +223,6 @@ async fn what_is_not_built_yet_says_so() {
         ("POST", "/api/v1/pairings"),
         ("POST", "/api/v1/cameras/fixed/ptz"),
         ("POST", "/api/v1/cameras/fixed/recording"),
-        ("POST", "/api/v1/sig"),
-        ("GET", "/api/v1/sig/stream"),
-        ("GET", "/signal"),
     ] {
         house.ask(method, path).await.refused(501, "not_implemented");
     }

@@ -21,7 +21,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) const TOKEN: &str = "correct horse battery";
 
 /// Cameras that never answer.
-struct Mute;
+pub(crate) struct Mute;
 
 impl Sources for Mute {
     fn source(&self, _: Address, _: &Env) -> Box<dyn Source> {

@@ -8,4 +8,5 @@ mod contract;
 mod knock;
 mod media;
 mod program;
+mod signaling;
 mod sockets;

@@ -1,0 +1,316 @@
+//! Where signaling and the engine meet: the relay on one side, the engine's seat for phones on the other.
+//!
+//! It translates and decides nothing, but for one thing: who may join a room by its name, as the older clients
+//! do. That is this machine itself, or who shows the key of the rooms, and only when switched on.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use nightjar_engine::config::{Config, Webrtc};
+use nightjar_engine::engine::{
+    Capture, EngineHandle, PeerCandidate, PeerCard, PeerRole, PhonePeer, PhoneState, PhoneStats, SignalLink,
+    ToPeer, Why,
+};
+use nightjar_engine::env::{Env, Secret};
+use nightjar_signaling::message::{self, Candidate, Hidden, IceServer, MediaStatus, Role, Sdp, State, Stats};
+use nightjar_signaling::relay::keys::Device;
+use nightjar_signaling::relay::{
+    self, Answered, Card, Chair, Desk, Keep, Link, Mode, Nature, Relay, Signer, Terms,
+};
+use subtle::ConstantTimeEq as _;
+use tracing::{debug, info};
+
+use crate::guard;
+
+/// Signaling, as the routes see it.
+pub(crate) struct Signal {
+    pub(crate) relay: Relay,
+    legacy_join: bool,
+    room_key: Option<Secret<String>>,
+}
+
+/// Who this relay is, and whom it knows.
+#[derive(Default)]
+pub(crate) struct Identity {
+    pub(crate) relay_id: String,
+    pub(crate) signer: Option<Arc<dyn Signer>>,
+    pub(crate) devices: Vec<Device>,
+    pub(crate) keep: Option<Arc<dyn Keep>>,
+}
+
+impl Signal {
+    /// Starts the relay, where it is switched on.
+    pub(crate) fn start(engine: &EngineHandle, env: &Env, identity: Identity) -> Option<Self> {
+        let config: &Config = engine.config();
+        let signaling = &config.signaling;
+        if !signaling.enabled {
+            return None;
+        }
+        let Identity { relay_id, signer, devices, keep } = identity;
+        let ice_servers = ice_servers(&config.webrtc);
+        let terms = Terms {
+            mode: Mode::Desk,
+            relay_id,
+            signer,
+            ice_servers: Arc::new(move |_, _| ice_servers.clone()),
+            tcp: config.webrtc.tcp_port != 0,
+        };
+        let desk: Arc<dyn Desk> = Arc::new(Front { engine: engine.clone() });
+        let nature = Arc::new(Natural(env.clone()));
+        let relay = Relay::start(relay::Parts { terms, devices, desk: Some(desk), keep, nature });
+        Some(Self { relay, legacy_join: signaling.legacy_join, room_key: signaling.room_key.clone() })
+    }
+
+    /// Whether a connection may join a room by its name. `own`: it comes from this machine.
+    pub(crate) fn lets_in(&self, own: bool, query: Option<&str>) -> bool {
+        if !self.legacy_join {
+            return false;
+        }
+        let shown = || guard::parameter(query, "key").or_else(|| guard::parameter(query, "k"));
+        let key = |key: &Secret<String>| {
+            shown().is_some_and(|shown| bool::from(shown.as_bytes().ct_eq(key.reveal().as_bytes())))
+        };
+        own || self.room_key.as_ref().is_some_and(key)
+    }
+}
+
+fn ice_servers(webrtc: &Webrtc) -> Vec<IceServer> {
+    let one = |server: &nightjar_engine::config::IceServer| IceServer {
+        urls: server.urls.clone(),
+        username: server.username.clone(),
+        credential: server.credential.as_ref().map(|secret| Hidden(secret.reveal().clone())),
+    };
+    webrtc.ice_servers.iter().map(one).collect()
+}
+
+/// The engine's clock and chance.
+struct Natural(Env);
+
+impl Nature for Natural {
+    fn wall(&self) -> SystemTime {
+        self.0.wall()
+    }
+
+    fn chance(&self, bytes: &mut [u8]) {
+        for part in bytes.chunks_mut(32) {
+            part.copy_from_slice(&self.0.token::<32>()[..part.len()]);
+        }
+    }
+}
+
+/// The engine, as the relay's desk.
+struct Front {
+    engine: EngineHandle,
+}
+
+impl Desk for Front {
+    fn join(&self, card: Card, link: Link) -> Result<Box<dyn Chair>, String> {
+        let Card { peer_id, room, role, name, legacy } = card;
+        let tag = Tag { peer: peer_id.chars().take(8).collect(), room: room.clone() };
+        let role = match role {
+            Some(Role::Publisher) => PeerRole::Publisher,
+            Some(Role::Viewer) => PeerRole::Viewer,
+            None => PeerRole::Unknown,
+        };
+        let card = PeerCard { peer_id, room, role, name, legacy };
+        let line = Arc::new(Line { link, tag: tag.clone() });
+        let peer = self.engine.join(card, line).map_err(|error| error.to_string())?;
+        info!(tag = "SIGNAL", peer = tag.peer, room = tag.room, ?role, legacy, "joined");
+        Ok(Box::new(Guest { peer, tag }))
+    }
+}
+
+/// Of whom a line of the log speaks.
+#[derive(Clone)]
+struct Tag {
+    /// The first eight characters of the peer's id.
+    peer: String,
+    room: String,
+}
+
+/// `host`, `srflx`, `prflx` or `relay`.
+fn kind(candidate: &str) -> &str {
+    let mut words = candidate.split(' ').skip_while(|word| !word.eq_ignore_ascii_case("typ"));
+    words.nth(1).unwrap_or("?")
+}
+
+/// From the engine to a peer.
+struct Line {
+    link: Link,
+    tag: Tag,
+}
+
+impl SignalLink for Line {
+    fn send(&self, message: ToPeer) {
+        let Tag { peer, room } = &self.tag;
+        self.link.send(match message {
+            ToPeer::Candidate { generation, candidate, mid, index } => {
+                debug!(tag = "SIGNAL", peer, room, kind = kind(&candidate), "our candidate");
+                let candidate = Candidate { candidate, sdp_mid: mid, sdp_m_line_index: index };
+                relay::ToPeer::Candidate { generation, candidate }
+            }
+            ToPeer::RestartCapture { generation, reason } => {
+                info!(tag = "SIGNAL", peer, room, reason, "told to restart its camera");
+                relay::ToPeer::RestartCapture { generation, reason }
+            }
+            ToPeer::Reconnect { generation, reason } => {
+                info!(tag = "SIGNAL", peer, room, reason, "told to reconnect");
+                relay::ToPeer::Reconnect { generation, reason }
+            }
+            ToPeer::MediaStatus { generation, packets, frames, last_frame_ms, stage } => {
+                let stage = stage.name().to_owned();
+                let status = MediaStatus { pkts: packets, frames, last_frame_ms, stage };
+                relay::ToPeer::MediaStatus { generation, status }
+            }
+            ToPeer::Bye { reason } => relay::ToPeer::Bye { reason },
+        });
+    }
+}
+
+/// A peer at the engine.
+struct Guest {
+    peer: PhonePeer,
+    tag: Tag,
+}
+
+impl Chair for Guest {
+    fn offer(&self, generation: u32, neg: u16, sdp: Sdp) -> BoxFuture<'_, Result<Answered, String>> {
+        let Tag { peer, room } = &self.tag;
+        async move {
+            let publishes = sends(&sdp.0);
+            info!(tag = "SIGNAL", peer, room, generation, neg, publishes, "offer");
+            match self.peer.offer(generation, neg, Secret::new(sdp.0)).await {
+                Ok(answer) => {
+                    info!(tag = "SIGNAL", peer, room, generation, neg, "answer");
+                    Ok(Answered { sdp: Sdp(answer.reveal().clone()), publishes })
+                }
+                Err(error) => {
+                    info!(tag = "SIGNAL", peer, room, generation, neg, %error, "offer refused");
+                    Err(error.to_string())
+                }
+            }
+        }
+        .boxed()
+    }
+
+    fn candidate(&self, generation: u32, candidate: Option<Candidate>) {
+        let Tag { peer, room } = &self.tag;
+        let kind = candidate.as_ref().map_or("end", |candidate| kind(&candidate.candidate));
+        debug!(tag = "SIGNAL", peer, room, generation, kind, "its candidate");
+        let candidate = candidate.map(|c| PeerCandidate {
+            candidate: c.candidate,
+            mid: c.sdp_mid,
+            index: c.sdp_m_line_index,
+        });
+        self.peer.candidate(generation, candidate);
+    }
+
+    fn state(&self, generation: u32, state: State) {
+        let Tag { peer, room } = &self.tag;
+        debug!(tag = "SIGNAL", peer, room, generation, capture = ?state.capture, why = ?state.why, "state");
+        self.peer.state(PhoneState {
+            generation,
+            capture: match state.capture {
+                message::Capture::Live => Capture::Live,
+                message::Capture::Paused => Capture::Paused,
+                message::Capture::Ended => Capture::Ended,
+            },
+            why: state.why.map(|why| match why {
+                message::Why::Hidden => Why::Hidden,
+                message::Why::Locked => Why::Locked,
+                message::Why::Call => Why::Call,
+                message::Why::Pressure => Why::Pressure,
+                message::Why::User => Why::User,
+            }),
+            net: state.net,
+            battery: state.battery,
+            orientation: state.orientation,
+        });
+    }
+
+    fn stats(&self, generation: u32, stats: Stats) {
+        self.peer.stats(PhoneStats {
+            generation,
+            src_frames: stats.src_frames,
+            enc: stats.enc,
+            keys: stats.keys,
+            pkts: stats.pkts,
+            bytes: stats.bytes,
+            pli: stats.pli,
+            qlr: stats.qlr,
+            target_bps: stats.target_bps,
+            pair_rtt_ms: stats.pair_rtt_ms,
+            resp: stats.resp,
+            muted: stats.muted,
+            vis: stats.vis,
+        });
+    }
+
+    fn leave(self: Box<Self>) {
+        info!(tag = "SIGNAL", peer = self.tag.peer, room = self.tag.room, "left");
+        self.peer.leave();
+    }
+}
+
+/// Whether an offer sends pictures, or sound alone: that makes its peer a publisher (DESIGN §5).
+fn sends(sdp: &str) -> bool {
+    let (mut session, mut pictures, mut sound) = (true, None, false);
+    // Of the session, then of each section: what it holds, whether its port is not 0, and its direction.
+    let mut usual = "sendrecv";
+    let mut sections: Vec<(&str, bool, &str)> = Vec::new();
+    for line in sdp.lines().map(str::trim_end) {
+        if let Some(media) = line.strip_prefix("m=") {
+            session = false;
+            let mut words = media.split(' ');
+            let (kind, port) = (words.next().unwrap_or_default(), words.next().unwrap_or("0"));
+            sections.push((kind, port != "0", usual));
+        } else if let Some(direction @ ("sendrecv" | "sendonly" | "recvonly" | "inactive")) =
+            line.strip_prefix("a=")
+        {
+            match sections.last_mut() {
+                Some(section) if !session => section.2 = direction,
+                _ => usual = direction,
+            }
+        }
+    }
+    for (kind, open, direction) in sections {
+        let sending = open && direction.starts_with("send");
+        match kind {
+            "video" => pictures = Some(pictures.unwrap_or(false) || sending),
+            "audio" => sound |= sending,
+            _ => {}
+        }
+    }
+    pictures.unwrap_or(sound)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_sends_pictures_publishes_and_who_sends_sound_alone_too() {
+        for (sdp, publishes) in [
+            ("v=0\r\nm=video 9 x 96\r\na=sendonly\r\n", true),
+            ("v=0\r\nm=video 9 x 96\r\n", true),
+            ("v=0\r\nm=audio 9 x 96\r\na=recvonly\r\nm=video 9 x 96\r\na=sendrecv\r\n", true),
+            ("v=0\r\na=recvonly\r\nm=video 9 x 96\r\n", false),
+            ("v=0\r\nm=video 0 x 96\r\na=sendonly\r\n", false),
+            ("v=0\r\nm=audio 9 x 96\r\na=sendrecv\r\nm=video 9 x 96\r\na=recvonly\r\n", false),
+            ("v=0\r\nm=audio 9 x 96\r\na=sendonly\r\n", true),
+            ("v=0\r\nm=application 9 x\r\n", false),
+            ("rubbish", false),
+            ("", false),
+        ] {
+            assert_eq!(sends(sdp), publishes, "{sdp}");
+        }
+    }
+
+    #[test]
+    fn r_s6_the_log_names_the_type_of_a_candidate() {
+        assert_eq!(kind("candidate:1 1 udp 1 10.0.0.1 5 typ srflx raddr 0.0.0.0 rport 0"), "srflx");
+        assert_eq!(kind("typ"), "?");
+    }
+}

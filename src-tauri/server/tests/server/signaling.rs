@@ -1,0 +1,267 @@
+//! Signaling from outside: the older clients, word for word, and who may not come in.
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use nightjar_engine::config::{Config, MemoryStore};
+use nightjar_engine::engine::{EngineHandle, Parts};
+use nightjar_engine::env::{Env, Secret};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+
+use crate::knock::{House, Mute, PATIENCE, Request, TOKEN};
+use crate::sockets::{Socket, dial, next};
+
+/// A house whose configuration says this below `[signaling]`.
+async fn house(signaling: &str, token: bool) -> House {
+    let config =
+        format!("[signaling]\n{signaling}\n[[camera]]\nid = \"fixed\"\nurl = \"rtsp://127.0.0.1:1/\"");
+    let parts = Parts {
+        env: Env::system(),
+        config: Config::parse(&config).unwrap(),
+        store: Arc::new(MemoryStore::default()),
+        sources: Arc::new(Mute),
+        demo: None,
+    };
+    let engine = EngineHandle::start(parts).await.unwrap();
+    House::before(engine, |options| {
+        options.token = token.then(|| Secret::new(TOKEN.to_owned()));
+    })
+    .await
+}
+
+async fn say(socket: &mut Socket, message: Value) {
+    socket.send(Message::text(message.to_string())).await.unwrap();
+}
+
+async fn heard(socket: &mut Socket) -> String {
+    loop {
+        if let Message::Text(text) = next(socket).await {
+            return text.to_string();
+        }
+    }
+}
+
+async fn json_of(socket: &mut Socket) -> Value {
+    serde_json::from_str(&heard(socket).await).unwrap()
+}
+
+/// Whether nothing was said before the answer to a ping.
+async fn silent(socket: &mut Socket) -> bool {
+    say(socket, json!({"type": "ping"})).await;
+    json_of(socket).await == json!({"type": "pong"})
+}
+
+async fn close_code(socket: &mut Socket) -> Option<u16> {
+    loop {
+        match timeout(PATIENCE, socket.next()).await.expect("in time") {
+            Some(Ok(Message::Close(frame))) => return frame.map(|frame| u16::from(frame.code)),
+            Some(Ok(_)) => {}
+            Some(Err(_)) | None => return None,
+        }
+    }
+}
+
+fn error(message: &str) -> Value {
+    json!({"type": "error", "data": {"message": message}})
+}
+
+#[tokio::test]
+async fn r_s1_r_p4_the_older_clients_work_unchanged() {
+    let house = house("legacy_join = true", false).await;
+    let mut phone = dial(&house, "/signal", &[]).await.unwrap();
+    let mut viewer = dial(&house, "/signal", &[]).await.unwrap();
+    let mut other = dial(&house, "/signal", &[]).await.unwrap();
+    say(&mut phone, json!({"type": "offer", "data": {"sdp": "v=0", "type": "offer"}})).await;
+    assert_eq!(json_of(&mut phone).await, error("Not in a room"));
+    say(&mut phone, json!({"type": "join_room", "data": {"room": "hall", "role": "publisher"}})).await;
+    let joined = json_of(&mut phone).await;
+    let phone_id = joined["data"]["peer_id"].as_str().unwrap().to_owned();
+    assert_eq!(
+        joined,
+        json!({"type": "joined_room", "data": {"room": "hall", "peer_id": phone_id, "peers": []}})
+    );
+    say(&mut viewer, json!({"type": "join_room", "room": "hall"})).await;
+    let joined = json_of(&mut viewer).await;
+    let viewer_id = joined["data"]["peer_id"].as_str().unwrap().to_owned();
+    assert_eq!(joined["data"]["peers"], json!([{"peer_id": phone_id, "role": "publisher"}]));
+    assert_eq!(
+        json_of(&mut phone).await,
+        json!({"type": "peer_joined", "data": {"peer_id": viewer_id, "role": "viewer"}})
+    );
+    say(&mut other, json!({"type": "join_room", "data": {"room": "fixed", "role": "publisher"}})).await;
+    assert_eq!(json_of(&mut other).await["type"], "joined_room");
+    // Errors leave the connection as it is.
+    for (raw, message) in [
+        ("nonsense", "Message is not valid JSON"),
+        (r#"{"type":"fly"}"#, "Unknown message type: fly"),
+        (
+            r#"{"type":"join_room","data":{"room":"no such name!"}}"#,
+            "Invalid room: 1 to 64 letters, digits, \"_\" and \"-\" name one",
+        ),
+        (
+            r#"{"type":"ice_candidate","data":{"candidate":"rubbish"}}"#,
+            "Invalid candidate: it is no candidate",
+        ),
+    ] {
+        phone.send(Message::text(raw)).await.unwrap();
+        assert_eq!(json_of(&mut phone).await, error(message));
+    }
+    phone.send(Message::binary(vec![1, 2, 3])).await.unwrap();
+    assert_eq!(json_of(&mut phone).await, error("Only text messages are understood"));
+    for sdp in [json!(null), json!(""), json!("this is no description")] {
+        say(&mut phone, json!({"type": "offer", "data": {"sdp": sdp, "type": "offer"}})).await;
+        let message = json_of(&mut phone).await["data"]["message"].as_str().unwrap().to_owned();
+        assert!(message.starts_with("Failed to process offer: "), "{message}");
+    }
+    say(&mut viewer, json!({"type": "reconnect_request", "reason": "No frames for 11s"})).await;
+    assert_eq!(heard(&mut phone).await, r#"{"command":"reconnect"}"#);
+    assert!(silent(&mut viewer).await && silent(&mut other).await);
+    say(&mut phone, json!({"type": "leave_room"})).await;
+    assert_eq!(json_of(&mut viewer).await, json!({"type": "peer_left", "data": {"peer_id": phone_id}}));
+    drop(viewer);
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a15_what_is_too_large_ends_the_connection_with_a_word() {
+    let house = house("legacy_join = true", false).await;
+    for size in [129 * 1_024, 2 * 1_024 * 1_024] {
+        let mut socket = dial(&house, "/signal", &[]).await.unwrap();
+        // The door may stop reading in the middle.
+        let _ = socket.send(Message::text("x".repeat(size))).await;
+        let code = close_code(&mut socket).await;
+        assert!(matches!(code, Some(4413 | 1009) | None), "{code:?}");
+    }
+    let mut socket = dial(&house, "/signal", &[]).await.unwrap();
+    assert!(silent(&mut socket).await, "others go on");
+    house.close().await;
+}
+
+#[tokio::test]
+async fn who_may_join_by_name_is_said_by_the_configuration() {
+    // Switched off: whoever comes has to prove who it is.
+    let off = house("", false).await;
+    let mut socket = dial(&off, "/signal", &[]).await.unwrap();
+    say(&mut socket, json!({"type": "join_room", "data": {"room": "r"}})).await;
+    assert_eq!(json_of(&mut socket).await["code"], "auth_required");
+    assert_eq!(close_code(&mut socket).await, Some(4401));
+    off.close().await;
+    // A token keeps everybody out but those whom signaling lets in by itself.
+    let locked = house("", true).await;
+    for path in ["/signal", "/signal?key=x", "/api/v1/sig/stream"] {
+        assert_eq!(dial(&locked, path, &[]).await.err(), Some(401), "{path}");
+    }
+    locked.close().await;
+    let open = house("legacy_join = true\nroom_key = \"open sesame\"", true).await;
+    for (path, headers, status) in [
+        ("/signal", vec![], None),
+        ("/signal?key=wrong", vec![], None),
+        ("/signal?key=open+sesame", vec![("X-Forwarded-For", "203.0.113.5")], None),
+        // Through a proxy everybody seems to be at home.
+        ("/signal", vec![("X-Forwarded-For", "203.0.113.5")], Some(401)),
+        ("/signal?key=wrong", vec![("X-Forwarded-For", "203.0.113.5")], Some(401)),
+        // A12, A13.
+        ("/signal", vec![("Origin", "https://evil.example")], Some(403)),
+        ("/signal", vec![("Host", "evil.example")], Some(421)),
+    ] {
+        assert_eq!(dial(&open, path, &headers).await.err(), status, "{path} {headers:?}");
+    }
+    open.close().await;
+    let none = house("enabled = false", false).await;
+    none.ask("GET", "/signal").await.refused(404, "not_found");
+    none.close().await;
+}
+
+#[tokio::test]
+async fn r_s1_the_same_messages_go_over_https() {
+    let house = house("legacy_join = true", false).await;
+    house.ask("GET", "/signal").await.refused(400, "malformed");
+    let mut viewer = dial(&house, "/signal", &[]).await.unwrap();
+    say(&mut viewer, json!({"type": "join_room", "room": "r", "role": "viewer"})).await;
+    heard(&mut viewer).await;
+    let mut stream = Stream::open(&house).await;
+    let (event, opened) = stream.next().await;
+    assert_eq!(event, "session");
+    let session = opened["session"].as_str().unwrap().to_owned();
+    let post = async |session: &str, message: Value| {
+        let body = json!({"session": session, "message": message}).to_string();
+        house.send(Request::new("POST", "/api/v1/sig").json(body)).await
+    };
+    let join = json!({"type": "join_room", "room": "r", "role": "publisher"});
+    assert_eq!(post(&session, join.clone()).await.status, 204);
+    assert_eq!(stream.next().await.1["type"], "joined_room");
+    assert_eq!(json_of(&mut viewer).await["type"], "peer_joined");
+    say(&mut viewer, json!({"type": "reconnect_request"})).await;
+    assert_eq!(stream.next().await.1, json!({"command": "reconnect"}));
+    post("guessed", join).await.refused(404, "not_found");
+    let form = Request::new("POST", "/api/v1/sig").body("text/plain", "{}");
+    house.send(form).await.refused(415, "unsupported_media_type");
+    house.send(Request::new("POST", "/api/v1/sig").json("{}")).await.refused(400, "malformed");
+    let large = format!("{{\"session\":\"{session}\",\"message\":{{\"type\":\"{}\"}}}}", "x".repeat(140_000));
+    house.send(Request::new("POST", "/api/v1/sig").json(large)).await.refused(413, "too_large");
+    assert_eq!(post(&session, json!({"type": "bye"})).await.status, 204);
+    assert_eq!(stream.next().await, ("close".to_owned(), json!({"code": 1000, "reason": ""})));
+    assert_eq!(json_of(&mut viewer).await["type"], "peer_left");
+    house.close().await;
+}
+
+/// A stream of events over a connection of its own.
+struct Stream {
+    from: tokio::io::BufReader<tokio::net::TcpStream>,
+}
+
+impl Stream {
+    async fn open(house: &House) -> Self {
+        use tokio::io::AsyncWriteExt as _;
+        let mut stream = tokio::net::TcpStream::connect(house.addr).await.unwrap();
+        let request = Request::new("GET", "/api/v1/sig/stream").header("Connection", "keep-alive");
+        stream.write_all(&request.bytes(house.addr)).await.unwrap();
+        Self { from: tokio::io::BufReader::new(stream) }
+    }
+
+    /// The next event: its name, and its data.
+    async fn next(&mut self) -> (String, Value) {
+        use tokio::io::AsyncBufReadExt as _;
+        let mut name = "message".to_owned();
+        loop {
+            let mut line = String::new();
+            timeout(PATIENCE, self.from.read_line(&mut line)).await.expect("in time").unwrap();
+            assert!(!line.is_empty(), "the stream ended");
+            if let Some(event) = line.trim_end().strip_prefix("event: ") {
+                name = event.to_owned();
+            }
+            if let Some(data) = line.trim_end().strip_prefix("data: ") {
+                return (name, serde_json::from_str(data).unwrap());
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a16_a_flood_over_a_real_socket_is_cut_and_a_neighbour_is_served() {
+    let house = house("legacy_join = true", false).await;
+    let mut flood = dial(&house, "/signal", &[]).await.unwrap();
+    let mut calm = dial(&house, "/signal", &[]).await.unwrap();
+    for _ in 0..1_000 {
+        if flood.feed(Message::text("{\"type\":\"ping\"}")).await.is_err() {
+            break;
+        }
+    }
+    let _ = flood.flush().await;
+    let code = close_code(&mut flood).await;
+    assert!(matches!(code, Some(4429) | None), "{code:?}");
+    assert!(silent(&mut calm).await);
+    house.close().await;
+}
+
+#[tokio::test]
+async fn r_n12_the_end_of_the_program_is_said_to_phones() {
+    let house = house("legacy_join = true", false).await;
+    let mut socket = dial(&house, "/signal", &[]).await.unwrap();
+    assert!(silent(&mut socket).await);
+    let closing = tokio::spawn(house.close());
+    assert_eq!(close_code(&mut socket).await, Some(u16::from(CloseCode::Away)));
+    closing.await.unwrap();
+}
