@@ -32,7 +32,8 @@ use keys::{Device, Devices, PairingView, Started};
 use outbox::Outbox;
 
 pub use rooms::{
-    Answered, Call, Card, Counts, DESK, Mode, Moment, Origin, Output, Rooms, Signer, SocketId, Terms, ToPeer,
+    Answered, Call, Card, Counts, DESK, IceServers, Mode, Moment, Origin, Output, Rooms, Signer, SocketId,
+    Terms, ToPeer,
 };
 pub use sockets::{Gate, PostError, router};
 
