@@ -52,7 +52,7 @@ describe('the platform over HTTP', () => {
     const { made, fetch } = platform(() => new Response('{"devices":[]}'));
     await made.phones.pair();
     await made.phones.allow('a/b');
-    expect(await made.phones.devices()).toEqual([]);
+    expect((await made.phones.devices()).devices).toEqual([]);
     await made.phones.rename('d', 'Hall');
     await made.phones.revoke('d');
     const asked = [0, 1, 2, 3, 4].map((at) => {

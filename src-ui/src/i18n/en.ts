@@ -300,6 +300,9 @@ export const en = {
     rights: 'The camera stays dark',
     rightsHint:
       'Allow camera and microphone when the phone asks. In private tabs it asks each time.',
+    doorOpen: 'Phones come in here',
+    doorClosed: 'The door for phones is closed',
+    fingerprint: 'Fingerprint of the certificate, to compare with the phone’s',
     devices: 'Phones',
     noDevices: 'No phone was added yet.',
     online: 'Connected',

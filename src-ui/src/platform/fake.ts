@@ -16,13 +16,14 @@ import {
   type Desktop,
   type Device,
   type DesktopSettings,
-  type PairingProgress,
+  type Pairing,
   type Phones,
   type Platform,
   type Probe,
   type ServerEvent,
   type Socket,
   type SocketHandlers,
+  type WhipToken,
   type Track,
 } from './types';
 
@@ -92,13 +93,14 @@ export class FakePlatform implements Platform {
   };
 
   #devices: Device[] = [];
-  #pairing: PairingProgress = { state: 'ended' };
+  #tokens: WhipToken[] = [];
+  #pairing: Pairing = { id: 'pairing', state: 'ended' };
   /** What comes of the next pairing. */
   phone = 'quick';
   readonly phones: Phones = {
     pair: async () => {
       if (this.phone === 'off') throw new ApiError(409, 'disabled', 'phones are switched off');
-      const pairing: PairingProgress = { state: 'waiting' };
+      const pairing: Pairing = { id: 'pairing', state: 'waiting' };
       this.#pairing = pairing;
       if (this.phone === 'quick') {
         setTimeout(() => {
@@ -112,7 +114,13 @@ export class FakePlatform implements Platform {
       }, seconds * 1000);
       const url =
         'https://192.168.1.20:8443/publish#1.Q2hlY2tUaGVDb2RlISEh.uYq0Jm3xk1vJZ5n0q8i2QeW4r6t8y0aZ1xC3vB5nM7k.Desk';
-      return { id: 'pairing', url, qr: fakeCode(), expires_at: new Date(expires).toISOString() };
+      return {
+        id: 'pairing',
+        url,
+        qr: fakeCode(),
+        expires_at: new Date(expires).toISOString(),
+        trust_url: 'http://192.168.1.20:8080/trust',
+      };
     },
     pairing: async () => ({ ...this.#pairing }),
     allow: async () => {
@@ -136,7 +144,15 @@ export class FakePlatform implements Platform {
     endPairing: async () => {
       this.#pairing.state = 'ended';
     },
-    devices: async () => this.#devices.map((device) => ({ ...device })),
+    devices: async () => ({
+      devices: this.#devices.map((device) => ({ ...device })),
+      door: {
+        open: true,
+        urls: ['https://192.168.1.20:8443/publish', 'https://desk.local:8443/publish'],
+        trust_url: 'http://192.168.1.20:8080/trust',
+        fingerprint: '5B:0E:91:7C:44:D2:3A:8F:16:C0:77:E9:B1:20:6D:F4',
+      },
+    }),
     rename: async (id, name) => {
       const device = this.#devices.find((one) => one.id === id);
       if (device) device.name = name;
@@ -146,10 +162,16 @@ export class FakePlatform implements Platform {
       this.#devices = this.#devices.filter((one) => one.id !== id);
       if (device) await this.removeCamera(device.room);
     },
-    whipToken: async (room) => ({
-      url: `${this.address}/api/v1/whip/${room}`,
-      token: 'nj_4f1c8b2a7d9e4c55a1b3',
-    }),
+    whipTokens: async () => this.#tokens.map(({ token: _, ...rest }) => rest),
+    makeWhipToken: async (room) => {
+      const id = `token_${this.#tokens.length}`;
+      const made = { id, name: room, room, made_at: new Date().toISOString() };
+      this.#tokens.push(made);
+      return { ...made, token: 'nj_4f1c8b2a7d9e4c55a1b3' };
+    },
+    removeWhipToken: async (id) => {
+      this.#tokens = this.#tokens.filter((one) => one.id !== id);
+    },
   };
 
   async version(): Promise<string> {

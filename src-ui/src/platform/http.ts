@@ -9,8 +9,9 @@ import {
   type Cause,
   type Desktop,
   type Device,
+  type NewPairing,
   type Pairing,
-  type PairingProgress,
+  type PhoneDoor,
   type Phones,
   type WhipToken,
   type Platform,
@@ -129,24 +130,28 @@ export function httpPlatform(options: HttpPlatformOptions): Platform {
   const pairingPath = (id: string) => `/api/v1/pairings/${encodeURIComponent(id)}`;
   const devicePath = (id: string) => `/api/v1/devices/${encodeURIComponent(id)}`;
   const phones: Phones = {
-    pair: () => json<Pairing>('POST', '/api/v1/pairings', {}),
-    pairing: (id) => json<PairingProgress>('GET', pairingPath(id)),
+    pair: () => json<NewPairing>('POST', '/api/v1/pairings', {}),
+    pairing: (id) => json<Pairing>('GET', pairingPath(id)),
     async allow(id) {
       await request(`${pairingPath(id)}/allow`, { method: 'POST' });
     },
     async endPairing(id) {
       await request(pairingPath(id), { method: 'DELETE', keepalive: true });
     },
-    async devices() {
-      return (await json<{ devices: Device[] }>('GET', '/api/v1/devices')).devices;
-    },
+    devices: () => json<{ devices: Device[]; door: PhoneDoor | null }>('GET', '/api/v1/devices'),
     async rename(id, name) {
       await json('PATCH', devicePath(id), { name });
     },
     async revoke(id) {
       await request(devicePath(id), { method: 'DELETE' });
     },
-    whipToken: (room) => json<WhipToken>('POST', '/api/v1/whip-tokens', { room }),
+    async whipTokens() {
+      return (await json<{ tokens: WhipToken[] }>('GET', '/api/v1/whip-tokens')).tokens;
+    },
+    makeWhipToken: (room) => json<WhipToken>('POST', '/api/v1/whip-tokens', { room }),
+    async removeWhipToken(id) {
+      await request(`/api/v1/whip-tokens/${encodeURIComponent(id)}`, { method: 'DELETE' });
+    },
   };
 
   const platform: Platform = {

@@ -80,23 +80,26 @@ export interface Snapshot {
 }
 
 /** Leave for one phone to come in, as a QR code. */
-export interface Pairing {
+export interface NewPairing {
   id: string;
   /** What the code says. It is a secret for two minutes. */
   url: string;
   /** The code as an SVG drawing. */
   qr: string;
   expires_at: string;
+  trust_url?: string | null;
 }
 
 export type PairingState = 'waiting' | 'asked' | 'paired' | 'ended';
 
-export interface PairingProgress {
+export interface Pairing {
+  id: string;
   state: PairingState;
   /** Six digits to compare with the phone's. */
   code?: string | null;
   /** What the phone calls itself. */
   name?: string | null;
+  device?: string | null;
 }
 
 /** A phone that was let in. */
@@ -110,21 +113,39 @@ export interface Device {
   online: boolean;
 }
 
-/** Leave for a program to publish by WHIP. The token is shown once. */
+/** Leave for a program to publish by WHIP. */
 export interface WhipToken {
-  url: string;
-  token: string;
+  id: string;
+  name: string;
+  room: string;
+  made_at: string;
+  /** Shown once, when it is made. */
+  token?: string | null;
+}
+
+/** Where phones come in. */
+export interface PhoneDoor {
+  open: boolean;
+  /** Why not. */
+  reason?: string | null;
+  /** Addresses of the phone's page, best first. */
+  urls: string[];
+  trust_url?: string | null;
+  /** Of the certificate that a phone may trust. */
+  fingerprint?: string | null;
 }
 
 export interface Phones {
-  pair(): Promise<Pairing>;
-  pairing(id: string): Promise<PairingProgress>;
+  pair(): Promise<NewPairing>;
+  pairing(id: string): Promise<Pairing>;
   allow(id: string): Promise<void>;
   endPairing(id: string): Promise<void>;
-  devices(): Promise<Device[]>;
+  devices(): Promise<{ devices: Device[]; door: PhoneDoor | null }>;
   rename(id: string, name: string): Promise<void>;
   revoke(id: string): Promise<void>;
-  whipToken(room: string): Promise<WhipToken>;
+  whipTokens(): Promise<WhipToken[]>;
+  makeWhipToken(room: string): Promise<WhipToken>;
+  removeWhipToken(id: string): Promise<void>;
 }
 
 /** What only the desktop window can do. */
