@@ -25,10 +25,12 @@ const GEN_KEY = 'nightjar.gen';
 export interface PhoneParts {
   openWire: OpenWire;
   keep: Keep;
-  /** The address that the phone asked for, as the proof names it. */
-  host: string;
+  /** Where the computer is. */
+  origin: string;
   /** `web` or `app`. */
   kind: string;
+  /** Reads a computer's code, where the page cannot be opened by one. */
+  scan: (() => Promise<void>) | null;
   /** A room that anybody may publish into, where the address names one. */
   room: string | null;
 }
@@ -155,6 +157,16 @@ export class Phone {
   invite(invitation: Invitation): void {
     this.#invitation = invitation;
     this.#changes += 1;
+  }
+
+  /** Reads a computer's code with the phone's camera; null where the browser's own scanner does that. */
+  get scan(): (() => Promise<void>) | null {
+    return this.#parts.scan;
+  }
+
+  /** The other side had not the key that was scanned. */
+  impostor(): void {
+    this.#tell({ is: 'no_proof', dial: this.#dial, end: 'impostor' });
   }
 
   /** For tests and for a look at a phone from its console. */
@@ -343,7 +355,8 @@ export class Phone {
 
   async #authenticate(dial: number, device: string, relay: string, theirs: string): Promise<void> {
     const nonce_c = nonce();
-    const { host } = this.#parts;
+    // As the proof names it.
+    const { host } = new URL(this.#parts.origin);
     const key = await this.#parts.keep.key();
     const sig = await signAuth(key, { nonce: theirs, nonce_c, relay, device, host });
     if (dial === this.#dial) {
@@ -352,7 +365,8 @@ export class Phone {
   }
 
   async #onPaired(dial: number, device: string, relay: string, theirs: string): Promise<void> {
-    const paired = { relay, device, name: this.#invitation?.name ?? '', used: Date.now() };
+    const { origin } = this.#parts;
+    const paired = { relay, device, name: this.#invitation?.name ?? '', origin, used: Date.now() };
     this.#invitation = null;
     this.#computers = [paired, ...this.#computers.filter((one) => one.relay !== relay)];
     await this.#parts.keep.remember(paired).catch(() => {

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { readCode } from '../src/app';
 import { weight } from '../src/device/outlet';
 import { readInvitation, takeInvitation } from '../src/session/invitation';
 import {
@@ -109,4 +110,17 @@ test('H.264 that everybody can decode is sent first', () => {
     'H265',
   ]);
   expect(sorted[0]?.sdpFmtpLine).toContain('42e01f');
+});
+
+test('the app takes a code as a link or as an address, and the computer’s place from it', () => {
+  const rest = `192.168.1.20:8443/publish#1.${'A'.repeat(22)}.${'B'.repeat(43)}.Desk`;
+  for (const code of [`https://${rest}`, `camrelay://${rest}`]) {
+    expect(readCode(code)).toMatchObject({
+      origin: 'https://192.168.1.20:8443',
+      invitation: { name: 'Desk' },
+    });
+  }
+  for (const bad of [null, '', 'hello', 'https://192.168.1.20:8443/publish', 'mailto:a@b']) {
+    expect(readCode(bad)).toBeNull();
+  }
 });

@@ -13,6 +13,7 @@ export const en = {
     hears: 'The microphone can be switched off at any time.',
   },
   scan: {
+    go: 'Scan the code',
     title: 'Scan the code on your computer',
     steps: [
       'Open Nightjar on your computer.',

@@ -14,6 +14,7 @@ export const ko: Words = {
     hears: '마이크는 언제든지 끌 수 있습니다.',
   },
   scan: {
+    go: '코드 스캔',
     title: '컴퓨터의 코드를 스캔하세요',
     steps: [
       '컴퓨터에서 Nightjar를 여세요.',

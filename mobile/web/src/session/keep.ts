@@ -11,6 +11,8 @@ export interface Paired {
   device: string;
   /** What the computer is called. */
   name: string;
+  /** Where it was found: `https://192.168.1.20:8443`. */
+  origin: string;
   /** When it was used last, ms since 1970. */
   used: number;
 }

@@ -36,7 +36,8 @@ export function originWires(origin: string, key: string | null): OpenWire {
   };
 }
 
-function read(text: unknown): Heard | null {
+/** A message, or null where it is none. */
+export function read(text: unknown): Heard | null {
   if (typeof text !== 'string' || text.length > MESSAGE_MAX) return null;
   try {
     const message: unknown = JSON.parse(text);
@@ -48,12 +49,13 @@ function read(text: unknown): Heard | null {
   }
 }
 
-interface Guarded extends WireHandlers {
+export interface Guarded extends WireHandlers {
   end(): void;
   readonly over: boolean;
 }
 
-function guarded(handlers: WireHandlers): Guarded {
+/** Handlers that hear nothing after the end. */
+export function guarded(handlers: WireHandlers): Guarded {
   let over = false;
   return {
     get over() {
