@@ -54,6 +54,7 @@ impl Door {
             store: Arc::new(store),
             sources: Arc::new(Rtsp::default()),
             demo: Some(Arc::new(LoopbackCameras::default())),
+            data_dir: Some(dir),
         };
         let engine = EngineHandle::start(parts).await.map_err(|error| ShellError::new("engine", error))?;
 

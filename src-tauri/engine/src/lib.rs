@@ -15,6 +15,7 @@ pub mod hub;
 pub mod ingest;
 pub mod live;
 pub mod media;
+pub mod record;
 pub mod retry;
 pub mod sfu;
 pub mod source;

@@ -114,7 +114,7 @@ fn run(args: Args) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::Run(format!("the threads cannot be started: {error}")))?;
-    let ended = runtime.block_on(serve(options, config, store));
+    let ended = runtime.block_on(serve(options, config, store, data_dir));
     // A camera or a viewer that does not let go must not hold the program.
     runtime.shutdown_timeout(Duration::from_millis(200));
     ended
@@ -184,7 +184,12 @@ fn add_demo(config: &mut Config, count: u32, store: &FileStore) -> Result<(), Fa
     Ok(())
 }
 
-async fn serve(options: ServerOptions, config: Config, store: FileStore) -> Result<(), Failure> {
+async fn serve(
+    options: ServerOptions,
+    config: Config,
+    store: FileStore,
+    data_dir: PathBuf,
+) -> Result<(), Failure> {
     let stop = CancellationToken::new();
     let listen = options.listen;
     // Listening for the signals before anything runs: one that comes early is not lost.
@@ -196,10 +201,11 @@ async fn serve(options: ServerOptions, config: Config, store: FileStore) -> Resu
         store: Arc::new(store),
         sources: Arc::new(Rtsp::default()),
         demo: Some(Arc::new(LoopbackCameras::default())),
+        data_dir: Some(data_dir),
     };
     let engine = EngineHandle::start(parts).await.map_err(|error| match error {
         StartError::Twice { .. } => Failure::Config(error.to_string()),
-        StartError::Load(_) => Failure::Run(error.to_string()),
+        StartError::Load(_) | StartError::Records(_) => Failure::Run(error.to_string()),
     })?;
     let server = match Server::bind(options, engine.clone()).await {
         Ok(server) => server,

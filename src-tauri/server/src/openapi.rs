@@ -10,7 +10,7 @@ use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 
 use crate::auth::Ticket;
-use crate::routes::{Alerts, Cameras, Demo, Health, LiveText, Login, TicketFor};
+use crate::routes::{Alerts, Cameras, Demo, Health, LiveText, Login, RecordingSwitch, TicketFor};
 
 /// The document, made once.
 pub(crate) fn document() -> &'static Value {
@@ -155,6 +155,15 @@ impl Writer {
             .end();
         self.operation(
             "post",
+            "/api/v1/cameras/{id}/recording",
+            "setRecording",
+            "Switch recording on or off",
+        )
+        .takes::<RecordingSwitch>()
+        .gives::<Camera>(200, "The camera")
+        .end();
+        self.operation(
+            "post",
             "/api/v1/cameras/{id}/fault",
             "reportFault",
             "A page cannot decode or show it",
@@ -291,7 +300,6 @@ impl Writer {
     /// What is in the contract and answers 501 so far.
     fn not_yet(&mut self) {
         for (method, path, id, summary) in [
-            ("post", "/api/v1/cameras/{id}/recording", "setRecording", "Switch recording"),
             ("post", "/api/v1/cameras/{id}/ptz", "movePtz", "Move a camera"),
             ("get", "/api/v1/recordings", "listRecordings", "Recordings and gaps"),
             ("get", "/api/v1/recordings/{file}", "getRecording", "A recording as MP4"),

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
+use super::recording::{self, Records};
 use super::{Address, DemoCameras, Sources, address};
 use crate::api::{
     Camera, CameraKind, CameraSpec, CameraState, Cause, Recording, RecordingState, Stats, Timestamp, Track,
@@ -19,6 +20,7 @@ use crate::config::Streaming;
 use crate::env::Env;
 use crate::hub::{Limits, Slot};
 use crate::media;
+use crate::record;
 use crate::retry::{Phase, Policy};
 use crate::source::{BoxFuture, Session, Source, SourceError};
 use crate::still::{Decoders, Stills};
@@ -37,6 +39,7 @@ pub(super) struct Ground {
     pub(super) changes: Arc<watch::Sender<u64>>,
     pub(super) tasks: TaskTracker,
     pub(super) decoders: Decoders,
+    pub(super) records: Option<Records>,
 }
 
 /// A running camera.
@@ -48,7 +51,11 @@ pub(super) struct Entry {
     pub(super) main: Running,
     pub(super) sub: Option<Running>,
     pub(super) stills: Arc<Stills>,
-    pub(super) recording_since: Timestamp,
+    /// None where nothing can be recorded.
+    pub(super) recording: Option<Arc<record::Recording>>,
+    /// Whether it is to be recorded, as far as anybody but its own setting says.
+    records: Option<Records>,
+    started: Timestamp,
     stop: CancellationToken,
 }
 
@@ -88,9 +95,15 @@ impl Entry {
             running
         });
         let kind = if spec.url.starts_with("demo:") { CameraKind::Demo } else { CameraKind::Rtsp };
-        let recording_since = Timestamp::from(ground.env.wall());
+        let started = Timestamp::from(ground.env.wall());
+        let recorder = ground.records.as_ref().and_then(|records| records.recorder.as_ref());
+        let recording = recorder.map(|recorder| {
+            let status = main.status.clone();
+            Arc::new(recorder.camera(&id, &main.slot, &ground.tasks, move || status.touch()))
+        });
+        let records = ground.records.clone();
         let stills = Arc::new(Stills::new(ground.decoders.clone()));
-        Self { id, spec, kind, read_only, main, sub, stills, recording_since, stop }
+        Self { id, spec, kind, read_only, main, sub, stills, recording, records, started, stop }
     }
 
     /// The same running camera with another name.
@@ -103,9 +116,23 @@ impl Entry {
             main: self.main.clone(),
             sub: self.sub.clone(),
             stills: Arc::clone(&self.stills),
-            recording_since: self.recording_since.clone(),
+            recording: self.recording.clone(),
+            records: self.records.clone(),
+            started: self.started.clone(),
             stop: self.stop.clone(),
         }
+    }
+
+    /// Switches recording as it is wanted. `resumes` at the start of the program.
+    pub(super) fn record(&self, resumes: bool) {
+        if let (Some(recording), Some(records)) = (&self.recording, &self.records) {
+            recording.switch(records.wanted(&self.id, self.records_on_connect()), resumes);
+        }
+    }
+
+    /// Its own setting (R-N14). Cameras to try things out with are not recorded unless somebody says so.
+    fn records_on_connect(&self) -> bool {
+        self.spec.record.unwrap_or(self.kind != CameraKind::Demo)
     }
 
     /// Another try, now.
@@ -132,10 +159,9 @@ impl Entry {
             kind: self.kind,
             state: state(&status),
             tracks: self.main.slot.tracks().iter().map(track).collect(),
-            recording: Recording {
-                state: RecordingState::Off,
-                since: self.recording_since.clone(),
-                cause: None,
+            recording: match &self.recording {
+                Some(running) => recording::tell(&running.status()),
+                None => Recording { state: RecordingState::Off, since: self.started.clone(), cause: None },
             },
             warnings: status.warnings.iter().map(tell).collect(),
             stats: stats(&status, self.viewers()),
@@ -145,7 +171,7 @@ impl Entry {
             username: spec.username.clone(),
             has_password: spec.password.is_some(),
             transport: spec.transport.unwrap_or_default(),
-            record: spec.record.unwrap_or_default(),
+            record: self.records_on_connect(),
             read_only: self.read_only,
         }
     }

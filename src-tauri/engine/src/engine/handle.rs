@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use super::entry::{Entry, Ground};
+use super::recording::{Records, RecordsError};
 use super::registry::{self, LoadError, Registry};
 use super::{Address, EventStream, Parts};
 use crate::api::{ApiError, Camera, CameraPatch, CameraSpec, ErrorCode, Fault, Stream};
@@ -38,6 +39,8 @@ pub enum StartError {
     /// `place` is the camera's in the file.
     #[error("camera[{place}].id: \"{id}\" is the id of a camera that was added on the wall, too")]
     Twice { id: String, place: usize },
+    #[error(transparent)]
+    Records(#[from] RecordsError),
 }
 
 /// The engine, as its doors hold it. Cheap to clone.
@@ -63,20 +66,27 @@ impl EngineHandle {
     /// # Errors
     /// [`StartError`] where the stored cameras cannot be used. Nothing is overwritten then.
     pub async fn start(parts: Parts) -> Result<Self, StartError> {
-        let Parts { env, config, store, sources, demo } = parts;
-        let ground = Ground {
+        let Parts { env, config, store, sources, demo, data_dir } = parts;
+        let mut ground = Ground {
             env,
             sources,
             demo,
             changes: Arc::new(watch::Sender::new(0)),
             tasks: TaskTracker::new(),
             decoders: Decoders::new(STILLS_AT_ONCE),
+            records: None,
         };
         let added = blocking({
             let store = Arc::clone(&store);
             move || registry::load(&*store)
         })
         .await?;
+        if let Some(dir) = data_dir {
+            let (recording, env, tasks) =
+                (config.recording.clone(), ground.env.clone(), ground.tasks.clone());
+            let records = blocking(move || Records::open(&dir, &recording, &env, &tasks)).await?;
+            ground.records = Some(records);
+        }
         let stop = CancellationToken::new();
         let mut registry = Registry::default();
         let named: Vec<&CameraSpec> = config.camera.iter().chain(&added).collect();
@@ -91,6 +101,7 @@ impl EngineHandle {
             }
             let read_only = place.is_some();
             let entry = Entry::start(&ground, id, spec, &config.streaming, read_only, &stop);
+            entry.record(true);
             registry.entries.push(Arc::new(entry));
         }
         info!(tag = "RTSP", cameras = registry.entries.len(), "engine started");
@@ -163,8 +174,17 @@ impl EngineHandle {
             *stored = CameraSpec { id: Some(id.to_owned()), ..spec.clone() };
         }
         self.save(added).await?;
+        let records = old.spec.record != spec.record;
+        if records {
+            // The newer word counts.
+            self.keep_switched(id, None).await;
+        }
         let entry = Arc::new(if same_source(&old.spec, &spec) {
-            old.with_spec(spec)
+            let entry = old.with_spec(spec);
+            if records {
+                entry.record(false);
+            }
+            entry
         } else {
             old.close();
             self.start_entry(id.to_owned(), spec)
@@ -189,6 +209,7 @@ impl EngineHandle {
         let mut added = self.registry().added();
         added.retain(|s| s.id.as_deref() != Some(id));
         self.save(added).await?;
+        self.keep_switched(id, None).await;
         entry.close();
         self.change(|registry| registry.entries.retain(|e| e.id != id));
         Ok(())
@@ -256,8 +277,11 @@ impl EngineHandle {
         let farewell = self.inner.ground.sources.farewell();
         let ended = async {
             tokio::join!(self.inner.sfu.shutdown(), tasks.wait());
-            // The sessions are dropped now, and their goodbyes under way.
-            farewell.await;
+            // The sessions are dropped now, and their goodbyes under way; what they gave is in the queue.
+            match self.records().and_then(|records| records.recorder.as_ref()) {
+                Some(recorder) => drop(tokio::join!(farewell, recorder.shutdown())),
+                None => farewell.await,
+            }
         };
         if tokio::time::timeout(SHUTDOWN_PATIENCE, ended).await.is_err() {
             warn!(tag = "RTSP", left = tasks.len(), "some tasks did not end in time");
@@ -266,6 +290,10 @@ impl EngineHandle {
 
     pub(super) fn is_shut_down(&self) -> bool {
         self.inner.stop.is_cancelled()
+    }
+
+    pub(super) fn records(&self) -> Option<&Records> {
+        self.inner.ground.records.as_ref()
     }
 
     pub(super) fn sfu(&self) -> &Sfu {
@@ -307,7 +335,9 @@ impl EngineHandle {
 
     fn start_entry(&self, id: String, spec: CameraSpec) -> Entry {
         let inner = &self.inner;
-        Entry::start(&inner.ground, id, spec, &inner.config.streaming, false, &inner.stop)
+        let entry = Entry::start(&inner.ground, id, spec, &inner.config.streaming, false, &inner.stop);
+        entry.record(false);
+        entry
     }
 
     fn change(&self, change: impl FnOnce(&mut Registry)) {

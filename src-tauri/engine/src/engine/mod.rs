@@ -12,9 +12,11 @@ mod link;
 mod phones;
 mod playback;
 mod probe;
+mod recording;
 mod registry;
 mod rtsp;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use url::Url;
@@ -32,6 +34,7 @@ pub use link::{
     Stage, ToPeer, Why,
 };
 pub use phones::PhonePeer;
+pub use recording::RecordsError;
 pub use rtsp::Rtsp;
 
 /// What an engine is made of.
@@ -42,6 +45,9 @@ pub struct Parts {
     pub sources: Arc<dyn Sources>,
     /// Cameras to try things out with, where the program has them.
     pub demo: Option<Arc<dyn DemoCameras>>,
+    /// Where the catalogue of recordings lies, and the recordings unless the configuration says another
+    /// place. Nothing is recorded without.
+    pub data_dir: Option<PathBuf>,
 }
 
 /// Everything needed to reach one stream of a camera.

@@ -1,4 +1,4 @@
-//! Fragmented MP4: samples in, init segment and fragments out. Bytes only; the one user of `mp4-atom`.
+//! MP4: samples in, init segment and fragments or the bytes of a [`Hybrid`] file out. Bytes only; the one user of `mp4-atom`.
 //!
 //! Invariants: a fragment is one `moof` and one `mdat` with nothing between them; payload is not copied
 //! until somebody asks for one buffer; what is written can be read back by any ISO 14496-12 reader. It
@@ -7,7 +7,10 @@
 
 mod clock;
 mod entry;
+mod hybrid;
+mod index;
 pub(crate) mod nal;
+mod survey;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use mp4_atom::{self as mp4, Encode as _};
@@ -15,6 +18,9 @@ use mp4_atom::{self as mp4, Encode as _};
 use crate::media::{Codec, TrackId, TrackInfo, TrackKind};
 
 pub use clock::{DecodeClock, Stamp};
+pub use hybrid::{Hybrid, NOTE_MAX};
+pub use index::{Index, Seal};
+pub use survey::{Survey, SurveyError, survey};
 
 /// Why a track or a sample cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +109,8 @@ struct Track {
 /// Sample flags (ISO 14496-12 8.8.3.1): depends on no other; depends on others and is no sync sample.
 const KEY: u32 = 0x0200_0000;
 const DELTA: u32 = 0x0101_0000;
+/// Set on what cannot be decoded alone.
+const NOT_ALONE: u32 = 0x0001_0000;
 /// Ticks per second of the movie header; no sample is timed by it.
 const MOVIE_TIMESCALE: u32 = 1_000;
 
@@ -159,7 +167,15 @@ impl Muxer {
             minor_version: 0,
             compatible_brands: vec![brand(b"iso6"), brand(b"cmfc"), brand(b"mp41")],
         };
-        let moov = mp4::Moov {
+        let mut bytes = BytesMut::new();
+        ftyp.encode(&mut bytes)?;
+        self.moov().encode(&mut bytes)?;
+        Ok(bytes.freeze())
+    }
+
+    /// The `moov` that fragments follow.
+    fn moov(&self) -> mp4::Moov {
+        mp4::Moov {
             mvhd: mp4::Mvhd {
                 timescale: MOVIE_TIMESCALE,
                 rate: 1.into(),
@@ -172,11 +188,7 @@ impl Muxer {
             meta: None,
             udta: None,
             ainf: None,
-        };
-        let mut bytes = BytesMut::new();
-        ftyp.encode(&mut bytes)?;
-        moov.encode(&mut bytes)?;
-        Ok(bytes.freeze())
+        }
     }
 
     /// A fragment of these samples. Those of one track are in decode order; tracks may be mixed.

@@ -50,6 +50,7 @@ impl World {
             store,
             sources: Arc::new(self.clone()),
             demo: None,
+            data_dir: None,
         };
         EngineHandle::start(parts).await.expect("the engine starts")
     }

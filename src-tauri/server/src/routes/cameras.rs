@@ -30,6 +30,13 @@ pub(crate) struct Demo {
     pub(crate) count: u32,
 }
 
+/// Recording on or off.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RecordingSwitch {
+    pub(crate) on: bool,
+}
+
 pub(super) async fn list(State(door): State<Arc<Door>>) -> Response {
     json(StatusCode::OK, &Cameras { cameras: door.engine.cameras() })
 }
@@ -78,6 +85,19 @@ pub(super) async fn probe(State(door): State<Arc<Door>>, headers: HeaderMap, byt
 
 pub(super) async fn retry(State(door): State<Arc<Door>>, CameraId(id): CameraId) -> Reply {
     Ok(json(StatusCode::ACCEPTED, &door.engine.retry(&id)?))
+}
+
+pub(super) async fn recording(
+    State(door): State<Arc<Door>>,
+    CameraId(id): CameraId,
+    headers: HeaderMap,
+    bytes: Bytes,
+) -> Reply {
+    door.engine.camera(&id)?;
+    let RecordingSwitch { on } = body::json(&headers, &bytes)?;
+    let engine = door.engine.clone();
+    let camera = door.finish(async move { engine.set_recording(&id, on).await }).await?;
+    Ok(json(StatusCode::OK, &camera))
 }
 
 pub(super) async fn fault(

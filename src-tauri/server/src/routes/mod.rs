@@ -10,7 +10,7 @@ mod media;
 mod signaling;
 mod sockets;
 
-pub(crate) use cameras::{Cameras, Demo};
+pub(crate) use cameras::{Cameras, Demo, RecordingSwitch};
 pub(crate) use diagnosis::{Alerts, Health};
 pub(crate) use login::{Login, TicketFor};
 pub(crate) use sockets::LiveText;
@@ -43,6 +43,7 @@ pub(crate) fn router(door: Arc<Door>) -> Router {
         .route("/api/v1/cameras/{id}", get(cameras::one).patch(cameras::change).delete(cameras::remove))
         .route("/api/v1/cameras/{id}/retry", post(cameras::retry))
         .route("/api/v1/cameras/{id}/fault", post(cameras::fault))
+        .route("/api/v1/cameras/{id}/recording", post(cameras::recording))
         .route("/api/v1/cameras/{id}/snapshot.jpg", get(media::snapshot))
         .route("/api/v1/cameras/{id}/whep", post(media::offer).options(media::offer_options))
         .route(
@@ -67,8 +68,7 @@ pub(crate) fn router(door: Arc<Door>) -> Router {
 /// What comes with the recorder, the phones and camera control.
 fn not_yet() -> Router<Arc<Door>> {
     let absent = || not_implemented;
-    let routes: [(&str, MethodRouter<Arc<Door>>); 11] = [
-        ("/api/v1/cameras/{id}/recording", post(absent())),
+    let routes: [(&str, MethodRouter<Arc<Door>>); 10] = [
         ("/api/v1/cameras/{id}/ptz", post(absent())),
         ("/api/v1/recordings", get(absent())),
         ("/api/v1/recordings/{file}", get(absent())),

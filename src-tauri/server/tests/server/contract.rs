@@ -222,7 +222,6 @@ async fn what_is_not_built_yet_says_so() {
         ("DELETE", "/api/v1/devices/x"),
         ("POST", "/api/v1/pairings"),
         ("POST", "/api/v1/cameras/fixed/ptz"),
-        ("POST", "/api/v1/cameras/fixed/recording"),
     ] {
         house.ask(method, path).await.refused(501, "not_implemented");
     }

@@ -66,6 +66,7 @@ impl House {
             store: Arc::new(MemoryStore::default()),
             sources: Arc::new(Mute),
             demo: None,
+            data_dir: None,
         };
         let engine = EngineHandle::start(parts).await.expect("it starts");
         Self::before(engine, change).await

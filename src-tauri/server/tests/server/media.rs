@@ -31,6 +31,7 @@ async fn live_as(url: &str) -> House {
         store: Arc::new(MemoryStore::default()),
         sources: Arc::new(Rtsp::default()),
         demo: Some(Arc::new(LoopbackCameras::default())),
+        data_dir: None,
     };
     let engine = EngineHandle::start(parts).await.expect("it starts");
     let house = House::before(engine, |_| {}).await;

@@ -23,6 +23,7 @@ async fn house(signaling: &str, token: bool) -> House {
         store: Arc::new(MemoryStore::default()),
         sources: Arc::new(Mute),
         demo: None,
+        data_dir: None,
     };
     let engine = EngineHandle::start(parts).await.unwrap();
     House::before(engine, |options| {

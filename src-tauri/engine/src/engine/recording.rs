@@ -1,0 +1,137 @@
+//! What is recorded: the recorder and its catalogue in the engine, and the switch of each camera.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio_util::task::TaskTracker;
+use tracing::warn;
+
+use super::EngineHandle;
+use super::handle::blocking;
+use crate::api::{self, ApiError, Camera, Cause};
+use crate::config;
+use crate::env::Env;
+use crate::record::{Figures, Ledger, Limits, Options, Recorder, Retention, State, Status};
+use crate::store::{Catalogue, StoreError};
+
+const CATALOGUE: &str = "catalogue.db";
+const LEDGER: &str = "recording.json";
+const RECORDINGS: &str = "recordings";
+
+/// Where recordings lie and what is known of them. There is none for an engine without a data directory.
+#[derive(Clone)]
+pub(super) struct Records {
+    root: PathBuf,
+    catalogue: Arc<Catalogue>,
+    ledger: Arc<Ledger>,
+    /// None where recording is switched off for all.
+    pub(super) recorder: Option<Recorder>,
+}
+
+/// The recordings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordsError {
+    #[error(transparent)]
+    Catalogue(#[from] StoreError),
+    #[error("the recorder cannot be started: {0}")]
+    Io(#[from] std::io::Error),
+}
+
+impl Records {
+    /// Opens the catalogue and starts the recorder. Blocks; within a runtime.
+    pub(super) fn open(
+        data_dir: &Path,
+        config: &config::Recording,
+        env: &Env,
+        tasks: &TaskTracker,
+    ) -> Result<Self, RecordsError> {
+        let root = config.root.clone().unwrap_or_else(|| data_dir.join(RECORDINGS));
+        let (catalogue, opened) = Catalogue::open(&data_dir.join(CATALOGUE))?;
+        if let crate::store::Opened::Damaged { aside } = opened {
+            warn!(tag = "STORAGE", aside = %aside.display(), "the catalogue was damaged and is made anew");
+        }
+        let catalogue = Arc::new(catalogue);
+        let ledger = Arc::new(Ledger::open(data_dir.join(LEDGER)));
+        let options = || Options {
+            root: root.clone(),
+            limits: Limits { seconds: config.segment_seconds, bytes: config.segment_bytes },
+            retention: Retention {
+                days: config.retention_days,
+                // Bytes of gigabytes of ten to the nine, as disks are sold.
+                min_free: (config.min_free_gb * 1e9) as u64,
+                overwrite: config.overwrite,
+            },
+            catalogue: Arc::clone(&catalogue),
+            ledger: Arc::clone(&ledger),
+        };
+        let recorder = config.enabled.then(|| Recorder::start(options(), env, tasks)).transpose()?;
+        Ok(Self { root, catalogue, ledger, recorder })
+    }
+
+    /// Whether a camera is to be recorded: what a person switched counts more than its own setting.
+    pub(super) fn wanted(&self, id: &str, setting: bool) -> bool {
+        self.ledger.switched(id).unwrap_or(setting)
+    }
+}
+
+impl EngineHandle {
+    /// Switches a camera's recording on or off. It stays so, over reconnects and restarts, until it is
+    /// switched again or the camera's own setting is changed.
+    ///
+    /// # Errors
+    /// `NotFound`; `Invalid` where recording is switched off for all, or `Internal` where it cannot be kept.
+    pub async fn set_recording(&self, id: &str, on: bool) -> Result<Camera, ApiError> {
+        let entry = self.entry(id)?;
+        match &entry.recording {
+            Some(recording) => recording.switch(on, false),
+            None if on => {
+                let reason = "recording is switched off in the configuration (recording.enabled)";
+                return Err(ApiError::invalid("on", reason));
+            }
+            None => {}
+        }
+        self.keep_switched(id, Some(on)).await;
+        // After the switch: whoever wakes must find it.
+        entry.main.status.touch();
+        Ok(entry.to_api())
+    }
+
+    /// Keeps what was switched, or forgets it.
+    pub(super) async fn keep_switched(&self, id: &str, on: Option<bool>) {
+        let Some(records) = self.records() else { return };
+        let (ledger, id) = (Arc::clone(&records.ledger), id.to_owned());
+        if let Err(error) = blocking(move || ledger.put_switched(&id, on)).await {
+            // It holds for this run; after a restart the camera's own setting decides.
+            warn!(tag = "RECORDING", %error, "what was switched cannot be kept");
+        }
+    }
+
+    /// What is known of recordings, and the directory that their paths are relative to.
+    #[must_use]
+    pub fn recordings(&self) -> Option<(Arc<Catalogue>, PathBuf)> {
+        self.records().map(|records| (Arc::clone(&records.catalogue), records.root.clone()))
+    }
+
+    /// Figures of the recorder, where there is one.
+    #[must_use]
+    pub fn recorder_figures(&self) -> Option<Figures> {
+        Some(self.records()?.recorder.as_ref()?.figures())
+    }
+}
+
+/// A recording's public face.
+pub(super) fn tell(status: &Status) -> api::Recording {
+    let state = match status.state {
+        State::Off => api::RecordingState::Off,
+        State::Recording => api::RecordingState::Recording,
+        State::StorageLost => api::RecordingState::StorageLost,
+        State::DiskFull => api::RecordingState::DiskFull,
+        State::Failed => api::RecordingState::Failed,
+    };
+    let cause = status.cause.as_ref().map(|cause| Cause {
+        code: cause.code.name().to_owned(),
+        class: cause.code.class().name().to_owned(),
+        detail: cause.detail.clone(),
+    });
+    api::Recording { state, since: status.since.into(), cause }
+}

@@ -1,0 +1,133 @@
+//! A camera's way to the writer: reads the hub, never waits for the disk.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use super::queue::{Hole, Queue, Word};
+use crate::hub::{Gap, Slot, Subscriber};
+use crate::media::{Frame, TrackKind};
+
+pub(super) struct Feed {
+    number: u64,
+    slot: Slot,
+    subscriber: Subscriber,
+    queue: Arc<Queue>,
+    /// Frames that did not get through, since the last that did.
+    hole: Option<Hole>,
+    /// The source or its tracks changed while nothing got through.
+    changed: bool,
+    newest: Option<std::time::SystemTime>,
+}
+
+impl Feed {
+    pub(super) fn new(number: u64, slot: &Slot, queue: Arc<Queue>) -> Self {
+        let subscriber = slot.subscribe();
+        Self { number, slot: slot.clone(), subscriber, queue, hole: None, changed: true, newest: None }
+    }
+
+    /// Runs until it is told to stop or the camera is removed; what is in the hub then still gets through.
+    pub(super) async fn run(mut self, mut again: watch::Receiver<u64>, stop: CancellationToken) {
+        loop {
+            self.catch_up();
+            let item = tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                raised = again.changed() => {
+                    if raised.is_err() {
+                        break;
+                    }
+                    self.begin_anew();
+                    continue;
+                }
+                item = self.subscriber.next() => item,
+            };
+            if !self.take(item) {
+                break;
+            }
+        }
+        while let Some(item) = self.subscriber.try_next() {
+            if !self.take(item) {
+                break;
+            }
+        }
+        self.queue.push_always(self.number, Word::Off);
+    }
+
+    /// From the newest key frame, which nobody wrote.
+    fn begin_anew(&mut self) {
+        self.subscriber = self.slot.subscribe();
+        self.queue.push_always(self.number, Word::Again);
+        self.hole = None;
+        self.changed = true;
+    }
+
+    /// Tells of the tracks as they are, where the writer does not know them.
+    fn catch_up(&mut self) {
+        if self.changed && self.hole.is_none() {
+            let tracks = Arc::clone(self.subscriber.tracks());
+            self.changed = !(self.push(Word::Lost) && (tracks.is_empty() || self.push(Word::Tracks(tracks))));
+        }
+    }
+
+    fn push(&self, word: Word) -> bool {
+        self.queue.push(self.number, word)
+    }
+
+    /// `false` when nothing more comes.
+    fn take(&mut self, item: Result<Arc<Frame>, Gap>) -> bool {
+        match item {
+            Ok(frame) => self.frame(frame),
+            // Without a frame it was only told late of what else happened.
+            Err(Gap::Skipped { frames }) => {
+                if let Some(since) = self.newest.filter(|_| frames > 0) {
+                    let hole = Hole { frames: 0, since, until: since, cause: "overload" };
+                    self.hole.get_or_insert(hole).frames += frames;
+                }
+            }
+            Err(Gap::TracksChanged(tracks)) => {
+                if self.hole.is_some() || self.changed || !self.push(Word::Tracks(tracks)) {
+                    self.changed = true;
+                }
+            }
+            Err(Gap::SourceLost) => {
+                if self.hole.is_some() || self.changed || !self.push(Word::Lost) {
+                    self.changed = true;
+                }
+            }
+            Err(Gap::Closed) => return false,
+        }
+        true
+    }
+
+    fn frame(&mut self, frame: Arc<Frame>) {
+        let (since, wall) = (self.newest.unwrap_or(frame.wall), frame.wall);
+        self.newest = Some(wall);
+        if let Some(mut hole) = self.hole.take() {
+            hole.until = wall;
+            if !(self.leads(&frame) && frame.key && self.push(Word::Hole(hole.clone()))) {
+                hole.frames += 1;
+                self.hole = Some(hole);
+                return;
+            }
+            debug!(tag = "RECORDING", frames = hole.frames, cause = hole.cause, "frames were not recorded");
+            self.catch_up();
+        }
+        if self.changed {
+            self.catch_up();
+        }
+        if self.changed || !self.push(Word::Frame(frame)) {
+            self.hole = Some(Hole { frames: 1, since, until: wall, cause: "disk_slow" });
+        }
+    }
+
+    /// Whether files begin with frames of this track.
+    fn leads(&self, frame: &Frame) -> bool {
+        let tracks = self.subscriber.tracks();
+        let video = tracks.iter().any(|track| track.kind == TrackKind::Video && track.carried());
+        let own = tracks.get(usize::from(frame.track));
+        !video || own.is_some_and(|track| track.kind == TrackKind::Video)
+    }
+}

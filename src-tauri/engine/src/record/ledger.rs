@@ -1,0 +1,162 @@
+//! What the recorder must know before it opens a disk: which roots there were, and what was switched.
+//!
+//! A small JSON file in the data directory, replaced as a whole. One that cannot be read is as none: the
+//! worst that follows is that a camera's own setting decides.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+use tracing::warn;
+use uuid::Uuid;
+
+/// A file larger than this is not ours.
+const FILE_MAX: u64 = 1 << 20;
+
+/// A root that recordings were written to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Known {
+    /// What its marker says.
+    #[serde(with = "id_text")]
+    pub(super) id: Uuid,
+    /// It lay on another volume than the data directory: where it is missing, so is a disk.
+    pub(super) apart: bool,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Kept {
+    roots: BTreeMap<PathBuf, Known>,
+    /// Cameras that a person switched, against their own setting.
+    switched: BTreeMap<String, bool>,
+}
+
+/// The file, and what stands in it.
+#[derive(Debug)]
+pub struct Ledger {
+    path: PathBuf,
+    kept: Mutex<Kept>,
+}
+
+impl Ledger {
+    /// Reads it. Blocks.
+    #[must_use]
+    pub fn open(path: PathBuf) -> Self {
+        let kept = match read(&path) {
+            Ok(kept) => kept,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Kept::default(),
+            Err(error) => {
+                warn!(tag = "RECORDING", %error, "what was switched is forgotten: its file cannot be read");
+                Kept::default()
+            }
+        };
+        Self { path, kept: Mutex::new(kept) }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The directory it lies in.
+    pub(super) fn dir(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("."))
+    }
+
+    pub(super) fn root(&self, path: &Path) -> Option<Known> {
+        self.kept().roots.get(path).cloned()
+    }
+
+    /// # Errors
+    /// Where it cannot be written. It holds in this process all the same.
+    pub(super) fn put_root(&self, path: &Path, known: Known) -> io::Result<()> {
+        let mut kept = self.kept();
+        if kept.roots.get(path) == Some(&known) {
+            return Ok(());
+        }
+        kept.roots.insert(path.to_owned(), known);
+        self.write(&kept)
+    }
+
+    /// Whether a camera was switched, and how.
+    #[must_use]
+    pub fn switched(&self, camera: &str) -> Option<bool> {
+        self.kept().switched.get(camera).copied()
+    }
+
+    /// Keeps that a camera was switched; `None` forgets it. Blocks.
+    ///
+    /// # Errors
+    /// Where it cannot be written. It holds in this process all the same.
+    pub fn put_switched(&self, camera: &str, on: Option<bool>) -> io::Result<()> {
+        let mut kept = self.kept();
+        let before = match on {
+            Some(on) => kept.switched.insert(camera.to_owned(), on),
+            None => kept.switched.remove(camera),
+        };
+        if before == on { Ok(()) } else { self.write(&kept) }
+    }
+
+    fn write(&self, kept: &Kept) -> io::Result<()> {
+        let beside = self.path.with_extension("new");
+        let mut file = File::create(&beside)?;
+        file.write_all(&serde_json::to_vec_pretty(kept)?)?;
+        file.sync_all()?;
+        drop(file);
+        fs::rename(&beside, &self.path)?;
+        sync_dir(self.dir())
+    }
+}
+
+fn read(path: &Path) -> io::Result<Kept> {
+    let mut text = String::new();
+    File::open(path)?.take(FILE_MAX).read_to_string(&mut text)?;
+    Ok(serde_json::from_str(&text)?)
+}
+
+/// An id as text.
+pub(super) mod id_text {
+    use serde::de::{Deserialize as _, Error as _};
+    use serde::{Deserializer, Serializer};
+    use uuid::Uuid;
+
+    pub(in crate::record) fn serialize<S: Serializer>(id: &Uuid, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(id)
+    }
+
+    pub(in crate::record) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Uuid, D::Error> {
+        Uuid::try_parse(&String::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}
+
+/// A new name is on the disk once its directory is; only Unix can say so.
+pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(dir)?.sync_all() } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r_n4_what_was_switched_is_known_after_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("recording.json");
+        let ledger = Ledger::open(path.clone());
+        assert_eq!(ledger.switched("a"), None);
+        ledger.put_switched("a", Some(true)).unwrap();
+        ledger.put_switched("b", Some(false)).unwrap();
+        ledger.put_switched("b", None).unwrap();
+        let root = Known { id: Uuid::nil(), apart: true };
+        ledger.put_root(Path::new("/mnt/disk"), root.clone()).unwrap();
+        let ledger = Ledger::open(path.clone());
+        assert_eq!((ledger.switched("a"), ledger.switched("b")), (Some(true), None));
+        assert_eq!(ledger.root(Path::new("/mnt/disk")), Some(root));
+        fs::write(&path, "{").unwrap();
+        assert_eq!(Ledger::open(path).switched("a"), None);
+    }
+}

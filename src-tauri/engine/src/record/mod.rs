@@ -1,0 +1,242 @@
+//! Recording: what arrived is in files that play, whatever happens to program, disk or camera.
+//!
+//! A camera's task reads the hub and gives frames to the writer, one thread per root, through a queue that
+//! is bounded by bytes; the writer cuts them into files of fragments (hybrid MP4), waits for the disk
+//! after each of about a second, and seals a file when it is full. Faults of the storage stay in here:
+//! live view never notices, a slow disk delays nobody, and what had to be dropped is counted and becomes a
+//! gap with its cause. A second thread makes whole what an earlier run left.
+//!
+//! It knows no protocol and no camera: it sees slots of the hub and ids.
+
+mod cutter;
+mod feed;
+mod ledger;
+mod naming;
+mod queue;
+mod reel;
+mod repair;
+mod retention;
+mod root;
+mod rotation;
+mod status;
+mod storage;
+mod writer;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{Instrument as _, warn};
+
+use crate::env::Env;
+use crate::hub::Slot;
+use crate::store::Catalogue;
+
+pub use ledger::Ledger;
+pub use repair::{RepairError, mend, scan};
+pub use retention::Retention;
+pub use rotation::{Limits, Why};
+pub use status::{Cause, Code, State, Status};
+
+use queue::{QUEUE_BYTES, Queue, Word};
+use status::{Board, Cell};
+
+/// The writer's end is not waited for any longer than this.
+const END: Duration = Duration::from_millis(2_500);
+
+/// What a recorder is made of.
+pub struct Options {
+    /// The directory of the recordings.
+    pub root: PathBuf,
+    pub limits: Limits,
+    pub retention: Retention,
+    /// It is filled from the files where it lacks them.
+    pub catalogue: Arc<Catalogue>,
+    pub ledger: Arc<Ledger>,
+}
+
+/// The recorder of one root. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Recorder {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    queue: Arc<Queue>,
+    board: Arc<Board>,
+    env: Env,
+    /// Raised when the storage is back: cameras begin anew at their newest key frame.
+    again: watch::Receiver<u64>,
+    next: AtomicU64,
+    stop: Arc<AtomicBool>,
+    /// Closed when the writer has ended.
+    ended: Mutex<Option<tokio::sync::oneshot::Receiver<()>>>,
+    watching: CancellationToken,
+}
+
+/// Figures of a recorder.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Figures {
+    /// Bytes that wait for the disk.
+    pub queued_bytes: usize,
+    /// Bytes written in this run.
+    pub written_bytes: u64,
+    /// Fragments made durable in this run, and the time that took, in microseconds; the longest of all.
+    pub fragments: u64,
+    pub sync_us: u64,
+    pub longest_sync_us: u64,
+    /// Files ended in this run.
+    pub files: u64,
+    /// Frames that could not be recorded in this run.
+    pub dropped: u64,
+    /// Recordings removed to make room in this run.
+    pub removed: u64,
+    /// Bytes free at the last look.
+    pub free_bytes: u64,
+}
+
+impl Recorder {
+    /// Starts the writer. A root that cannot be used is tried again; that is no error.
+    ///
+    /// # Errors
+    /// Where the threads cannot be started.
+    pub fn start(options: Options, env: &Env, tasks: &TaskTracker) -> io::Result<Self> {
+        let queue = Arc::new(Queue::new(QUEUE_BYTES));
+        let board = Arc::new(Board::new(env.wall()));
+        let stop = Arc::new(AtomicBool::new(false));
+        let (raise, again) = watch::channel(0);
+        let (done, ended) = tokio::sync::oneshot::channel();
+        let writer = writer::Writer::new(
+            options,
+            Arc::clone(&queue),
+            Arc::clone(&board),
+            env.clone(),
+            raise,
+            Arc::clone(&stop),
+        )?;
+        std::thread::Builder::new().name("nightjar-disk".to_owned()).spawn(move || {
+            writer.run();
+            drop(done);
+        })?;
+        let watching = CancellationToken::new();
+        tasks.spawn(status::watch_over(Arc::clone(&board), env.clone(), watching.clone()));
+        Ok(Self {
+            shared: Arc::new(Shared {
+                queue,
+                board,
+                env: env.clone(),
+                again,
+                next: AtomicU64::new(0),
+                stop,
+                ended: Mutex::new(Some(ended)),
+                watching,
+            }),
+        })
+    }
+
+    /// A camera that can be recorded; off at first. `tell` is called after every change of its state, from
+    /// any thread, and must not block.
+    #[must_use]
+    pub fn camera(
+        &self,
+        id: &str,
+        slot: &Slot,
+        tasks: &TaskTracker,
+        tell: impl Fn() + Send + Sync + 'static,
+    ) -> Recording {
+        let cell = self.shared.board.cell(id, self.shared.env.wall(), tell);
+        Recording {
+            shared: Arc::clone(&self.shared),
+            cell,
+            slot: slot.clone(),
+            tasks: tasks.clone(),
+            stop: Mutex::new(None),
+        }
+    }
+
+    /// Figures of this run.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        Figures { queued_bytes: self.shared.queue.bytes(), ..self.shared.board.figures() }
+    }
+
+    /// Seals every file and ends the writer. The cameras' tasks have ended before. At most two and a half
+    /// seconds: a disk that does not answer is left to itself, and repaired at the next start.
+    pub async fn shutdown(&self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        self.shared.watching.cancel();
+        self.shared.queue.close();
+        let ended = self.shared.ended.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(ended) = ended
+            && tokio::time::timeout(END, ended).await.is_err()
+        {
+            warn!(tag = "STORAGE", "the disk does not answer: its files are made whole at the next start");
+        }
+    }
+}
+
+/// A camera's recording.
+#[derive(Debug)]
+pub struct Recording {
+    shared: Arc<Shared>,
+    cell: Arc<Cell>,
+    slot: Slot,
+    tasks: TaskTracker,
+    stop: Mutex<Option<CancellationToken>>,
+}
+
+impl Recording {
+    /// Switches it on or off. `resumes` where it was on before the program started.
+    pub fn switch(&self, on: bool, resumes: bool) {
+        let mut stop = self.stop.lock().unwrap_or_else(PoisonError::into_inner);
+        match (on, stop.take()) {
+            (true, Some(running)) => {
+                *stop = Some(running);
+                // A person who switches on what is on wants another try.
+                self.shared.board.hurry();
+            }
+            (true, None) => {
+                let token = CancellationToken::new();
+                let number = self.shared.next.fetch_add(1, Ordering::Relaxed);
+                self.shared.queue.push_always(
+                    number,
+                    Word::On { cell: Arc::clone(&self.cell), resumes, at: self.shared.env.wall() },
+                );
+                self.cell.switch(Some(self.shared.env.wall()), self.shared.env.wall());
+                let feed = feed::Feed::new(number, &self.slot, Arc::clone(&self.shared.queue));
+                let span = tracing::info_span!("recording", id = self.cell.id());
+                let again = self.shared.again.clone();
+                self.tasks.spawn(feed.run(again, token.clone()).instrument(span));
+                *stop = Some(token);
+            }
+            (false, Some(running)) => {
+                running.cancel();
+                self.cell.switch(None, self.shared.env.wall());
+            }
+            (false, None) => {}
+        }
+    }
+
+    /// How it is.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.shared.board.status(&self.cell)
+    }
+}
+
+impl Drop for Recording {
+    fn drop(&mut self) {
+        if let Some(running) = self.stop.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
+            running.cancel();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,146 @@
+//! The way from the cameras' tasks to the writer: bounded by bytes, never waited for by those who write.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use super::status::Cell;
+use crate::media::{Frame, TrackInfo};
+
+/// What waits for the disk at most, for all cameras of a root together: ten seconds of sixteen cameras of
+/// 4 Mbit/s. What does not fit is dropped up to a key frame, counted, and becomes a gap.
+pub(super) const QUEUE_BYTES: usize = 96 << 20;
+/// What an item costs beside its frame's bytes.
+const ITEM: usize = 256;
+
+/// Frames that did not reach the writer.
+#[derive(Clone, Debug)]
+pub(super) struct Hole {
+    pub(super) frames: u64,
+    pub(super) since: SystemTime,
+    pub(super) until: SystemTime,
+    pub(super) cause: &'static str,
+}
+
+/// One word to the writer about the recording of that number.
+#[derive(Debug)]
+pub(super) enum Word {
+    /// Record from now on. `resumes` where it was on before the program started.
+    On {
+        cell: Arc<Cell>,
+        resumes: bool,
+        at: SystemTime,
+    },
+    Tracks(Arc<[TrackInfo]>),
+    Frame(Arc<Frame>),
+    /// Frames are missing here; a key frame follows.
+    Hole(Hole),
+    /// The source is gone.
+    Lost,
+    /// The stream begins anew at its newest key frame, as was asked for.
+    Again,
+    /// Record no more.
+    Off,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    words: VecDeque<(u64, Word)>,
+    bytes: usize,
+    closed: bool,
+}
+
+/// The queue of one root.
+#[derive(Debug)]
+pub(super) struct Queue {
+    state: Mutex<State>,
+    filled: Condvar,
+    limit: usize,
+}
+
+fn cost(word: &Word) -> usize {
+    ITEM + if let Word::Frame(frame) = word { frame.data.len() } else { 0 }
+}
+
+impl Queue {
+    pub(super) fn new(limit: usize) -> Self {
+        Self { state: Mutex::default(), filled: Condvar::new(), limit }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Every change below is one push or pop: a poisoned queue is whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives a word to the writer. `false` where there is no room for it; it is gone then.
+    #[must_use]
+    pub(super) fn push(&self, recording: u64, word: Word) -> bool {
+        let mut state = self.state();
+        if state.bytes + cost(&word) > self.limit {
+            return false;
+        }
+        Self::add(&mut state, recording, word);
+        drop(state);
+        self.filled.notify_one();
+        true
+    }
+
+    /// Gives a word that must arrive: the first and the last of a recording, which are few.
+    pub(super) fn push_always(&self, recording: u64, word: Word) {
+        Self::add(&mut self.state(), recording, word);
+        self.filled.notify_one();
+    }
+
+    fn add(state: &mut State, recording: u64, word: Word) {
+        state.bytes += cost(&word);
+        state.words.push_back((recording, word));
+    }
+
+    /// The next word, or `None` after `patience`.
+    pub(super) fn pop(&self, patience: Duration) -> Option<(u64, Word)> {
+        let mut state = self.state();
+        if state.words.is_empty() && !state.closed {
+            let wait = self.filled.wait_timeout(state, patience);
+            state = wait.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        let (recording, word) = state.words.pop_front()?;
+        state.bytes -= cost(&word);
+        Some((recording, word))
+    }
+
+    /// Nothing more will come: the writer ends when it has read all.
+    pub(super) fn close(&self) {
+        self.state().closed = true;
+        self.filled.notify_one();
+    }
+
+    pub(super) fn is_ended(&self) -> bool {
+        let state = self.state();
+        state.closed && state.words.is_empty()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.state().bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_no_room_is_refused_and_what_must_arrive_arrives() {
+        let queue = Queue::new(2 * ITEM);
+        assert!(queue.push(1, Word::Again));
+        assert!(queue.push(1, Word::Lost));
+        assert!(!queue.push(1, Word::Lost));
+        queue.push_always(1, Word::Off);
+        queue.close();
+        assert!(matches!(queue.pop(Duration::ZERO), Some((1, Word::Again))));
+        assert!(matches!(queue.pop(Duration::ZERO), Some((1, Word::Lost))));
+        assert!(!queue.is_ended());
+        assert!(matches!(queue.pop(Duration::ZERO), Some((1, Word::Off))));
+        assert!(queue.is_ended());
+        assert_eq!(queue.bytes(), 0);
+    }
+}

@@ -1,0 +1,248 @@
+//! Makes whole what a crash left: cuts what is torn, writes the tables, notes it in the catalogue.
+//!
+//! Invariants: a file is changed in place so that each step can be undone, and is undone where the result
+//! does not read back as it should; the bytes that are cut lie beside it until then. Files that are not
+//! named as ours are, or do not begin as ours do, are left alone.
+
+use std::collections::HashSet;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tracing::{debug, info, warn};
+
+use super::naming;
+use super::reel::Note;
+use super::root::{Base, write_at};
+use crate::fmp4::{Index, MuxError, Survey, SurveyError, survey};
+use crate::store::{Catalogue, FoundSegment, NewSegment, SegmentState, StoreError};
+
+/// What is cut off a file lies here until the rest is known to be good.
+const TORN: &str = "torn";
+/// More than this is no torn end but damage: the file is left as it is.
+const TORN_MAX: u64 = 512 << 20;
+
+/// Why a file could not be made whole. It is as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum RepairError {
+    #[error(transparent)]
+    Survey(#[from] SurveyError),
+    #[error("the file cannot be written: {0}")]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Mux(#[from] MuxError),
+    #[error("{0} bytes at its end are not readable: it was damaged, not cut short")]
+    Damaged(u64),
+    #[error("what was written does not read back")]
+    NotVerified,
+}
+
+/// The recordings below a root, as their names tell, oldest day first for each camera.
+pub fn scan(root: &Path) -> impl Iterator<Item = String> + use<> {
+    let root = root.to_owned();
+    let below = |dir: PathBuf| {
+        let mut names: Vec<PathBuf> =
+            fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+        names.sort();
+        names
+    };
+    let days = below(root.clone()).into_iter().filter(|path| path.is_dir()).flat_map(below);
+    days.filter(|path| path.is_dir()).flat_map(below).filter_map(move |path| {
+        let path = path.strip_prefix(&root).ok()?;
+        naming::camera_of(path)?;
+        Some(path.to_str()?.replace('\\', "/"))
+    })
+}
+
+/// Reads one recording and makes it whole where it is not. `None` for a file without a single picture: it
+/// is removed. Blocks.
+///
+/// # Errors
+/// [`RepairError`]; the file is as it was then.
+pub fn mend(root: &Path, path: &str) -> Result<Option<FoundSegment>, RepairError> {
+    let place = root.join(path);
+    let torn = place.with_extension(TORN);
+    let length = fs::metadata(&place)?.len();
+    let found = survey(&mut BufReader::new(File::open(&place)?), length);
+    let segment = match found {
+        Ok(Survey::Sealed { note, duration_us }) => {
+            found_segment(path, &note, duration_us, length, SegmentState::Sealed)?
+        }
+        Ok(Survey::Open { note, index }) => {
+            let whole = seal(&place, &torn, length, &index)?;
+            found_segment(path, &note, index.duration_us(), whole, SegmentState::Repaired)?
+        }
+        Err(SurveyError::Empty) => {
+            fs::remove_file(&place)?;
+            let _ = fs::remove_file(&torn);
+            return Ok(None);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    // Left by a repair that was itself cut short.
+    let _ = fs::remove_file(&torn);
+    Ok(Some(segment))
+}
+
+fn found_segment(
+    path: &str,
+    note: &[u8],
+    duration_us: u64,
+    bytes: u64,
+    state: SegmentState,
+) -> Result<FoundSegment, SurveyError> {
+    let note: Note = serde_json::from_slice(note).map_err(|_| SurveyError::Foreign)?;
+    let Note { id, start_us, codec, width, height, .. } = note;
+    // The directory says whose it is: a file may have been moved to another camera by hand.
+    let camera = naming::camera_of(Path::new(path)).ok_or(SurveyError::Foreign)?.to_owned();
+    let end_us = start_us.saturating_add(i64::try_from(duration_us).unwrap_or(0));
+    let segment = NewSegment { id, camera, path: path.to_owned(), start_us, codec, width, height };
+    Ok(FoundSegment { segment, end_us, bytes, state, protected: false })
+}
+
+/// Seals a file of fragments; its length then.
+fn seal(place: &Path, torn: &Path, length: u64, index: &Index) -> Result<u64, RepairError> {
+    let cut = length - index.end();
+    if cut > TORN_MAX {
+        return Err(RepairError::Damaged(cut));
+    }
+    let seal = index.seal()?;
+    let mut file = OpenOptions::new().read(true).write(true).open(place)?;
+    let mut tail = Vec::new();
+    file.seek(SeekFrom::Start(seal.end))?;
+    file.read_to_end(&mut tail)?;
+    let mut head = seal.header;
+    file.seek(SeekFrom::Start(seal.at))?;
+    file.read_exact(&mut head)?;
+    if !tail.is_empty() {
+        let mut beside = File::create(torn)?;
+        beside.write_all(&tail)?;
+        beside.sync_all()?;
+    }
+    let whole = seal.end + seal.moov.len() as u64;
+    let written = (|| {
+        write_at(&mut file, seal.end, &seal.moov)?;
+        file.set_len(whole)?;
+        file.sync_data()?;
+        write_at(&mut file, seal.at, &seal.header)?;
+        file.sync_data()
+    })();
+    let verified = written.map_err(RepairError::from).and_then(|()| {
+        match survey(&mut BufReader::new(File::open(place)?), whole)? {
+            Survey::Sealed { duration_us, .. } if duration_us.abs_diff(index.duration_us()) <= 1 => Ok(()),
+            _ => Err(RepairError::NotVerified),
+        }
+    });
+    if let Err(error) = verified {
+        write_at(&mut file, seal.at, &head)?;
+        file.set_len(seal.end)?;
+        write_at(&mut file, seal.end, &tail)?;
+        file.sync_data()?;
+        let _ = fs::remove_file(torn);
+        return Err(error);
+    }
+    Ok(whole)
+}
+
+/// What is to be gone through.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) base: Arc<Base>,
+    /// Also what the catalogue does not know.
+    pub(super) all: bool,
+}
+
+/// Paths that this process writes or wrote: they are not touched.
+pub(super) type Taken = Arc<Mutex<HashSet<String>>>;
+
+/// The thread that repairs, so that recording need not wait for it.
+#[derive(Debug)]
+pub(super) struct Mender {
+    jobs: SyncSender<Job>,
+}
+
+impl Mender {
+    /// Starts it. It ends after the file at hand when `stop` is set, and when its owner is gone.
+    pub(super) fn start(catalogue: Arc<Catalogue>, taken: Taken, stop: Arc<AtomicBool>) -> io::Result<Self> {
+        // Two jobs that wait are as good as one.
+        let (jobs, inbox) = sync_channel(1);
+        std::thread::Builder::new()
+            .name("nightjar-mend".to_owned())
+            .spawn(move || run(&inbox, &catalogue, &taken, &stop))?;
+        Ok(Self { jobs })
+    }
+
+    pub(super) fn want(&self, job: Job) {
+        if let Err(TrySendError::Disconnected(_)) = self.jobs.try_send(job) {
+            warn!(tag = "STORAGE", "files cannot be repaired any more in this run");
+        }
+    }
+}
+
+fn run(inbox: &Receiver<Job>, catalogue: &Catalogue, taken: &Taken, stop: &AtomicBool) {
+    while let Ok(job) = inbox.recv() {
+        match go_through(&job, catalogue, taken, stop) {
+            Ok(0) => {}
+            Ok(count) => info!(tag = "STORAGE", count, "recordings were looked through and made whole"),
+            Err(error) => warn!(tag = "STORAGE", %error, "recordings cannot be looked through"),
+        }
+    }
+}
+
+/// Answers how many files were looked into.
+fn go_through(
+    job: &Job,
+    catalogue: &Catalogue,
+    taken: &Taken,
+    stop: &AtomicBool,
+) -> Result<usize, StoreError> {
+    let root = job.base.path();
+    let mut count = 0;
+    let is_taken = |path: &str| taken.lock().unwrap_or_else(PoisonError::into_inner).contains(path);
+    let left: Vec<String> = catalogue.open_segments()?.into_iter().map(|row| row.path).collect();
+    let unknown = scan(root).filter(|_| job.all);
+    for path in left.into_iter().map(|path| (path, true)).chain(unknown.map(|path| (path, false))) {
+        let (path, known) = path;
+        if stop.load(Ordering::Relaxed) {
+            return Ok(count);
+        }
+        if is_taken(&path) || (!known && catalogue.segment_at(&path)?.is_some()) {
+            continue;
+        }
+        count += 1;
+        if count % 100 == 0 {
+            info!(tag = "STORAGE", count, "looking through recordings");
+        }
+        let row = catalogue.segment_at(&path)?;
+        match (mend(root, &path), row) {
+            (Ok(Some(found)), Some(row)) => {
+                debug!(tag = "STORAGE", path, state = ?found.state, "made whole");
+                let end = row.start_us + (found.end_us - found.segment.start_us);
+                catalogue.segment_closed(row.id, found.state, end, found.bytes)?;
+            }
+            (Ok(Some(found)), None) => {
+                catalogue.segments_found(&[found])?;
+            }
+            (Ok(None), row) => {
+                info!(tag = "STORAGE", path, "a file without a picture is removed");
+                if let Some(row) = row {
+                    catalogue.segment_removed(row.id)?;
+                }
+            }
+            (Err(RepairError::Io(error)), Some(row)) if error.kind() == io::ErrorKind::NotFound => {
+                // Only where the root is there is a file known to be missing.
+                if root.join(super::root::MARKER).exists() {
+                    catalogue.segment_removed(row.id)?;
+                }
+            }
+            (Err(error), _) => warn!(tag = "STORAGE", path, %error, "a recording is left as it is"),
+        }
+    }
+    Ok(count)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,143 @@
+use std::time::{Duration, SystemTime};
+
+use super::super::reel::Reel;
+use super::*;
+use crate::fmp4::Sample;
+use crate::fmp4::clips::{Clip, decoded};
+use crate::store::{Query, micros};
+
+const NOW: u64 = 1_795_186_242;
+
+fn at(seconds: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(NOW + seconds)
+}
+
+/// Writes four seconds in fragments of one, and leaves the file as a crash would.
+fn crashed(root: &Path, seconds: u64) -> Reel {
+    let clip = Clip::h264();
+    let mut reel = Reel::create(root, "cam", at(seconds), &clip.tracks, |_| {}).expect("made");
+    let pace = clip.tracks[0].timescale / 25;
+    let mut decode = 0;
+    for (n, second) in clip.frames.chunks(25).enumerate() {
+        let samples: Vec<Sample> = (second.iter())
+            .map(|frame| {
+                let data = frame.data.clone();
+                let sample = Sample { track: 0, decode, duration: pace, offset: 0, key: frame.key, data };
+                decode += u64::from(pace);
+                sample
+            })
+            .collect();
+        reel.append(&samples, Duration::from_secs(n as u64 + 1)).expect("written");
+    }
+    reel
+}
+
+fn pictures(path: &Path) -> usize {
+    decoded(&fs::read(path).unwrap(), "v").len()
+}
+
+fn names(root: &Path) -> Vec<String> {
+    let dir = fs::read_dir(root.join("cam")).unwrap().next().unwrap().unwrap().path();
+    let mut names: Vec<_> =
+        fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn r_n9_what_a_crash_left_is_made_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path();
+    let mut reel = crashed(root, 0);
+    let path = reel.segment.path.clone();
+    let place = root.join(&path);
+    let open = fs::read(&place).unwrap();
+
+    // A torn end: whole fragments stay, and the file plays as a plain one.
+    fs::write(&place, &open[..open.len() - 100]).unwrap();
+    let found = mend(root, &path).expect("repaired").expect("there are pictures");
+    assert_eq!((found.state, found.segment.id), (SegmentState::Repaired, reel.segment.id));
+    assert_eq!(found.end_us - found.segment.start_us, 3_000_000);
+    assert_eq!(pictures(&place), 75);
+    assert_eq!(names(root).len(), 1, "nothing is left beside it: {:?}", names(root));
+
+    // It is whole now: nothing is changed any more.
+    let whole = fs::read(&place).unwrap();
+    assert_eq!(mend(root, &path).unwrap().unwrap().state, SegmentState::Sealed);
+    assert_eq!(fs::read(&place).unwrap(), whole);
+
+    // The state between the tables and the header.
+    fs::write(&place, &open).unwrap();
+    reel.seal(&[]).expect("sealed");
+    let sealed = fs::read(&place).unwrap();
+    let mut between = sealed.clone();
+    between[..open.len().min(200)].copy_from_slice(&open[..open.len().min(200)]);
+    fs::write(&place, &between).unwrap();
+    assert_eq!(mend(root, &path).unwrap().unwrap().state, SegmentState::Repaired);
+    assert_eq!(fs::read(&place).unwrap(), sealed);
+}
+
+#[test]
+fn r_n9_a_repair_never_makes_it_worse() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path();
+    let reel = crashed(root, 0);
+    let place = root.join(&reel.segment.path);
+    // Whole until the third fragment, nonsense from there on.
+    let mut damaged = fs::read(&place).unwrap();
+    let third = damaged.windows(4).enumerate().filter(|(_, four)| four == b"moof").nth(2).unwrap().0;
+    damaged[third - 4..].fill(0xff);
+    fs::write(&place, &damaged).unwrap();
+    mend(root, &reel.segment.path).expect("what is whole is kept");
+    assert_eq!(pictures(&place), 50);
+
+    // Not ours, or not readable as ours: untouched.
+    for bytes in [&b"\0\0\0\x18ftypmp42 somebody else's film"[..], b"text"] {
+        fs::write(&place, bytes).unwrap();
+        assert!(mend(root, &reel.segment.path).is_err());
+        assert_eq!(fs::read(&place).unwrap(), bytes);
+    }
+    // A file that was made and never written to.
+    fs::write(&place, b"").unwrap();
+    assert_eq!(mend(root, &reel.segment.path).unwrap(), None);
+    assert!(!place.exists());
+}
+
+#[test]
+fn the_catalogue_is_filled_from_the_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("recordings");
+    fs::create_dir(&root).unwrap();
+    let (catalogue, _) = Catalogue::open(&dir.path().join("catalogue.db")).unwrap();
+    // One that is known and was being written, one that nobody knows, one that is being written now.
+    let known = crashed(&root, 0);
+    catalogue.segment_opened(&known.segment).unwrap();
+    let unknown = crashed(&root, 60);
+    let busy = crashed(&root, 120);
+    catalogue.segment_opened(&busy.segment).unwrap();
+    let gone = crashed(&root, 180);
+    catalogue.segment_opened(&gone.segment).unwrap();
+    fs::remove_file(root.join(&gone.segment.path)).unwrap();
+    fs::write(root.join("cam/notes.txt"), "mine").unwrap();
+    let ledger = Arc::new(super::super::ledger::Ledger::open(dir.path().join("recording.json")));
+    let mut place = super::super::root::Root::new(root.clone(), ledger);
+    place.open().expect("ready");
+
+    let taken = Taken::default();
+    taken.lock().unwrap().insert(busy.segment.path.clone());
+    let job = Job { base: place.base().expect("open"), all: true };
+    let before = fs::read(root.join(&busy.segment.path)).unwrap();
+    go_through(&job, &catalogue, &taken, &AtomicBool::new(false)).expect("looked through");
+    let all = Query { camera: None, from_us: 0, to_us: i64::MAX };
+    let rows = catalogue.segments(all).unwrap();
+    let open: Vec<_> = catalogue.open_segments().unwrap().into_iter().map(|row| row.path).collect();
+    assert_eq!(open, std::slice::from_ref(&busy.segment.path));
+    assert_eq!(fs::read(root.join(&busy.segment.path)).unwrap(), before, "it is not touched");
+    let of = |id| rows.iter().find(|row| row.id == id);
+    assert_eq!(of(known.segment.id).unwrap().state, SegmentState::Repaired);
+    let found = of(unknown.segment.id).expect("found");
+    assert_eq!((found.start_us, found.end_us - found.start_us), (micros(at(60)), 4_000_000));
+    assert_eq!((found.codec.as_str(), found.width), ("h264", 320));
+    assert!(of(gone.segment.id).is_none());
+    assert!(root.join("cam/notes.txt").exists());
+}

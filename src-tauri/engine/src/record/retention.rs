@@ -1,0 +1,222 @@
+//! Which recordings go when space is wanted (R-N7).
+//!
+//! Invariants: only complete recordings of the catalogue go, none that is protected, none whose name is
+//! not one of ours; what is older than the days to keep goes first, oldest first; younger ones go only
+//! where that is allowed and where it helps.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use tracing::{info, warn};
+
+use super::naming;
+use crate::store::{Catalogue, SegmentRow, StoreError, micros};
+
+/// What is kept, and what is kept free.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Retention {
+    /// Recordings older than this go first; 0 = age does not matter.
+    pub days: u32,
+    /// Bytes that are to be free.
+    pub min_free: u64,
+    /// Younger recordings may go, too.
+    pub overwrite: bool,
+}
+
+/// Recordings that go in one call at most, so that writing goes on in between.
+const AT_ONCE: usize = 64;
+
+/// What a call did.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Cleaned {
+    pub(super) removed: usize,
+    pub(super) bytes: u64,
+    /// Some of them were younger than the days to keep.
+    pub(super) early: bool,
+    /// There is more to remove.
+    pub(super) more: bool,
+}
+
+/// Removes recordings below `base` until `wanted` more bytes are free.
+pub(super) fn make_room(
+    base: &Path,
+    catalogue: &Catalogue,
+    retention: Retention,
+    now: SystemTime,
+    wanted: u64,
+) -> Result<Cleaned, StoreError> {
+    let mut cleaned = Cleaned::default();
+    let age = Duration::from_secs(u64::from(retention.days) * 86_400);
+    let expired = now.checked_sub(age).filter(|_| retention.days > 0).map(micros);
+    while let Some(expired) = expired.filter(|_| cleaned.bytes < wanted) {
+        let Some(row) = catalogue.oldest_unprotected(Some(expired))? else { break };
+        remove(base, catalogue, &row, &mut cleaned)?;
+        if cleaned.removed >= AT_ONCE {
+            cleaned.more = true;
+            return Ok(cleaned);
+        }
+    }
+    if !retention.overwrite || cleaned.bytes >= wanted {
+        return Ok(cleaned);
+    }
+    // Footage is not given away for a disk that stays full all the same.
+    let usage = catalogue.usage()?;
+    let open: u64 = catalogue.open_segments()?.iter().map(|row| row.bytes).sum();
+    let loose: u64 = usage.iter().map(|camera| camera.bytes.saturating_sub(camera.protected_bytes)).sum();
+    if cleaned.bytes + loose.saturating_sub(open) < wanted {
+        return Ok(cleaned);
+    }
+    while cleaned.bytes < wanted {
+        let Some(row) = catalogue.oldest_unprotected(None)? else { break };
+        cleaned.early = true;
+        remove(base, catalogue, &row, &mut cleaned)?;
+        if cleaned.removed >= AT_ONCE {
+            cleaned.more = true;
+            break;
+        }
+    }
+    Ok(cleaned)
+}
+
+fn remove(
+    base: &Path,
+    catalogue: &Catalogue,
+    row: &SegmentRow,
+    cleaned: &mut Cleaned,
+) -> Result<(), StoreError> {
+    let path = Path::new(&row.path);
+    if naming::camera_of(path) != Some(row.camera.as_str()) {
+        warn!(tag = "DISK", path = row.path, "not a recording of ours: it is left where it is");
+        return catalogue.segment_removed(row.id);
+    }
+    match fs::remove_file(base.join(path)) {
+        Ok(()) => cleaned.bytes += row.bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => {
+            // It would be found again for ever: it is not counted on any more.
+            warn!(tag = "DISK", path = row.path, %error, "a recording cannot be removed");
+            catalogue.protect(row.id, true)?;
+            cleaned.removed += 1;
+            return Ok(());
+        }
+    }
+    cleaned.removed += 1;
+    info!(tag = "DISK", path = row.path, bytes = row.bytes, "removed to make room");
+    if let Some(day) = path.parent() {
+        // The last one of its day takes the directory along; one that is not empty stays.
+        let _ = fs::remove_dir(base.join(day));
+    }
+    catalogue.segment_removed(row.id)
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::store::{FoundSegment, NewSegment, SegmentState};
+
+    const DAY: u64 = 86_400;
+    const NOW: u64 = 1_795_186_242;
+
+    fn at(days_ago: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(NOW - days_ago * DAY)
+    }
+
+    struct Disk {
+        dir: tempfile::TempDir,
+        catalogue: Catalogue,
+    }
+
+    impl Disk {
+        /// Files of 100 bytes, of these ages in days.
+        fn with(ages: &[u64]) -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let (catalogue, _) = Catalogue::open(&dir.path().join("catalogue.db")).unwrap();
+            let disk = Self { dir, catalogue };
+            for age in ages {
+                disk.add(*age, SegmentState::Sealed, false);
+            }
+            disk
+        }
+
+        fn add(&self, age: u64, state: SegmentState, protected: bool) {
+            let (day, name) = naming::name("cam", at(age), 1);
+            let path = format!("{day}/{name}");
+            fs::create_dir_all(self.dir.path().join(day)).unwrap();
+            fs::write(self.dir.path().join(&path), [0; 100]).unwrap();
+            let segment = NewSegment {
+                id: Uuid::now_v7(),
+                camera: "cam".into(),
+                path,
+                start_us: micros(at(age)),
+                codec: "h264".into(),
+                width: 0,
+                height: 0,
+            };
+            let end_us = segment.start_us + 1;
+            let found = FoundSegment { segment, end_us, bytes: 100, state, protected };
+            self.catalogue.segments_found(&[found]).unwrap();
+        }
+
+        fn clean(&self, overwrite: bool, wanted: u64) -> Cleaned {
+            let retention = Retention { days: 7, min_free: 0, overwrite };
+            make_room(self.dir.path(), &self.catalogue, retention, at(0), wanted).unwrap()
+        }
+
+        /// Ages in days of what is left.
+        fn left(&self) -> Vec<u64> {
+            let all = crate::store::Query { camera: None, from_us: 0, to_us: i64::MAX };
+            let rows = self.catalogue.segments(all).unwrap();
+            for row in &rows {
+                assert!(self.dir.path().join(&row.path).exists());
+            }
+            rows.iter().map(|row| (NOW - u64::try_from(row.start_us).unwrap() / 1_000_000) / DAY).collect()
+        }
+    }
+
+    #[test]
+    fn r_n7_what_is_too_old_goes_first_oldest_first_and_only_as_much_as_is_wanted() {
+        let disk = Disk::with(&[10, 9, 8, 3, 2]);
+        let cleaned = disk.clean(true, 150);
+        assert_eq!((cleaned.removed, cleaned.bytes, cleaned.early), (2, 200, false));
+        assert_eq!(disk.left(), [8, 3, 2]);
+        assert!(disk.clean(true, 200).early);
+        assert_eq!(disk.left(), [2]);
+    }
+
+    #[test]
+    fn r_n7_younger_ones_stay_where_it_is_forbidden_or_does_not_help() {
+        let disk = Disk::with(&[9, 3, 2]);
+        assert_eq!(disk.clean(false, 1_000).removed, 1);
+        assert_eq!(disk.left(), [3, 2]);
+        assert_eq!(disk.clean(true, 201).removed, 0, "200 bytes would not be enough");
+        assert_eq!(disk.clean(true, 200).removed, 2);
+    }
+
+    #[test]
+    fn r_n7_what_is_protected_or_being_written_or_not_ours_stays() {
+        let disk = Disk::with(&[5]);
+        disk.add(20, SegmentState::Sealed, true);
+        disk.add(4, SegmentState::Open, false);
+        let foreign = disk.dir.path().join("holiday.mp4");
+        fs::write(&foreign, [0; 100]).unwrap();
+        let segment = NewSegment {
+            id: Uuid::now_v7(),
+            camera: "cam".into(),
+            path: "holiday.mp4".into(),
+            start_us: 1,
+            codec: String::new(),
+            width: 0,
+            height: 0,
+        };
+        let found =
+            FoundSegment { segment, end_us: 2, bytes: 100, state: SegmentState::Sealed, protected: false };
+        disk.catalogue.segments_found(&[found]).unwrap();
+        disk.clean(true, 100);
+        assert_eq!(disk.left(), [20, 4]);
+        assert!(foreign.exists(), "whatever the catalogue says");
+    }
+}

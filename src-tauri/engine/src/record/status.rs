@@ -1,0 +1,322 @@
+//! How recordings are, for those who look on.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, SystemTime};
+
+use tokio_util::sync::CancellationToken;
+
+use super::Figures;
+use super::storage::Phase;
+use crate::env::{Env, ErrorClass};
+
+/// A writer that is busy with one thing for longer than this has a disk that does not answer.
+const STALL_LOOKS: u32 = 5;
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// The public name of a recording's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    Off,
+    /// Switched on, and the storage is there.
+    Recording,
+    StorageLost,
+    DiskFull,
+    /// Nothing is tried any more, or this camera cannot be recorded.
+    Failed,
+}
+
+/// Why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cause {
+    pub code: Code,
+    /// One sentence for people, with what to do.
+    pub detail: String,
+}
+
+/// Kinds of causes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code {
+    /// The storage was not opened yet.
+    Starting,
+    StorageGone,
+    StorageOther,
+    StorageInUse,
+    StorageInvalid,
+    StorageFailed,
+    /// The disk does not answer; nothing is lost yet.
+    StorageStalled,
+    DiskFull,
+    /// Recordings younger than the days to keep are removed for new ones.
+    Overwriting,
+    /// It is switched on, but the camera gives no picture.
+    WaitingForCamera,
+    /// Nothing of this camera fits into a file.
+    NotRecordable,
+}
+
+impl Code {
+    /// The name in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Starting => "storage_starting",
+            Self::StorageGone => "storage_gone",
+            Self::StorageOther => "storage_other",
+            Self::StorageInUse => "storage_in_use",
+            Self::StorageInvalid => "storage_invalid",
+            Self::StorageFailed => "storage_failed",
+            Self::StorageStalled => "storage_stalled",
+            Self::DiskFull => "disk_full",
+            Self::Overwriting => "overwriting",
+            Self::WaitingForCamera => "waiting_for_camera",
+            Self::NotRecordable => "not_recordable",
+        }
+    }
+
+    /// R-N3's class.
+    #[must_use]
+    pub const fn class(self) -> ErrorClass {
+        match self {
+            Self::DiskFull | Self::Overwriting => ErrorClass::DiskFull,
+            Self::WaitingForCamera => ErrorClass::RtspNetwork,
+            Self::NotRecordable => ErrorClass::Decoder,
+            _ => ErrorClass::Storage,
+        }
+    }
+}
+
+/// A recording as it is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    pub state: State,
+    pub since: SystemTime,
+    pub cause: Option<Cause>,
+}
+
+/// One camera's part.
+pub(super) struct Cell {
+    id: String,
+    own: Mutex<Own>,
+    tell: Box<dyn Fn() + Send + Sync>,
+}
+
+impl std::fmt::Debug for Cell {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Cell").field(&self.id).finish()
+    }
+}
+
+#[derive(Debug)]
+struct Own {
+    on: Option<SystemTime>,
+    off: SystemTime,
+    writing: bool,
+    failed: Option<(SystemTime, Cause)>,
+}
+
+impl Cell {
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn own(&self) -> MutexGuard<'_, Own> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// On since then, or off since `now`.
+    pub(super) fn switch(&self, on: Option<SystemTime>, now: SystemTime) {
+        let mut own = self.own();
+        *own = Own { on, off: now, writing: false, failed: None };
+        drop(own);
+        (self.tell)();
+    }
+
+    /// Whether a file of it is being written.
+    pub(super) fn set_writing(&self, writing: bool) {
+        if std::mem::replace(&mut self.own().writing, writing) != writing {
+            (self.tell)();
+        }
+    }
+
+    /// It cannot be recorded, or can again.
+    pub(super) fn set_failed(&self, failed: Option<(SystemTime, Cause)>) {
+        let mut own = self.own();
+        let same = own.failed.as_ref().map(|(_, cause)| cause) == failed.as_ref().map(|(_, cause)| cause);
+        if !same {
+            own.failed = failed;
+            drop(own);
+            (self.tell)();
+        }
+    }
+}
+
+/// What all cameras of a root share.
+#[derive(Debug)]
+pub(super) struct Board {
+    root: Mutex<RootState>,
+    cells: Mutex<Vec<Weak<Cell>>>,
+    /// Odd while the writer is busy with something.
+    pub(super) work: AtomicU64,
+    hurry: AtomicBool,
+    pub(super) figures: Mutex<Figures>,
+}
+
+#[derive(Debug)]
+struct RootState {
+    phase: Phase,
+    since: SystemTime,
+    stalled: Option<SystemTime>,
+    /// A word about a storage that is ready.
+    remark: Option<Cause>,
+}
+
+impl Board {
+    pub(super) fn new(now: SystemTime) -> Self {
+        let cause = starting();
+        Self {
+            root: Mutex::new(RootState {
+                phase: Phase::Lost(cause),
+                since: now,
+                stalled: None,
+                remark: None,
+            }),
+            cells: Mutex::default(),
+            work: AtomicU64::new(0),
+            hurry: AtomicBool::new(false),
+            figures: Mutex::default(),
+        }
+    }
+
+    fn root(&self) -> MutexGuard<'_, RootState> {
+        self.root.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn cell(
+        &self,
+        id: &str,
+        now: SystemTime,
+        tell: impl Fn() + Send + Sync + 'static,
+    ) -> Arc<Cell> {
+        let own = Own { on: None, off: now, writing: false, failed: None };
+        let cell = Arc::new(Cell { id: id.to_owned(), own: Mutex::new(own), tell: Box::new(tell) });
+        let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
+        cells.retain(|cell| cell.strong_count() > 0);
+        cells.push(Arc::downgrade(&cell));
+        cell
+    }
+
+    fn tell_all(&self) {
+        let cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for cell in cells.iter().filter_map(Weak::upgrade) {
+            (cell.tell)();
+        }
+    }
+
+    pub(super) fn set_phase(&self, phase: &Phase, now: SystemTime) {
+        let mut root = self.root();
+        if root.phase == *phase {
+            return;
+        }
+        if std::mem::discriminant(&root.phase) != std::mem::discriminant(phase) {
+            root.since = now;
+        }
+        root.phase = phase.clone();
+        drop(root);
+        self.tell_all();
+    }
+
+    pub(super) fn set_remark(&self, remark: Option<Cause>) {
+        let mut root = self.root();
+        if root.remark != remark {
+            root.remark = remark;
+            drop(root);
+            self.tell_all();
+        }
+    }
+
+    fn set_stalled(&self, stalled: Option<SystemTime>) {
+        let mut root = self.root();
+        if root.stalled.is_some() != stalled.is_some() {
+            root.stalled = stalled;
+            drop(root);
+            self.tell_all();
+        }
+    }
+
+    /// A person wants another try.
+    pub(super) fn hurry(&self) {
+        self.hurry.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_hurried(&self) -> bool {
+        self.hurry.swap(false, Ordering::Relaxed)
+    }
+
+    pub(super) fn figures(&self) -> Figures {
+        *self.figures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn count(&self, change: impl FnOnce(&mut Figures)) {
+        change(&mut self.figures.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    pub(super) fn status(&self, cell: &Cell) -> Status {
+        let own = cell.own();
+        let Some(on) = own.on else {
+            return Status { state: State::Off, since: own.off, cause: None };
+        };
+        if let Some((since, cause)) = &own.failed {
+            return Status { state: State::Failed, since: *since, cause: Some(cause.clone()) };
+        }
+        let writing = own.writing;
+        drop(own);
+        let root = self.root();
+        let with =
+            |state, since: SystemTime, cause: Option<Cause>| Status { state, since: since.max(on), cause };
+        match (&root.phase, root.stalled) {
+            (Phase::Full(cause), _) => with(State::DiskFull, root.since, Some(cause.clone())),
+            (Phase::GivenUp(cause), _) => with(State::Failed, root.since, Some(cause.clone())),
+            // The first look at a storage takes a moment; nothing is lost meanwhile.
+            (Phase::Lost(cause), _) if cause.code == Code::Starting => with(State::Recording, on, None),
+            (Phase::Lost(cause), _) => with(State::StorageLost, root.since, Some(cause.clone())),
+            (Phase::Ready, Some(since)) => {
+                let detail = "The disk does not answer. What arrives waits in memory for some seconds; \
+                              check the disk and its connection.";
+                let cause = Cause { code: Code::StorageStalled, detail: detail.to_owned() };
+                with(State::StorageLost, since, Some(cause))
+            }
+            (Phase::Ready, None) => {
+                let waiting = || Cause {
+                    code: Code::WaitingForCamera,
+                    detail: "Recording goes on as soon as the camera gives a picture.".to_owned(),
+                };
+                let cause = if writing { root.remark.clone() } else { Some(waiting()) };
+                with(State::Recording, root.since, cause)
+            }
+        }
+    }
+}
+
+pub(super) fn starting() -> Cause {
+    Cause { code: Code::Starting, detail: "The storage is being looked at.".to_owned() }
+}
+
+/// Notices a disk that does not answer: its thread cannot say so itself.
+pub(super) async fn watch_over(board: Arc<Board>, env: Env, stop: CancellationToken) {
+    let (mut seen, mut looks) = (0, 0);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
+        let work = board.work.load(Ordering::Relaxed);
+        looks = if work % 2 == 1 && work == seen { looks + 1 } else { 0 };
+        seen = work;
+        if looks >= STALL_LOOKS {
+            board.set_stalled(Some(env.wall()));
+        } else if looks == 0 {
+            board.set_stalled(None);
+        }
+    }
+}

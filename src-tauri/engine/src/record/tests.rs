@@ -1,0 +1,315 @@
+//! The recorder with a real directory: cameras are scripts, frames are real.
+
+use std::fs;
+use std::path::Path;
+use std::time::SystemTime;
+
+use tokio::time::{Instant, sleep, timeout};
+
+use super::*;
+use crate::fmp4::clips::{Clip, decoded};
+use crate::hub::{Limits as HubLimits, Publisher, Subscriber};
+use crate::media::rescale;
+use crate::store::{Query, SegmentRow, SegmentState};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A recorder on a directory of its own.
+struct Bench {
+    dir: tempfile::TempDir,
+    recorder: Recorder,
+    catalogue: Arc<Catalogue>,
+    tasks: TaskTracker,
+}
+
+impl Bench {
+    fn new(seconds: u32, min_free: u64) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        Self::on(dir, seconds, min_free)
+    }
+
+    fn on(dir: tempfile::TempDir, seconds: u32, min_free: u64) -> Self {
+        let (catalogue, _) = Catalogue::open(&dir.path().join("catalogue.db")).unwrap();
+        let (catalogue, tasks) = (Arc::new(catalogue), TaskTracker::new());
+        let options = Options {
+            root: dir.path().join("recordings"),
+            limits: Limits { seconds, bytes: 0 },
+            retention: Retention { days: 7, min_free, overwrite: true },
+            catalogue: Arc::clone(&catalogue),
+            ledger: Arc::new(Ledger::open(dir.path().join("recording.json"))),
+        };
+        let recorder = Recorder::start(options, &Env::system(), &tasks).expect("started");
+        Self { dir, recorder, catalogue, tasks }
+    }
+
+    fn root(&self) -> std::path::PathBuf {
+        self.dir.path().join("recordings")
+    }
+
+    fn rows(&self) -> Vec<SegmentRow> {
+        self.catalogue.segments(Query { camera: None, from_us: 0, to_us: i64::MAX }).unwrap()
+    }
+
+    fn camera(&self, id: &str) -> (Slot, Recording) {
+        let slot = Slot::new(HubLimits::default());
+        let recording = self.recorder.camera(id, &slot, &self.tasks, || {});
+        (slot, recording)
+    }
+
+    async fn close(self) -> tempfile::TempDir {
+        self.tasks.close();
+        let shutdown = self.recorder.shutdown();
+        tokio::join!(shutdown, self.tasks.wait());
+        self.dir
+    }
+}
+
+/// Loops a clip into the hub, on its own time line.
+struct Cam {
+    clip: Clip,
+    publisher: Publisher,
+    start: Instant,
+    next: usize,
+    length: f64,
+    /// Somebody who watches, and what it got.
+    viewer: Subscriber,
+    seen: usize,
+    gaps: usize,
+}
+
+impl Cam {
+    fn on(slot: &Slot, clip: &Clip) -> Self {
+        let publisher = slot.publish(clip.tracks.clone().into()).expect("free");
+        Self {
+            clip: clip.clone(),
+            publisher,
+            start: Instant::now(),
+            next: 0,
+            length: 4.0,
+            viewer: slot.subscribe(),
+            seen: 0,
+            gaps: 0,
+        }
+    }
+
+    /// Gives this many seconds of it, faster than they last; waits for the recorder to have read them.
+    async fn give(&mut self, seconds: f64) {
+        let until = self.at(self.next) + seconds;
+        while self.at(self.next) < until - 0.001 {
+            let (round, frame) = (self.next / self.clip.frames.len(), self.next % self.clip.frames.len());
+            let at = self.start + Duration::from_secs_f64(self.at(self.next));
+            let mut frame = self.clip.frames[frame].frame(at);
+            let scale = self.clip.tracks[usize::from(frame.track)].timescale;
+            frame.pts += rescale(round as i64 * 4, 1, scale);
+            frame.wall = SystemTime::UNIX_EPOCH
+                + Duration::from_secs(1_795_186_242)
+                + Duration::from_secs_f64(self.at(self.next));
+            self.publisher.push(frame);
+            self.next += 1;
+            while let Some(item) = self.viewer.try_next() {
+                match item {
+                    Ok(_) => self.seen += 1,
+                    Err(_) => self.gaps += 1,
+                }
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn at(&self, n: usize) -> f64 {
+        let frames = &self.clip.frames;
+        (n / frames.len()) as f64 * self.length + frames[n % frames.len()].at
+    }
+}
+
+async fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let wait = async {
+        while !done() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("not in time: {what}"));
+}
+
+fn state(recording: &Recording) -> State {
+    recording.status().state
+}
+
+fn whole(path: &Path) -> Vec<String> {
+    decoded(&fs::read(path).unwrap(), "v").into_iter().map(|(_, hash)| hash).collect()
+}
+
+#[tokio::test]
+async fn r_n8_every_picture_is_in_one_file_across_twenty_rotations() {
+    let bench = Bench::new(4, 0);
+    let (slot, recording) = bench.camera("cam");
+    let clip = Clip::h264_aac();
+    let mut cam = Cam::on(&slot, &clip);
+    recording.switch(true, false);
+    until("ready", || recording.status().cause.is_some_and(|c| c.code == Code::WaitingForCamera)).await;
+    cam.give(84.0).await;
+    recording.switch(false, false);
+    until("all files", || bench.rows().len() == 21 && bench.catalogue.open_segments().unwrap().is_empty())
+        .await;
+    let rows = bench.rows();
+    let source = {
+        let mut hashes = decoded(&clip.file, "v");
+        hashes.sort_by_key(|(at, _)| *at);
+        hashes.into_iter().map(|(_, hash)| hash).collect::<Vec<_>>()
+    };
+    for row in &rows {
+        assert_eq!(row.state, SegmentState::Sealed);
+        assert_eq!(row.end_us - row.start_us, 4_000_000, "{row:?}");
+        assert_eq!(whole(&bench.root().join(&row.path)), source, "{}", row.path);
+    }
+    assert!(rows.windows(2).all(|pair| pair[1].start_us == pair[0].end_us), "no hole between files");
+    let names: Vec<&str> = rows.iter().map(|row| &row.path[..4]).collect();
+    assert!(names.iter().all(|name| *name == "cam/"));
+    assert_eq!(bench.recorder.figures().dropped, 0);
+    bench.close().await;
+}
+
+#[tokio::test]
+async fn r_n1_switching_recording_leaves_other_readers_alone() {
+    let bench = Bench::new(900, 0);
+    let (slot, recording) = bench.camera("cam");
+    let clip = Clip::h264();
+    let mut cam = Cam::on(&slot, &clip);
+    assert_eq!(state(&recording), State::Off);
+    until("ready", || bench.recorder.figures().free_bytes > 0).await;
+    for on in [true, false, true, true, false] {
+        recording.switch(on, false);
+        if on {
+            until("ready", || recording.status().cause.is_none_or(|c| c.code == Code::WaitingForCamera))
+                .await;
+        }
+        assert_eq!(state(&recording), if on { State::Recording } else { State::Off });
+        cam.give(2.0).await;
+    }
+    assert_eq!((cam.seen, cam.gaps), (250, 0), "every frame, and no gap");
+    until("two files", || bench.rows().len() == 2 && bench.catalogue.open_segments().unwrap().is_empty())
+        .await;
+    let lengths: Vec<i64> = bench.rows().iter().map(|row| row.end_us - row.start_us).collect();
+    assert_eq!(lengths.len(), 2, "{:?}", bench.rows());
+    assert!(lengths[0] >= 1_900_000 && lengths[1] >= 3_900_000, "{lengths:?}");
+    bench.close().await;
+}
+
+#[tokio::test]
+async fn r_n4_a_camera_that_is_back_is_recorded_in_another_file_and_the_gap_is_known() {
+    let bench = Bench::new(900, 0);
+    let (slot, recording) = bench.camera("cam");
+    recording.switch(true, false);
+    let clip = Clip::h264();
+    until("ready", || recording.status().cause.is_some_and(|c| c.code == Code::WaitingForCamera)).await;
+    let mut cam = Cam::on(&slot, &clip);
+    cam.give(4.0).await;
+    until("recording", || recording.status().cause.is_none()).await;
+    drop(cam);
+    until("waiting", || recording.status().cause.is_some()).await;
+    assert_eq!(state(&recording), State::Recording, "it is on, and stays so");
+    let mut cam = Cam::on(&slot, &clip);
+    cam.start += Duration::from_secs(10);
+    cam.next = 200;
+    cam.give(3.0).await;
+    recording.switch(false, false);
+    until("two files", || bench.rows().len() == 2 && bench.catalogue.open_segments().unwrap().is_empty())
+        .await;
+    let rows = bench.rows();
+    let gaps = bench.catalogue.gaps(Query { camera: Some("cam"), from_us: 0, to_us: i64::MAX }).unwrap();
+    assert_eq!(gaps.len(), 1, "{gaps:?}");
+    assert_eq!((gaps[0].cause.as_str(), gaps[0].start_us), ("camera_lost", rows[0].end_us));
+    assert_eq!(gaps[0].end_us, Some(rows[1].start_us));
+    bench.close().await;
+}
+
+#[tokio::test]
+async fn r_n12_an_end_of_the_program_finishes_the_files() {
+    let bench = Bench::new(900, 0);
+    let (slot, recording) = bench.camera("cam");
+    recording.switch(true, false);
+    let clip = Clip::h264();
+    until("ready", || recording.status().cause.is_some_and(|c| c.code == Code::WaitingForCamera)).await;
+    let mut cam = Cam::on(&slot, &clip);
+    cam.give(3.52).await;
+    slot.close();
+    let (catalogue, root) = (Arc::clone(&bench.catalogue), bench.root());
+    let _dir = bench.close().await;
+    let rows = catalogue.segments(Query { camera: None, from_us: 0, to_us: i64::MAX }).unwrap();
+    assert_eq!((rows.len(), rows[0].state), (1, SegmentState::Sealed));
+    assert_eq!(whole(&root.join(&rows[0].path)).len(), 88, "to the last frame");
+}
+
+#[tokio::test]
+async fn r_n6_a_storage_that_goes_and_comes_stops_recording_alone() {
+    let bench = Bench::new(900, 0);
+    let (slot, recording) = bench.camera("cam");
+    recording.switch(true, false);
+    let clip = Clip::h264();
+    until("ready", || recording.status().cause.is_some_and(|c| c.code == Code::WaitingForCamera)).await;
+    let mut cam = Cam::on(&slot, &clip);
+    cam.give(3.0).await;
+    until("on the disk", || bench.rows().first().is_some_and(|row| row.end_us - row.start_us > 1_500_000))
+        .await;
+    let aside = bench.dir.path().join("aside");
+    fs::rename(bench.root(), &aside).unwrap();
+    fs::create_dir(bench.root()).unwrap();
+    let gone = Instant::now();
+    until("noticed", || state(&recording) == State::StorageLost).await;
+    assert!(gone.elapsed() < Duration::from_secs(3), "{:?}", gone.elapsed());
+    let cause = recording.status().cause.expect("it says why");
+    assert_eq!((cause.code, cause.code.class().name()), (Code::StorageGone, "STORAGE"));
+    cam.give(4.0).await;
+    assert_eq!(fs::read_dir(bench.root()).unwrap().count(), 0, "nothing under the empty mount point");
+    fs::remove_dir(bench.root()).unwrap();
+    fs::rename(&aside, bench.root()).unwrap();
+    let back = Instant::now();
+    until("back", || state(&recording) == State::Recording).await;
+    assert!(back.elapsed() < Duration::from_secs(7), "{:?}", back.elapsed());
+    cam.give(3.0).await;
+    assert_eq!((cam.seen, cam.gaps), (250, 0), "live view never notices");
+    recording.switch(false, false);
+    until("both files whole", || {
+        bench.rows().len() == 2 && bench.catalogue.open_segments().unwrap().is_empty()
+    })
+    .await;
+    for row in bench.rows() {
+        assert!(whole(&bench.root().join(&row.path)).len() >= 49, "{row:?}");
+    }
+    assert!(bench.recorder.figures().dropped > 0);
+    let gaps = bench.catalogue.gaps(Query { camera: Some("cam"), from_us: 0, to_us: i64::MAX }).unwrap();
+    assert_eq!((gaps.len(), gaps[0].cause.as_str()), (1, "storage_lost"), "{gaps:?}");
+    bench.close().await;
+}
+
+#[tokio::test]
+async fn r_n7_a_disk_without_space_says_so() {
+    let bench = Bench::new(900, u64::MAX / 2);
+    let (slot, recording) = bench.camera("cam");
+    recording.switch(true, false);
+    let clip = Clip::h264();
+    let mut cam = Cam::on(&slot, &clip);
+    until("full", || state(&recording) == State::DiskFull).await;
+    cam.give(2.0).await;
+    let cause = recording.status().cause.expect("it says why");
+    assert_eq!((cause.code, cause.code.class().name()), (Code::DiskFull, "DISK_FULL"));
+    assert!(cause.detail.contains("min_free_gb"), "{}", cause.detail);
+    assert!(bench.rows().is_empty());
+    recording.switch(false, false);
+    assert_eq!(state(&recording), State::Off);
+    bench.close().await;
+}
+
+#[tokio::test]
+async fn a_camera_that_cannot_be_recorded_says_so() {
+    let bench = Bench::new(900, 0);
+    let (slot, recording) = bench.camera("cam");
+    recording.switch(true, false);
+    let mut clip = Clip::h264();
+    clip.tracks[0].codec = crate::media::Codec::Mjpeg;
+    clip.tracks[0].parameters = crate::media::Parameters::Video { width: 320, height: 180 };
+    let _cam = Cam::on(&slot, &clip);
+    until("failed", || state(&recording) == State::Failed).await;
+    assert_eq!(recording.status().cause.map(|cause| cause.code), Some(Code::NotRecordable));
+    bench.close().await;
+}

@@ -1,0 +1,615 @@
+//! The thread that owns the files of one root.
+//!
+//! It alone touches the storage. What it is told of cameras it cuts into files; what the storage does to
+//! it, it tells the board. While there is no storage it goes on reading, so that nothing piles up.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tracing::{error, info, warn};
+
+use super::Options;
+use super::cutter::{Cut, Cutter};
+use super::queue::{Hole, Queue, Word};
+use super::reel::{Reel, ReelError};
+use super::repair::{Job, Mender, Taken};
+use super::retention::{Retention, make_room};
+use super::root::{Fault, Root, gigabytes};
+use super::rotation::{Limits, Why};
+use super::status::{Board, Cause, Cell, Code, starting};
+use super::storage::{Due, Phase, Storage};
+use crate::env::Env;
+use crate::fmp4::Sample;
+use crate::media::{TrackId, TrackInfo};
+use crate::store::{Catalogue, Query, SegmentState, StoreError, micros};
+
+/// How often it looks up when nothing comes.
+const TICK: Duration = Duration::from_millis(250);
+/// How often it is checked that the root is still the root, and what is free.
+const CHECK: Duration = Duration::from_secs(2);
+/// A camera that is on and gives nothing for this long has a gap.
+const QUIET: Duration = Duration::from_secs(3);
+/// A word about recordings that went early stays this long.
+const REMARK: Duration = Duration::from_secs(600);
+/// A shorter break is none that anybody would look for.
+const SHORT: i64 = 1_000_000;
+
+pub(super) struct Writer {
+    queue: Arc<Queue>,
+    board: Arc<Board>,
+    env: Env,
+    catalogue: Arc<Catalogue>,
+    root: Root,
+    storage: Storage,
+    limits: Limits,
+    retention: Retention,
+    cameras: HashMap<u64, Camera>,
+    again: watch::Sender<u64>,
+    mender: Mender,
+    taken: Taken,
+    /// Everything below the root is to be gone through, as soon as it is there.
+    look_through: bool,
+    next_tick: Instant,
+    next_check: Instant,
+    remark_until: Option<Instant>,
+}
+
+/// A recording that is on.
+struct Camera {
+    cell: Arc<Cell>,
+    cutter: Cutter,
+    /// Files being written: one, for a moment after a rotation two.
+    reels: HashMap<u64, Reel>,
+    on: SystemTime,
+    on_at: Instant,
+    /// It was on before the program started, and nothing was written since.
+    resumes: bool,
+    /// The gap that lasts.
+    gap: Option<i64>,
+    /// When the newest picture that is on the disk ends.
+    end: Option<SystemTime>,
+    /// Frames are of no use until the stream begins anew.
+    awaits: bool,
+    dropped: u64,
+}
+
+impl Writer {
+    pub(super) fn new(
+        options: Options,
+        queue: Arc<Queue>,
+        board: Arc<Board>,
+        env: Env,
+        again: watch::Sender<u64>,
+        stop: Arc<AtomicBool>,
+    ) -> io::Result<Self> {
+        let Options { root, limits, retention, catalogue, ledger } = options;
+        let taken = Taken::default();
+        let mender = Mender::start(Arc::clone(&catalogue), Arc::clone(&taken), stop)?;
+        let now = Instant::now();
+        Ok(Self {
+            queue,
+            board,
+            env,
+            catalogue,
+            root: Root::new(root, ledger),
+            storage: Storage::new(now, starting()),
+            limits,
+            retention,
+            cameras: HashMap::new(),
+            again,
+            mender,
+            taken,
+            look_through: true,
+            next_tick: now,
+            next_check: now,
+            remark_until: None,
+        })
+    }
+
+    /// Runs until the queue is closed and empty.
+    pub(super) fn run(mut self) {
+        self.close_old_gaps();
+        loop {
+            let word = self.queue.pop(TICK);
+            let now = Instant::now();
+            self.board.work.fetch_add(1, Ordering::Relaxed);
+            let ended = word.is_none() && self.queue.is_ended();
+            if let Some((number, word)) = word {
+                self.obey(number, word);
+            }
+            if now >= self.next_tick {
+                self.next_tick = now + TICK;
+                self.tick(now);
+            }
+            self.board.work.fetch_add(1, Ordering::Relaxed);
+            if ended {
+                break;
+            }
+        }
+        let numbers: Vec<u64> = self.cameras.keys().copied().collect();
+        for number in numbers {
+            self.obey(number, Word::Off);
+        }
+        info!(tag = "RECORDING", "the files are finished");
+    }
+
+    fn obey(&mut self, number: u64, word: Word) {
+        if let Word::On { cell, resumes, at } = word {
+            info!(tag = "RECORDING", camera = cell.id(), "on");
+            self.cameras.insert(number, Camera::new(cell, self.limits, at, resumes));
+            return;
+        }
+        // Out of the map, so that it and the rest can be worked on at once.
+        let Some(mut camera) = self.cameras.remove(&number) else { return };
+        let off = matches!(word, Word::Off);
+        let mut cuts = Vec::new();
+        match word {
+            Word::On { .. } => {}
+            Word::Tracks(tracks) => {
+                let failed = camera.cutter.tracks(&tracks, &mut cuts).err();
+                let cause = failed.map(|detail| Cause { code: Code::NotRecordable, detail });
+                camera.cell.set_failed(cause.map(|cause| (self.env.wall(), cause)));
+            }
+            Word::Frame(_) if !self.storage.is_ready() || camera.awaits => self.drop_frames(&mut camera, 1),
+            Word::Frame(frame) => camera.cutter.frame(&frame, &mut cuts),
+            Word::Hole(hole) => {
+                camera.cutter.skip(&mut cuts);
+                self.drop_frames(&mut camera, hole.frames);
+                self.note_hole(&camera, &hole);
+            }
+            Word::Lost => camera.cutter.lose(&mut cuts),
+            Word::Again => {
+                camera.cutter.lose(&mut cuts);
+                camera.awaits = false;
+            }
+            Word::Off => camera.cutter.end(Why::Stopped, &mut cuts),
+        }
+        let done = self.carry_out(&mut camera, cuts);
+        if off {
+            self.close_gap(&mut camera, self.env.wall());
+            info!(tag = "RECORDING", camera = camera.cell.id(), dropped = camera.dropped, "off");
+            self.let_go(&mut camera);
+        } else {
+            camera.cell.set_writing(camera.cutter.is_recording());
+            self.cameras.insert(number, camera);
+        }
+        if let Err(fault) = done {
+            self.fault(&fault);
+        }
+    }
+
+    /// Does to the files what the cutter says.
+    fn carry_out(&mut self, camera: &mut Camera, cuts: Vec<Cut>) -> Result<(), Fault> {
+        for cut in cuts {
+            match cut {
+                Cut::Begin { take, start, tracks } => self.begin(camera, take, start, &tracks)?,
+                Cut::Fragment { take, samples, reaches } => self.append(camera, take, &samples, reaches)?,
+                Cut::End { take, why, lasts } => self.end(camera, take, why, &lasts)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn begin(
+        &mut self,
+        camera: &mut Camera,
+        take: u64,
+        start: SystemTime,
+        tracks: &[TrackInfo],
+    ) -> Result<(), Fault> {
+        self.root.check()?;
+        let base = self.root.base()?;
+        let taken = |path: &str| {
+            self.taken.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned());
+        };
+        let reel = match Reel::create(base.path(), camera.cell.id(), start, tracks, taken) {
+            Ok(reel) => reel,
+            Err(ReelError::Storage(fault)) => return Err(fault),
+            Err(ReelError::Mux(error)) => {
+                let detail = format!("This camera cannot be recorded: {error}.");
+                let cause = Cause { code: Code::NotRecordable, detail };
+                camera.cell.set_failed(Some((self.env.wall(), cause)));
+                camera.cutter.abandon();
+                return Ok(());
+            }
+        };
+        info!(tag = "RECORDING", camera = camera.cell.id(), file = reel.segment.path, "a file begins");
+        said(self.catalogue.segment_opened(&reel.segment));
+        if std::mem::take(&mut camera.resumes) {
+            self.note_absence(camera, start);
+        }
+        self.close_gap(camera, start);
+        camera.reels.insert(take, reel);
+        Ok(())
+    }
+
+    fn append(
+        &mut self,
+        camera: &mut Camera,
+        take: u64,
+        samples: &[Sample],
+        reaches: Duration,
+    ) -> Result<(), Fault> {
+        let Some(reel) = camera.reels.get_mut(&take) else { return Ok(()) };
+        let (before, from) = (reel.bytes(), Instant::now());
+        match reel.append(samples, reaches) {
+            Ok(bytes) => {
+                let took = u64::try_from(from.elapsed().as_micros()).unwrap_or(u64::MAX);
+                self.board.count(|figures| {
+                    figures.written_bytes += bytes - before;
+                    figures.fragments += 1;
+                    figures.sync_us += took;
+                    figures.longest_sync_us = figures.longest_sync_us.max(took);
+                });
+                let end = reel.end();
+                camera.end = camera.end.max(Some(end));
+                said(self.catalogue.segment_grew(reel.segment.id, micros(end), bytes));
+                Ok(())
+            }
+            Err(ReelError::Storage(fault)) => Err(fault),
+            Err(ReelError::Mux(error)) => {
+                error!(tag = "RECORDING", camera = camera.cell.id(), %error, "frames cannot be written");
+                self.drop_frames(camera, samples.len() as u64);
+                Ok(())
+            }
+        }
+    }
+
+    fn end(
+        &mut self,
+        camera: &mut Camera,
+        take: u64,
+        why: Why,
+        lasts: &[(TrackId, u64)],
+    ) -> Result<(), Fault> {
+        let Some(reel) = camera.reels.remove(&take) else { return Ok(()) };
+        let (file, end) = (reel.segment.path.clone(), reel.end());
+        let done = self.finish(reel, lasts);
+        info!(tag = "RECORDING", camera = camera.cell.id(), file, why = why.name(), "the file is complete");
+        if why == Why::SourceLost {
+            self.open_gap(camera, end, "camera_lost");
+        }
+        done
+    }
+
+    /// Seals a file. Where that fails it plays all the same, and is made whole later.
+    fn finish(&mut self, mut reel: Reel, lasts: &[(TrackId, u64)]) -> Result<(), Fault> {
+        let id = reel.segment.id;
+        if reel.is_empty() {
+            if let Ok(base) = self.root.base() {
+                let _ = std::fs::remove_file(base.path().join(&reel.segment.path));
+            }
+            said(self.catalogue.segment_removed(id));
+            return Ok(());
+        }
+        let mut sealed = reel.seal(lasts);
+        if matches!(&sealed, Err(ReelError::Storage(fault)) if fault.is_full()) {
+            self.root.spend_reserve();
+            sealed = reel.seal(lasts);
+        }
+        match sealed {
+            Ok(bytes) => {
+                self.board.count(|figures| figures.files += 1);
+                said(self.catalogue.segment_closed(id, SegmentState::Sealed, micros(reel.end()), bytes));
+                Ok(())
+            }
+            Err(ReelError::Storage(fault)) => {
+                self.give_up(&reel);
+                Err(fault)
+            }
+            Err(ReelError::Mux(error)) => {
+                error!(tag = "RECORDING", file = reel.segment.path, %error, "a file stays as it is");
+                Ok(())
+            }
+        }
+    }
+
+    /// Leaves a file to the repair.
+    fn give_up(&self, reel: &Reel) {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner).remove(&reel.segment.path);
+    }
+
+    fn let_go(&self, camera: &mut Camera) {
+        for (_, reel) in camera.reels.drain() {
+            self.give_up(&reel);
+        }
+        camera.cell.set_writing(false);
+    }
+
+    /// The storage failed: nothing is written any more until it is back.
+    fn fault(&mut self, fault: &Fault) {
+        let cause = fault.cause(self.root.path());
+        self.stop_writing(fault, cause);
+    }
+
+    fn stop_writing(&mut self, fault: &Fault, cause: Cause) {
+        let full = fault.is_full();
+        let gap = if full { "disk_full" } else { "storage_lost" };
+        warn!(tag = if full { "DISK" } else { "STORAGE" }, code = cause.code.name(), "{}", cause.detail);
+        let numbers: Vec<u64> = self.cameras.keys().copied().collect();
+        for number in numbers {
+            let Some(mut camera) = self.cameras.remove(&number) else { continue };
+            let held = camera.cutter.abandon();
+            self.drop_frames(&mut camera, held as u64);
+            if full {
+                // There is space enough for that: it was set aside.
+                for (_, reel) in std::mem::take(&mut camera.reels) {
+                    let _ = self.finish(reel, &[]);
+                }
+            }
+            self.let_go(&mut camera);
+            let since = camera.end.unwrap_or(self.env.wall());
+            self.open_gap(&mut camera, since, gap);
+            self.cameras.insert(number, camera);
+        }
+        let now = Instant::now();
+        if full {
+            self.storage.full(now, cause);
+        } else {
+            self.root.release();
+            self.storage.lost(now, cause);
+        }
+        self.board.set_phase(self.storage.phase(), self.env.wall());
+    }
+
+    fn tick(&mut self, now: Instant) {
+        if self.board.is_hurried() {
+            self.storage.hurry(now);
+        }
+        match self.storage.due(now) {
+            Some(Due::Try) => self.attempt(now),
+            Some(Due::Peek) if matches!(self.storage.phase(), Phase::Full(_)) || self.root.looks_back() => {
+                self.attempt(now);
+            }
+            _ => {}
+        }
+        if self.storage.is_ready() {
+            self.flush(now);
+            if now >= self.next_check {
+                self.next_check = now + CHECK;
+                if let Err(fault) = self.check(now) {
+                    self.fault(&fault);
+                }
+            }
+        }
+        let quiet: Vec<u64> = (self.cameras.iter())
+            .filter(|(_, camera)| camera.is_quiet(now) && self.storage.is_ready())
+            .map(|(number, _)| *number)
+            .collect();
+        for number in quiet {
+            if let Some(mut camera) = self.cameras.remove(&number) {
+                let since = camera.end.unwrap_or(camera.on);
+                self.open_gap(&mut camera, since, "camera_lost");
+                self.cameras.insert(number, camera);
+            }
+        }
+        if self.remark_until.is_some_and(|until| now >= until) {
+            self.remark_until = None;
+            self.board.set_remark(None);
+        }
+    }
+
+    /// Writes what no other frame pushed out.
+    fn flush(&mut self, now: Instant) {
+        let numbers: Vec<u64> = self.cameras.keys().copied().collect();
+        for number in numbers {
+            let Some(mut camera) = self.cameras.remove(&number) else { continue };
+            let mut cuts = Vec::new();
+            camera.cutter.tick(now, &mut cuts);
+            let done = self.carry_out(&mut camera, cuts);
+            self.cameras.insert(number, camera);
+            if let Err(fault) = done {
+                return self.fault(&fault);
+            }
+        }
+    }
+
+    /// Tries to get the storage back.
+    fn attempt(&mut self, now: Instant) {
+        let was_full = matches!(self.storage.phase(), Phase::Full(_));
+        let first = matches!(self.storage.phase(), Phase::Lost(cause) if cause.code == Code::Starting);
+        let opened = if was_full { self.root.check() } else { self.root.open() };
+        let found = opened.and_then(|()| self.make_room(now));
+        match found {
+            Ok(None) => {
+                self.root.reserve();
+                self.storage.ready();
+                for camera in self.cameras.values_mut() {
+                    camera.awaits = true;
+                }
+                self.again.send_modify(|n| *n += 1);
+                if !first {
+                    info!(tag = "RECORDING RETRY", root = %self.root.path().display(), "recording goes on");
+                }
+                if let Ok(base) = self.root.base() {
+                    self.mender.want(Job { base, all: std::mem::take(&mut self.look_through) });
+                }
+            }
+            Ok(Some(cause)) => {
+                if !was_full {
+                    warn!(tag = "DISK", code = cause.code.name(), "{}", cause.detail);
+                    self.gap_everywhere("disk_full");
+                }
+                self.storage.full(now, cause);
+            }
+            Err(fault) => {
+                let cause = fault.cause(self.root.path());
+                let known = matches!(self.storage.phase(), Phase::Lost(c) | Phase::GivenUp(c) if *c == cause);
+                if !known {
+                    warn!(tag = "STORAGE", code = cause.code.name(), "{}", cause.detail);
+                    self.gap_everywhere("storage_lost");
+                }
+                self.root.release();
+                self.storage.lost(now, cause);
+                if matches!(self.storage.phase(), Phase::GivenUp(_)) && !known {
+                    warn!(
+                        tag = "RECORDING RETRY",
+                        "given up; recording goes on when the storage is seen again"
+                    );
+                }
+            }
+        }
+        self.board.set_phase(self.storage.phase(), self.env.wall());
+    }
+
+    fn gap_everywhere(&mut self, cause: &'static str) {
+        let numbers: Vec<u64> = self.cameras.keys().copied().collect();
+        for number in numbers {
+            if let Some(mut camera) = self.cameras.remove(&number) {
+                let since = camera.end.unwrap_or(camera.on);
+                self.open_gap(&mut camera, since, cause);
+                self.cameras.insert(number, camera);
+            }
+        }
+    }
+
+    /// Whether the storage is what it was, its files too, and has space.
+    fn check(&mut self, now: Instant) -> Result<(), Fault> {
+        self.root.check()?;
+        let root = self.root.path().to_owned();
+        for camera in self.cameras.values_mut() {
+            if camera.reels.values().all(|reel| reel.is_there(&root)) {
+                continue;
+            }
+            warn!(
+                tag = "STORAGE",
+                camera = camera.cell.id(),
+                "somebody removed the file that is being written"
+            );
+            let held = camera.cutter.abandon();
+            camera.dropped += held as u64;
+            for (_, reel) in camera.reels.drain() {
+                if !root.join(&reel.segment.path).exists() {
+                    said(self.catalogue.segment_removed(reel.segment.id));
+                }
+                self.taken.lock().unwrap_or_else(PoisonError::into_inner).remove(&reel.segment.path);
+            }
+        }
+        if let Some(cause) = self.make_room(now)? {
+            self.stop_writing(&Fault::Full, cause);
+        }
+        Ok(())
+    }
+
+    /// Sees to it that there is space; a cause where there is not.
+    fn make_room(&mut self, now: Instant) -> Result<Option<Cause>, Fault> {
+        let needed = self.root.needed(self.retention.min_free);
+        let free = self.root.free()?;
+        self.board.count(|figures| figures.free_bytes = free);
+        if free >= needed {
+            return Ok(None);
+        }
+        let base = self.root.base()?;
+        let wall = self.env.wall();
+        let cleaned = match make_room(base.path(), &self.catalogue, self.retention, wall, needed - free) {
+            Ok(cleaned) => cleaned,
+            Err(error) => {
+                warn!(tag = "DISK", %error, "recordings cannot be removed");
+                Default::default()
+            }
+        };
+        self.board.count(|figures| figures.removed += cleaned.removed as u64);
+        if cleaned.early {
+            let days = self.retention.days;
+            let detail = format!(
+                "The disk is full: the oldest recordings are removed for new ones although they are younger \
+                 than {days} days. Add space, or keep less (recording.retention_days)."
+            );
+            self.board.set_remark(Some(Cause { code: Code::Overwriting, detail }));
+            self.remark_until = Some(now + REMARK);
+        }
+        let free = self.root.free()?;
+        if free >= needed || cleaned.more {
+            return Ok(None);
+        }
+        let why = if self.retention.overwrite {
+            "Removing recordings would not be enough"
+        } else {
+            "Recordings that are not too old may not be removed (recording.overwrite)"
+        };
+        let detail = format!(
+            "{} are free at {}, and {} are to stay free (recording.min_free_gb). {why}: make room on the disk.",
+            gigabytes(free),
+            self.root.path().display(),
+            gigabytes(needed),
+        );
+        Ok(Some(Cause { code: Code::DiskFull, detail }))
+    }
+
+    fn drop_frames(&self, camera: &mut Camera, frames: u64) {
+        camera.dropped += frames;
+        self.board.count(|figures| figures.dropped += frames);
+    }
+
+    fn note_hole(&self, camera: &Camera, hole: &Hole) {
+        let Hole { frames, since, until, cause } = hole;
+        warn!(tag = "RECORDING", camera = camera.cell.id(), frames, cause, "frames are missing");
+        said(self.catalogue.gap(camera.cell.id(), micros(*since), Some(micros(*until)), cause));
+    }
+
+    fn open_gap(&self, camera: &mut Camera, since: SystemTime, cause: &str) {
+        if camera.gap.is_none() {
+            camera.gap = said(self.catalogue.gap(camera.cell.id(), micros(since), None, cause));
+        }
+    }
+
+    fn close_gap(&self, camera: &mut Camera, until: SystemTime) {
+        if let Some(gap) = camera.gap.take() {
+            said(self.catalogue.gap_closed(gap, micros(until)));
+        }
+    }
+
+    /// The program did not run from the end of what there is until now.
+    fn note_absence(&self, camera: &Camera, until: SystemTime) {
+        let id = camera.cell.id();
+        let until = micros(until);
+        let newest = said(self.catalogue.usage()).into_iter().flatten().find(|usage| usage.camera == id);
+        let Some(newest) = newest.map(|usage| usage.newest_us) else { return };
+        let query = Query { camera: Some(id), from_us: newest, to_us: until };
+        let ends = said(self.catalogue.segments(query)).into_iter().flatten().map(|row| row.end_us);
+        let known = said(self.catalogue.gaps(query)).into_iter().flatten().filter_map(|row| row.end_us);
+        if let Some(since) = ends.chain(known).max().filter(|since| until - since > SHORT) {
+            said(self.catalogue.gap(id, since, Some(until), "not_running"));
+        }
+    }
+
+    /// An earlier run's gaps ended with it, as far as anybody knows.
+    fn close_old_gaps(&self) {
+        let now = micros(self.env.wall());
+        for gap in said(self.catalogue.open_gaps()).into_iter().flatten() {
+            said(self.catalogue.gap_closed(gap.id, now));
+        }
+    }
+}
+
+/// The catalogue is made anew from the files where it fails: recording goes on without it.
+fn said<T>(result: Result<T, StoreError>) -> Option<T> {
+    result.map_err(|error| warn!(tag = "STORAGE", %error, "the catalogue")).ok()
+}
+
+impl Camera {
+    fn new(cell: Arc<Cell>, limits: Limits, on: SystemTime, resumes: bool) -> Self {
+        Self {
+            cell,
+            cutter: Cutter::new(limits),
+            reels: HashMap::new(),
+            on,
+            on_at: Instant::now(),
+            resumes,
+            gap: None,
+            end: None,
+            awaits: false,
+            dropped: 0,
+        }
+    }
+
+    /// On for a while, and nothing comes.
+    fn is_quiet(&self, now: Instant) -> bool {
+        self.gap.is_none() && !self.cutter.is_recording() && now.saturating_duration_since(self.on_at) > QUIET
+    }
+}
