@@ -11,7 +11,8 @@ import { type Battery, Surroundings } from './device/surroundings';
 import type { Report } from './session/health';
 import type { Invitation } from './session/invitation';
 import type { Keep, Paired } from './session/keep';
-import { type Action, type CaptureState, type Input, Session } from './session/machine';
+import type { Action, CaptureState, Input } from './session/events';
+import { Session } from './session/machine';
 import { digits, isGenuine, nonce, publicKey, signAuth } from './session/proof';
 import type { OpenWire, Wire } from './session/wire';
 import { settings } from './settings.svelte';
@@ -218,7 +219,7 @@ export class Phone {
     this.#timer = null;
     const due = this.#session.deadline();
     if (due !== null) {
-      const wait = Math.max(0, due - performance.now());
+      const wait = Math.max(5, due - performance.now());
       this.#timer = setTimeout(() => this.#tell({ is: 'tick' }), wait);
     }
     if (this.#session.code === null && this.#session.phase !== 'auth') this.#code = null;

@@ -2,15 +2,9 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import type { FromPeer, Message, ToPhone, Welcome } from '../src/bindings/signaling';
 import { DIAL_DELAYS_MS } from '../src/session/dialling';
 import type { Report } from '../src/session/health';
-import {
-  type Action,
-  type Input,
-  MUTED_PATIENCE_MS,
-  REBUILD_DELAYS_MS,
-  SAME_COMMAND_MS,
-  Session,
-  STEADY_MS,
-} from '../src/session/machine';
+import { MUTED_PATIENCE_MS } from '../src/session/capture';
+import type { Action, Input } from '../src/session/events';
+import { REBUILD_DELAYS_MS, SAME_COMMAND_MS, Session, STEADY_MS } from '../src/session/machine';
 
 const WELCOME: Welcome = {
   protos: ['camrelay.v1'],
@@ -47,6 +41,7 @@ class Bench {
   now = 1000;
   all: Action[] = [];
   fresh: Action[] = [];
+  ticks = 0;
 
   tell(input: Input): this {
     this.fresh = this.session.handle(this.now, input);
@@ -62,6 +57,9 @@ class Bench {
       if (due === null || due > end) break;
       this.now = Math.max(this.now, due);
       this.tell({ is: 'tick' });
+      // Whatever was due is done: nothing may be due again at once, for ever.
+      this.ticks = due === this.session.deadline() ? this.ticks + 1 : 0;
+      if (this.ticks > 2) throw new Error('it is woken again and again, and does nothing');
     }
     this.now = end;
     this.fresh = this.all.slice(before);

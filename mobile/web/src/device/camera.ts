@@ -2,7 +2,7 @@
  * The phone's camera and microphone. Invariant: at most one capture is open; the old one is stopped
  * before the new one is asked for, because some systems give a camera only once.
  */
-import type { CaptureState } from '../session/machine';
+import type { CaptureState } from '../session/events';
 import type { Shape } from './quality';
 
 export type Facing = 'environment' | 'user';

@@ -9,108 +9,17 @@
  */
 import type {
   Candidate,
-  Capture,
-  ControlValue,
   FromPeer,
   IceServer,
   MediaStatus,
   Message,
-  ToPhone,
-  Welcome,
   Why,
 } from '../bindings/signaling';
-import { Dialling, type Way } from './dialling';
+import { Capture } from './capture';
+import type { Action, CaptureState, End, Heard, Input, Phase, Reason, Self } from './events';
 import { Health, type Ill, type Report } from './health';
-
-/** A message of the computer, or the command of the older systems. */
-export type Heard = Message<ToPhone> | { command: string; type?: undefined; gen?: number | null };
-
-export type CaptureState = 'off' | 'opening' | 'live' | 'muted' | 'ended' | 'refused';
-
-/** Why the session is over until a person does something. */
-export type End =
-  | 'stopped'
-  | 'unpaired'
-  | 'rejected'
-  | 'revoked'
-  | 'replaced'
-  | 'impostor'
-  | 'forbidden';
-
-export type Phase =
-  | 'idle'
-  | 'signaling'
-  | 'auth'
-  | 'ready'
-  | 'offering'
-  | 'connected'
-  | 'degraded'
-  | 'recovering'
-  | 'paused'
-  | 'closed';
-
-/** What a phone tells of itself. */
-export interface Self {
-  net: string | null;
-  battery: number | null;
-  orientation: number | null;
-}
-
-export type Input =
-  /** `ask`: the computer is asked first, the camera after that. */
-  | { is: 'start'; ask: boolean }
-  | { is: 'stop' }
-  | { is: 'tick' }
-  | { is: 'link_open'; dial: number }
-  | { is: 'link_closed'; dial: number; code: number | null }
-  | { is: 'heard'; dial: number; message: Heard }
-  /** The computer is not the one whose code was scanned, or the phone has nothing to show it. */
-  | { is: 'no_proof'; dial: number; end: End }
-  /** The computer lets anybody into this room. */
-  | { is: 'admitted'; dial: number; room: string }
-  | { is: 'offer'; gen: number; neg: number; sdp: string }
-  | { is: 'candidate'; gen: number; candidate: Candidate | null }
-  | { is: 'connection'; gen: number; state: RTCPeerConnectionState }
-  | { is: 'peer_failed'; gen: number }
-  | { is: 'capture'; state: CaptureState; sound: boolean }
-  | { is: 'report'; gen: number; report: Report }
-  | { is: 'visible'; on: boolean }
-  | { is: 'user_pause'; on: boolean }
-  /** What is sent has another shape now: sound where there was none. */
-  | { is: 'reshape' }
-  /** The network came (back), or is another one now. */
-  | { is: 'online' }
-  | { is: 'self'; self: Self };
-
-/** Why a connection is built. */
-export type Reason = 'start' | 'recover' | 'ice_restart';
-
-export type Action =
-  | { do: 'dial'; dial: number; way: Way }
-  | { do: 'hang_up'; dial: number }
-  | { do: 'send'; message: Message<FromPeer> }
-  /** Answer the welcome: with the key where the phone is known, else with the token. */
-  | { do: 'prove'; dial: number; welcome: Welcome }
-  /** The pairing stands: keep it. */
-  | { do: 'paired'; dial: number; device: string; relay: string; nonce: string }
-  /** Close the old connection, build one, offer. With `capture`, the camera is opened anew too. */
-  | { do: 'build'; gen: number; neg: number; ice: IceServer[]; capture: boolean }
-  | { do: 'restart_ice'; gen: number; neg: number; ice: IceServer[] }
-  | { do: 'accept'; gen: number; sdp: string }
-  | { do: 'add_candidate'; gen: number; candidate: Candidate | null }
-  | { do: 'tear_down' }
-  | { do: 'open_capture' }
-  | { do: 'close_capture' }
-  /** Wake an encoder that sleeps. */
-  | { do: 'nudge'; gen: number }
-  | { do: 'control'; op: string; value: ControlValue | null };
-
-type Link =
-  | { is: 'down' }
-  | { is: 'waiting'; until: number }
-  | { is: 'dialling'; since: number }
-  | { is: 'proving'; since: number; heardAt: number }
-  | { is: 'in'; heardAt: number; pingedAt: number };
+import { Link } from './link';
+import { Tally } from './tally';
 
 interface Peer {
   gen: number;
@@ -132,19 +41,10 @@ interface Remedy {
   next: number;
 }
 
-/** An answer of any kind must have come by then, ms. */
-const DIAL_LIMIT_MS = 4000;
-/** A person who looks at two codes takes a while; everything else is quick, ms. */
-const PROVE_LIMIT_MS = 10_000;
-/** After this much silence the link is tested, and after more it is dead, ms. */
-const PING_AFTER_MS = 5000;
-const SILENT_LIMIT_MS = 8500;
+/** The steps of a connection have this long each, ms. */
 const OFFER_LIMIT_MS = 5000;
 const ANSWER_LIMIT_MS = 6000;
 const CONNECT_LIMIT_MS = 8000;
-/** A capture that is mute for longer has not just changed hands, ms. */
-export const MUTED_PATIENCE_MS = 1500;
-const CAPTURE_LIMIT_MS = 8000;
 /** A second command within this time of a fresh offer is the same one, ms. */
 export const SAME_COMMAND_MS = 2000;
 /** After the link is back, the connection may show for this long that it lives, ms. */
@@ -155,10 +55,8 @@ const ICE_RESTART_MS = 6000;
 const NETWORK_CHANGED_MS = 15_000;
 /** Waits before connections in a row are built anew, ms; the last one repeats. */
 export const REBUILD_DELAYS_MS = [0, 1000, 3000, 10_000, 30_000, 60_000, 120_000] as const;
-const REOPEN_DELAYS_MS = [0, 1000, 2000, 5000, 10_000] as const;
 /** Waits begin from the start after this long without trouble, ms. */
 export const STEADY_MS = 30_000;
-const STATS_EVERY_MS = 2000;
 /** Age of the newest picture at the computer, up to which they arrive, ms. It tells every 2 s. */
 const ARRIVES_MS = 3500;
 const EARLY_MAX = 64;
@@ -167,11 +65,7 @@ export class Session {
   #random: () => number;
   #wanted = false;
   #end: End | null = null;
-  #dial = 0;
-  #link: Link = { is: 'down' };
-  #dialling = new Dialling();
-  #reached = false;
-  #code: string | null = null;
+  #link = new Link();
   #room: string | null = null;
   #ice: IceServer[] = [];
   #gen: number;
@@ -181,18 +75,14 @@ export class Session {
   #graceUntil = 0;
   #health = new Health();
   #remedy: Remedy | null = null;
-  #capture: CaptureState = 'off';
-  #captureSince = 0;
-  #reopens = 0;
-  #reopenAt: number | null = null;
-  #sound = true;
+  #capture = new Capture();
   #visible = true;
   #paused: Why | null = null;
   #userPaused = false;
   #networkChangedAt = Number.NEGATIVE_INFINITY;
   #self: Self = { net: null, battery: null, orientation: null };
   #told = '';
-  #sum: (Report & { since: number }) | null = null;
+  #tally = new Tally();
   #status: (MediaStatus & { at: number }) | null = null;
   #out: Action[] = [];
 
@@ -210,8 +100,8 @@ export class Session {
       if (this.#remedy !== null && this.#remedy.rung > 0) return 'recovering';
       return this.#remedy === null && peer.step === 'up' ? 'connected' : 'degraded';
     }
-    if (this.#link.is === 'proving') return 'auth';
-    if (this.#link.is !== 'in') return 'signaling';
+    if (this.#link.isProving) return 'auth';
+    if (!this.#link.isIn) return 'signaling';
     if (peer) return this.#rebuilds > 0 ? 'recovering' : 'offering';
     return this.#rebuildAt !== null && this.#rebuilds > 0 ? 'recovering' : 'ready';
   }
@@ -223,14 +113,14 @@ export class Session {
     return this.#gen;
   }
   get linked(): boolean {
-    return this.#link.is === 'in';
+    return this.#link.isIn;
   }
   get pausedBy(): Why | null {
     return this.#paused;
   }
   /** Six digits to compare, while the computer asks a person. */
   get code(): string | null {
-    return this.#code;
+    return this.#link.code;
   }
   get room(): string | null {
     return this.#room;
@@ -239,15 +129,15 @@ export class Session {
     return this.#status;
   }
   get capture(): CaptureState {
-    return this.#capture;
+    return this.#capture.state;
   }
   /** When the next attempt to reach the computer begins; null while none is waited for. */
   get dialAt(): number | null {
-    return this.#link.is === 'waiting' ? this.#link.until : null;
+    return this.#link.dialAt;
   }
   /** Attempts in a row that did not reach it. */
   get dialsFailed(): number {
-    return this.#dialling.failed;
+    return this.#link.failed;
   }
 
   /** What to do now that this has happened. */
@@ -262,37 +152,22 @@ export class Session {
 
   /** When `tick` is due at the latest. */
   deadline(): number | null {
-    const times: number[] = [];
-    const link = this.#link;
     if (!this.#wanted) return null;
-    if (link.is === 'waiting') times.push(link.until);
-    if (link.is === 'dialling') times.push(link.since + DIAL_LIMIT_MS);
-    if (link.is === 'proving') {
-      times.push(this.#code === null ? link.since + PROVE_LIMIT_MS : link.heardAt + PING_AFTER_MS);
-    }
-    if (link.is === 'in') {
-      const quiet = link.pingedAt < link.heardAt ? PING_AFTER_MS : SILENT_LIMIT_MS;
-      times.push(link.heardAt + quiet);
-    }
     const peer = this.#peer;
-    if (peer) {
-      if (peer.step !== 'up') times.push(peer.since + stepLimit(peer.step));
-      if (this.#remedy) times.push(this.#remedy.next);
-      if (this.#rebuilds > 0 && peer.step === 'up') times.push(peer.upAt + STEADY_MS);
-    }
-    if (this.#rebuildAt !== null && link.is === 'in') times.push(this.#rebuildAt);
-    if (this.#reopenAt !== null && this.#mayCapture()) times.push(this.#reopenAt);
-    if (this.#capture === 'opening') times.push(this.#captureSince + CAPTURE_LIMIT_MS);
-    if (this.#capture === 'muted' && this.#mayCapture()) {
-      times.push(this.#captureSince + MUTED_PATIENCE_MS);
-    }
-    return times.length === 0 ? null : Math.min(...times);
+    const times = [this.#link.deadline()];
+    if (this.#mayCapture()) times.push(this.#capture.deadline());
+    if (this.#mayBuild()) times.push(this.#rebuildAt);
+    if (peer && peer.step !== 'up') times.push(peer.since + stepLimit(peer.step));
+    else if (peer && this.#remedy) times.push(this.#remedy.next);
+    else if (peer && this.#rebuilds > 0) times.push(peer.upAt + STEADY_MS);
+    const due = Math.min(...times.filter((time) => time !== null));
+    return Number.isFinite(due) ? due : null;
   }
 
   #take(now: number, input: Input): void {
     switch (input.is) {
       case 'start':
-        this.#start(input.ask);
+        this.#start(now, input.ask);
         break;
       case 'stop':
         this.#finish('stopped');
@@ -300,21 +175,19 @@ export class Session {
       case 'tick':
         break;
       case 'link_open':
-        if (input.dial === this.#dial && this.#link.is === 'dialling') {
-          this.#link = { is: 'proving', since: now, heardAt: now };
-        }
+        if (input.dial === this.#link.dial) this.#link.opened(now);
         break;
       case 'link_closed':
-        if (input.dial === this.#dial) this.#onLinkClosed(now, input.code);
+        if (input.dial === this.#link.dial) this.#onLinkClosed(now, input.code);
         break;
       case 'heard':
-        if (input.dial === this.#dial) this.#onHeard(now, input.message);
+        if (input.dial === this.#link.dial) this.#onHeard(now, input.message);
         break;
       case 'no_proof':
-        if (input.dial === this.#dial) this.#finish(input.end);
+        if (input.dial === this.#link.dial) this.#finish(input.end);
         break;
       case 'admitted':
-        if (input.dial === this.#dial) this.#join(input.room);
+        if (input.dial === this.#link.dial) this.#join(now, input.room);
         break;
       case 'offer':
         this.#onOffer(now, input);
@@ -343,7 +216,7 @@ export class Session {
         this.#hurry(now);
         break;
       case 'reshape':
-        if (this.#peer && this.#link.is === 'in') this.#build(now, 'start', false);
+        if (this.#peer && this.#link.isIn) this.#build(now, 'start', false);
         break;
       case 'online':
         this.#networkChangedAt = now;
@@ -355,42 +228,37 @@ export class Session {
     }
   }
 
-  #start(ask: boolean): void {
+  #start(now: number, ask: boolean): void {
     if (this.#wanted) return;
     this.#wanted = true;
     this.#end = null;
     this.#userPaused = false;
     this.#paused = null;
-    this.#dialling = new Dialling();
-    this.#link = { is: 'waiting', until: Number.NEGATIVE_INFINITY };
-    if (!ask) this.#openFirst();
+    this.#link.start();
+    if (!ask) this.#openFirst(now);
   }
 
   /** A person may take long to allow the camera, so this has no limit. */
-  #openFirst(): void {
-    if (this.#capture !== 'off') return;
+  #openFirst(now: number): void {
+    if (this.#capture.state !== 'off') return;
     this.#out.push({ do: 'open_capture' });
-    this.#capture = 'opening';
-    this.#captureSince = Number.POSITIVE_INFINITY;
+    this.#capture.opening(now, false);
   }
 
   /** The person, or the computer, wants no more. */
   #finish(end: End): void {
     if (!this.#wanted) return;
-    if (this.#link.is === 'in') this.#send({ type: 'bye', reason: end });
+    if (this.#link.isIn) this.#send({ type: 'bye', reason: end });
     this.#out.push({ do: 'tear_down' }, { do: 'close_capture' });
-    if (this.#link.is !== 'down') this.#out.push({ do: 'hang_up', dial: this.#dial });
+    if (!this.#link.isDown) this.#out.push({ do: 'hang_up', dial: this.#link.dial });
     this.#wanted = false;
     this.#end = end;
-    this.#link = { is: 'down' };
-    this.#dial += 1;
+    this.#link.stop();
     this.#peer = null;
     this.#remedy = null;
     this.#rebuildAt = null;
-    this.#reopenAt = null;
     this.#status = null;
-    this.#code = null;
-    this.#capture = 'off';
+    this.#capture.off();
     this.#told = '';
   }
 
@@ -403,82 +271,42 @@ export class Session {
   }
 
   #settleLink(now: number): void {
-    const link = this.#link;
-    if (link.is === 'waiting' && now >= link.until) {
-      this.#dial += 1;
-      this.#reached = false;
-      this.#link = { is: 'dialling', since: now };
-      this.#out.push({ do: 'dial', dial: this.#dial, way: this.#dialling.way });
-    } else if (link.is === 'dialling' && now >= link.since + DIAL_LIMIT_MS) {
-      this.#redial(now);
-    } else if (link.is === 'proving') {
-      // While a person compares codes the link is only tested.
-      if (this.#code === null && now >= link.since + PROVE_LIMIT_MS) this.#redial(now);
-      else if (this.#code !== null && now >= link.heardAt + PING_AFTER_MS) {
-        this.#send({ type: 'ping' });
-        link.heardAt = now;
-      }
-    } else if (link.is === 'in') {
-      if (now >= link.heardAt + SILENT_LIMIT_MS) this.#redial(now);
-      else if (now >= link.heardAt + PING_AFTER_MS && link.pingedAt < link.heardAt) {
-        link.pingedAt = now;
-        this.#send({ type: 'ping' });
-      }
-    }
-  }
-
-  /** Gives the link up and dials again in a while. */
-  #redial(now: number): void {
-    this.#out.push({ do: 'hang_up', dial: this.#dial });
+    const due = this.#link.settle(now, this.#out);
+    if (due === 'ping') this.#send({ type: 'ping' });
+    if (due !== 'lost') return;
+    this.#out.push({ do: 'hang_up', dial: this.#link.dial });
     this.#onLinkClosed(now, null);
+    this.#link.settle(now, this.#out);
   }
 
   #onLinkClosed(now: number, code: number | null): void {
-    if (this.#link.is === 'down' || this.#link.is === 'waiting') return;
     const end = endOf(code);
-    // The number counts up, so that nothing late of this link is heard.
-    this.#dial += 1;
-    if (end !== null) {
-      this.#link = { is: 'down' };
-      this.#finish(end);
-      return;
-    }
-    const wasIn = this.#link.is === 'in';
-    this.#code = null;
-    if (wasIn) this.#dialling.worked();
-    const slow = code === 4429 || code === 1013;
-    const delay = slow ? 10_000 : this.#dialling.delay(this.#random);
-    this.#dialling.ended(this.#reached);
-    this.#link = { is: 'waiting', until: now + delay };
-    const peer = this.#peer;
-    // What was on its way was not heard; what flows goes on.
-    if (peer && !peer.wasUp) {
+    if (end !== null) this.#finish(end);
+    else if (this.#link.closed(now, code, this.#random) && this.#peer && !this.#peer.wasUp) {
+      // What was on its way was not heard; what flows goes on.
       this.#drop();
       this.#rebuildAt = now;
     }
   }
 
   #onHeard(now: number, message: Heard): void {
-    const link = this.#link;
-    this.#reached = true;
-    if (link.is === 'in' || link.is === 'proving') link.heardAt = now;
+    this.#link.heard(now);
     if (message.type === undefined) {
       if (message.command === 'reconnect') this.#onReconnect(now, message.gen ?? null);
       return;
     }
     switch (message.type) {
       case 'hello':
-        this.#out.push({ do: 'prove', dial: this.#dial, welcome: message });
+        this.#out.push({ do: 'prove', dial: this.#link.dial, welcome: message });
         break;
       case 'pair_pending':
-        this.#code = message.code;
+        this.#link.code = message.code;
         break;
       case 'pair_ok':
-        this.#code = null;
-        if (link.is === 'proving') link.since = now;
+        this.#link.answered(now);
         this.#out.push({
           do: 'paired',
-          dial: this.#dial,
+          dial: this.#link.dial,
           device: message.device_id,
           relay: message.relay_id,
           nonce: message.nonce,
@@ -493,7 +321,7 @@ export class Session {
       case 'auth_ok':
         this.#ice = message.ice_servers;
         this.#gen = Math.max(this.#gen, message.gen_hint);
-        this.#join(message.rooms[0] ?? null);
+        this.#join(now, message.rooms[0] ?? null);
         break;
       case 'joined_room':
         this.#onJoined(now, message);
@@ -530,13 +358,13 @@ export class Session {
     }
   }
 
-  #join(room: string | null): void {
+  #join(now: number, room: string | null): void {
     this.#room = room;
     if (room === null) {
       this.#finish('forbidden');
       return;
     }
-    this.#openFirst();
+    this.#openFirst(now);
     this.#send({ type: 'join_room', room, role: 'publisher' });
   }
 
@@ -544,9 +372,7 @@ export class Session {
     now: number,
     joined: { gen_hint: number; ice_servers: IceServer[]; resume: boolean },
   ): void {
-    this.#link = { is: 'in', heardAt: now, pingedAt: Number.NEGATIVE_INFINITY };
-    this.#dialling.worked();
-    this.#code = null;
+    this.#link.joined(now);
     this.#ice = joined.ice_servers;
     this.#told = '';
     const peer = this.#peer;
@@ -564,11 +390,13 @@ export class Session {
 
   #settlePeer(now: number): void {
     if (this.#peer) this.#watchPeer(now);
-    const due = this.#rebuildAt !== null && now >= this.#rebuildAt;
-    if (!due || this.#link.is !== 'in' || this.#userPaused) return;
-    // A camera that nobody may use now gives no connection a sense; a hidden one comes back later.
-    if (this.#capture === 'refused' || this.#capture === 'off') return;
+    if (this.#rebuildAt === null || now < this.#rebuildAt || !this.#mayBuild()) return;
     this.#build(now, this.#rebuilds === 0 ? 'start' : 'recover', false);
+  }
+
+  /** There is somebody to offer to, and something to offer. */
+  #mayBuild(): boolean {
+    return this.#link.isIn && !this.#userPaused && !this.#capture.isBarred;
   }
 
   #watchPeer(now: number): void {
@@ -601,13 +429,9 @@ export class Session {
     this.#rebuildAt = null;
     this.#remedy = null;
     this.#status = null;
-    this.#sum = null;
+    this.#tally.clear();
     this.#health.reset();
-    if (capture) {
-      this.#capture = 'opening';
-      this.#captureSince = now;
-      this.#reopenAt = null;
-    }
+    if (capture) this.#capture.opening(now);
     this.#out.push({ do: 'build', gen: this.#gen, neg: 1, ice: this.#ice, capture });
   }
 
@@ -631,7 +455,7 @@ export class Session {
     const peer = this.#peer;
     if (!peer || offer.gen !== peer.gen || offer.neg !== peer.neg || peer.step !== 'building')
       return;
-    if (this.#link.is !== 'in') return;
+    if (!this.#link.isIn) return;
     this.#sendOf(peer, { type: 'offer', sdp: offer.sdp, reason: peer.reason });
     peer.step = 'offered';
     peer.since = now;
@@ -644,7 +468,7 @@ export class Session {
     if (!peer || gen !== peer.gen) return;
     if (peer.step === 'building') {
       if (peer.early.length < EARLY_MAX) peer.early.push(candidate);
-    } else if (this.#link.is === 'in') {
+    } else if (this.#link.isIn) {
       this.#sendOf(peer, { type: 'ice_candidate', candidate });
     }
   }
@@ -689,7 +513,7 @@ export class Session {
 
   #onReconnect(now: number, gen: number | null): void {
     const peer = this.#peer;
-    if (this.#link.is !== 'in' || !isOf(gen, peer, true)) return;
+    if (!this.#link.isIn || !isOf(gen, peer, true)) return;
     const fresh = peer !== null && !peer.wasUp && now < peer.since + SAME_COMMAND_MS;
     if (fresh) return;
     this.#drop();
@@ -714,7 +538,7 @@ export class Session {
   #onError(now: number, code: string, gen: number | null): void {
     if (code === 'revoked') this.#finish('revoked');
     else if (code === 'replaced') this.#finish('replaced');
-    else if (code === 'forbidden' && this.#link.is === 'in') this.#finish('forbidden');
+    else if (code === 'forbidden' && this.#link.isIn) this.#finish('forbidden');
     else if (['bad_sdp', 'stale', 'busy', 'internal'].includes(code)) {
       const peer = this.#peer;
       if (peer && peer.step === 'offered' && isOf(gen, peer)) this.#lost(now);
@@ -722,24 +546,14 @@ export class Session {
   }
 
   #onCapture(now: number, state: CaptureState, sound: boolean): void {
-    const before = this.#capture;
-    this.#sound = sound;
-    if (state !== before) this.#captureSince = now;
-    this.#capture = state;
-    if (state === 'live') {
-      this.#reopenAt = null;
-      if (before !== 'live') this.#health.reset();
-      if (before === 'refused' && this.#peer === null) this.#rebuildAt ??= now;
-      if (this.#paused !== null && !this.#userPaused && this.#visible) this.#paused = null;
-      if (this.#remedy?.ill === 'capture') this.#remedy = null;
-    } else if (state === 'ended') {
-      this.#reopenAt ??= now + this.#reopenDelay();
-    }
-  }
-
-  #reopenDelay(): number {
-    const last = REOPEN_DELAYS_MS.length - 1;
-    return REOPEN_DELAYS_MS[Math.min(this.#reopens, last)] ?? 0;
+    const before = this.#capture.state;
+    this.#capture.sound = sound;
+    this.#capture.is(now, state);
+    if (state !== 'live') return;
+    if (before !== 'live') this.#health.reset();
+    if (before === 'refused' && this.#peer === null) this.#rebuildAt ??= now;
+    if (this.#paused !== null && !this.#userPaused && this.#visible) this.#paused = null;
+    if (this.#remedy?.ill === 'capture') this.#remedy = null;
   }
 
   #mayCapture(): boolean {
@@ -748,24 +562,14 @@ export class Session {
 
   #settleCapture(now: number): void {
     if (!this.#mayCapture()) return;
-    const since = this.#captureSince;
-    if (this.#capture === 'muted' && now >= since + MUTED_PATIENCE_MS) {
-      // With the sound gone too it is a call; alone, the system took the camera.
-      this.#paused ??= this.#sound ? 'pressure' : 'call';
-      this.#reopenAt ??= now + this.#reopenDelay();
-    }
-    if (this.#capture === 'opening' && now >= since + CAPTURE_LIMIT_MS) {
-      this.#reopenAt ??= now;
-    }
-    if (this.#reopenAt !== null && now >= this.#reopenAt) this.#reopen(now, false);
+    // With the sound gone too it is a call; alone, the system took the camera.
+    if (this.#capture.isTaken(now)) this.#paused ??= this.#capture.sound ? 'pressure' : 'call';
+    if (this.#capture.isDue(now)) this.#reopen(now, false);
   }
 
   #reopen(now: number, first: boolean): void {
-    if (!this.#mayCapture() || this.#capture === 'refused') return;
-    this.#reopens = first ? 1 : this.#reopens + 1;
-    this.#reopenAt = null;
-    this.#capture = 'opening';
-    this.#captureSince = now;
+    if (!this.#mayCapture() || this.#capture.isBarred) return;
+    this.#capture.reopen(now, first);
     this.#health.reset();
     this.#out.push({ do: 'open_capture' });
   }
@@ -782,8 +586,8 @@ export class Session {
       if (!moves && ill !== null) this.#paused ??= 'hidden';
       return;
     }
-    if (moves && this.#capture === 'live') {
-      if (ill === null) this.#reopens = 0;
+    if (moves && this.#capture.state === 'live') {
+      if (ill === null) this.#capture.steady();
       if (this.#paused === 'hidden') this.#paused = null;
     }
     if (this.#paused !== null || peer.step !== 'up') return;
@@ -799,31 +603,31 @@ export class Session {
   /** The computer said just now that pictures reach it. */
   #arrives(now: number): boolean {
     const status = this.#status;
-    if (this.#link.is !== 'in' || status === null || status.last_frame_ms === null) return false;
+    if (!this.#link.isIn || status === null || status.last_frame_ms === null) return false;
     return now - status.at + status.last_frame_ms < ARRIVES_MS;
   }
 
   /** The next rung for an illness of this connection. */
   #climb(now: number, remedy: Remedy): void {
     const peer = this.#peer;
+    remedy.next = now + RUNG_MS;
     if (!peer || this.#paused !== null) return;
     remedy.rung += 1;
-    remedy.next = now + RUNG_MS;
     switch (remedy.ill) {
       case 'capture':
         // Opening the camera has its own waits.
-        if (this.#reopenAt === null && this.#capture !== 'opening') this.#reopen(now, false);
-        if (remedy.rung > 2 && this.#link.is === 'in') this.#lost(now);
+        if (!this.#capture.isComing) this.#reopen(now, false);
+        if (remedy.rung > 2 && this.#link.isIn) this.#lost(now);
         break;
       case 'encoder':
         this.#health.reset();
         if (remedy.rung === 1) this.#out.push({ do: 'nudge', gen: peer.gen });
         else if (remedy.rung === 2) this.#reopen(now, false);
-        else if (this.#link.is === 'in') this.#lost(now);
+        else if (this.#link.isIn) this.#lost(now);
         break;
       case 'path':
         // Nothing can be offered without the link; when the path is back, the connection may live on.
-        if (this.#link.is !== 'in') remedy.rung = 0;
+        if (!this.#link.isIn) remedy.rung = 0;
         else if (remedy.rung === 1 && now - this.#networkChangedAt < NETWORK_CHANGED_MS) {
           remedy.next = now + ICE_RESTART_MS;
           this.#restartIce(now, peer);
@@ -833,40 +637,10 @@ export class Session {
   }
 
   #count(now: number, peer: Peer, report: Report): void {
-    const sum = this.#sum;
-    if (sum === null) {
-      this.#sum = { ...report, since: now - report.span };
-    } else {
-      sum.source = (sum.source ?? 0) + (report.source ?? 0);
-      sum.encoded += report.encoded;
-      sum.keys += report.keys;
-      sum.packets += report.packets;
-      sum.bytes += report.bytes;
-      sum.pli += report.pli;
-      sum.responses = (sum.responses ?? 0) + (report.responses ?? 0);
-      sum.roundTripMs = report.roundTripMs;
-      sum.limit = report.limit;
-      sum.targetBps = report.targetBps;
-    }
-    const all = this.#sum;
-    if (all === null || now < all.since + STATS_EVERY_MS) return;
-    this.#sum = null;
-    if (this.#link.is !== 'in') return;
-    this.#sendOf(peer, {
-      type: 'stats',
-      src_frames: all.source ?? all.encoded,
-      enc: all.encoded,
-      keys: all.keys,
-      pkts: all.packets,
-      bytes: all.bytes,
-      pli: all.pli,
-      qlr: all.limit,
-      target_bps: all.targetBps === null ? null : Math.round(all.targetBps),
-      pair_rtt_ms: all.roundTripMs === null ? null : Math.round(all.roundTripMs),
-      resp: all.responses ?? 0,
-      muted: this.#capture === 'muted',
-      vis: this.#visible,
-    });
+    const stats = this.#tally.take(now, report);
+    if (stats === null || !this.#link.isIn) return;
+    const muted = this.#capture.state === 'muted';
+    this.#sendOf(peer, { type: 'stats', ...stats, muted, vis: this.#visible });
   }
 
   #onVisible(now: number, on: boolean): void {
@@ -876,45 +650,29 @@ export class Session {
       return;
     }
     if (this.#paused !== 'user') this.#paused = null;
-    this.#reopens = 0;
     this.#health.reset();
-    // It may come back by itself in a moment.
-    if (this.#capture === 'muted') this.#captureSince = now;
-    if (this.#capture === 'ended') this.#reopenAt = now;
+    this.#capture.seen(now);
     this.#hurry(now);
   }
 
   #onOnline(now: number): void {
     this.#hurry(now);
-    const link = this.#link;
-    // A link that is not heard at once is an old one.
-    if (link.is === 'in' && link.pingedAt < link.heardAt) {
-      link.pingedAt = now;
-      link.heardAt = Math.min(link.heardAt, now - SILENT_LIMIT_MS + 1500);
-      this.#send({ type: 'ping' });
-    } else if (link.is === 'dialling') {
-      this.#redial(now);
-      if (this.#link.is === 'waiting') this.#link.until = now;
-    }
+    if (this.#link.doubt(now)) this.#send({ type: 'ping' });
   }
 
   /** Something changed for the better: what waits is done now. */
   #hurry(now: number): void {
-    if (this.#link.is === 'waiting') {
-      this.#dialling.hurry();
-      this.#link = { is: 'waiting', until: now };
-    }
+    this.#link.hurry(now);
+    this.#capture.hurry(now);
     if (this.#rebuildAt !== null) this.#rebuildAt = now;
-    if (this.#reopenAt !== null) this.#reopenAt = now;
     if (this.#peer?.step === 'up') this.#rebuilds = Math.min(this.#rebuilds, 1);
   }
 
   /** Tells the computer how the phone fares, when that changed. */
   #tell(): void {
-    if (this.#link.is !== 'in') return;
-    const gone =
-      this.#capture === 'ended' || this.#capture === 'refused' || this.#capture === 'off';
-    const capture: Capture = this.#paused !== null ? 'paused' : gone ? 'ended' : 'live';
+    if (!this.#link.isIn) return;
+    const gone = this.#capture.isGone;
+    const capture = this.#paused !== null ? 'paused' : gone ? 'ended' : 'live';
     const { net, battery, orientation } = this.#self;
     const gen = this.#peer?.gen ?? null;
     const body = { type: 'state', capture, why: this.#paused, net, battery, orientation } as const;

@@ -5,7 +5,7 @@
  */
 import type { Closed, FromPeer, Message, Opened } from '../bindings/signaling';
 import type { Way } from './dialling';
-import type { Heard } from './machine';
+import type { Heard } from './events';
 
 export interface WireHandlers {
   onOpen(): void;
