@@ -2,11 +2,12 @@
 //! is new in every run.
 //!
 //! Cameras and their passwords lie in the app's data directory, each file replaced as a whole and
-//! readable by the user alone; the store plugin writes in place and takes a damaged file for an
+//! readable by the user alone, the passwords sealed by a key of the system's keychain; the store plugin writes in place and takes a damaged file for an
 //! empty one, so it keeps only what can be set again. Its key `config` may hold the sections of
 //! `nightjar.toml`.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,8 +23,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::commands::{DoorAddress, ShellError};
-use crate::settings;
 use crate::view::CameraLine;
+use crate::{keychain, settings};
 
 /// The web view's own pages, by what each system calls them.
 const ORIGINS: [&str; 3] = ["tauri://localhost", "http://tauri.localhost", "https://tauri.localhost"];
@@ -46,7 +47,7 @@ impl Door {
     /// Starts the engine with the app's data directory and opens its door.
     pub(crate) async fn open(app: &AppHandle) -> Result<Self, ShellError> {
         let dir = app.path().app_data_dir().map_err(|error| ShellError::new("data_dir", error))?;
-        let store = FileStore::open(&dir).map_err(|error| ShellError::new("data_dir", error))?;
+        let store = open_store(dir).await?;
         let env = Env::system();
         let parts = Parts {
             env: env.clone(),
@@ -109,6 +110,13 @@ impl Door {
             tracing::warn!("the engine did not end in time");
         }
     }
+}
+
+/// The data directory, its secrets sealed by the system's keychain where there is one.
+async fn open_store(dir: PathBuf) -> Result<FileStore, ShellError> {
+    let opened = tokio::task::spawn_blocking(move || FileStore::open_with(&dir, || keychain::key(&dir)));
+    let opened = opened.await.map_err(|error| ShellError::new("data_dir", error))?;
+    opened.map_err(|error| ShellError::new("data_dir", error))
 }
 
 /// The configuration that the store holds, or the built-in one.

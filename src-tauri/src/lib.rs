@@ -9,6 +9,7 @@
 
 mod commands;
 mod door;
+mod keychain;
 mod settings;
 mod tray;
 mod view;

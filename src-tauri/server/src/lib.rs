@@ -16,6 +16,7 @@ mod metrics;
 mod openapi;
 mod reply;
 mod routes;
+mod seal;
 mod serve;
 mod signal;
 mod store;
@@ -24,6 +25,7 @@ mod wall;
 mod wire;
 
 pub use auth::Ticket;
+pub use seal::SealKey;
 pub use serve::{Server, ServerOptions, Tickets};
 pub use store::{DirError, FileStore, default_dir};
 pub use tls::{Tls, TlsError};

@@ -2,13 +2,16 @@
 //! programs off it.
 //!
 //! A file is written beside its place, brought to the disk and renamed: after a crash the old or the new
-//! text is there. Secrets can be read by the user alone from their first byte on.
+//! text is there. Secrets can be read by the user alone from their first byte on, and are sealed where a
+//! key is given.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use nightjar_engine::config::ConfigStore;
+
+use crate::seal::{self, SealKey};
 
 const CAMERAS: &str = "cameras.json";
 const SECRETS: &str = "secrets.json";
@@ -20,6 +23,7 @@ const FILE_MAX: u64 = 16 * 1024 * 1024;
 #[derive(Debug)]
 pub struct FileStore {
     dir: PathBuf,
+    key: Option<SealKey>,
     /// The lock goes when the file is closed, however the program ends.
     _lock: File,
 }
@@ -39,15 +43,31 @@ impl FileStore {
     /// # Errors
     /// [`DirError::Taken`] while another program holds it.
     pub fn open(dir: &Path) -> Result<Self, DirError> {
+        Self::open_with(dir, || None)
+    }
+
+    /// The same, with a key for the secrets, asked for once the directory is ours. Secrets that were saved
+    /// without one are sealed now; with none, sealed ones stay as they are and cannot be read.
+    ///
+    /// # Errors
+    /// [`DirError::Taken`] while another program holds the directory.
+    pub fn open_with(dir: &Path, key: impl FnOnce() -> Option<SealKey>) -> Result<Self, DirError> {
         let failed = |source| DirError::Io { dir: dir.to_owned(), source };
         make_dir(dir).map_err(failed)?;
         let lock = OpenOptions::new().create(true).truncate(false).write(true).open(dir.join(LOCK));
         let lock = lock.map_err(failed)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { dir: dir.to_owned(), _lock: lock }),
-            Err(TryLockError::WouldBlock) => Err(DirError::Taken(dir.to_owned())),
-            Err(TryLockError::Error(source)) => Err(failed(source)),
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(DirError::Taken(dir.to_owned())),
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
+        let store = Self { dir: dir.to_owned(), key: key(), _lock: lock };
+        if let (Some(_), Some(text)) = (&store.key, store.read(SECRETS).map_err(failed)?)
+            && !seal::is_sealed(&text)
+        {
+            store.save_secrets(&text).map_err(failed)?;
+        }
+        Ok(store)
     }
 
     fn read(&self, name: &str) -> io::Result<Option<String>> {
@@ -90,11 +110,17 @@ impl ConfigStore for FileStore {
     }
 
     fn load_secrets(&self) -> io::Result<Option<String>> {
-        self.read(SECRETS)
+        let Some(text) = self.read(SECRETS)? else { return Ok(None) };
+        let opened = seal::open(self.key.as_ref(), text);
+        let told = |error| io::Error::other(format!("{}: {error}", self.dir.join(SECRETS).display()));
+        opened.map(Some).map_err(told)
     }
 
     fn save_secrets(&self, secrets: &str) -> io::Result<()> {
-        self.write(SECRETS, secrets)
+        match &self.key {
+            Some(key) => self.write(SECRETS, &key.seal(secrets)),
+            None => self.write(SECRETS, secrets),
+        }
     }
 }
 
@@ -155,6 +181,21 @@ mod tests {
         let mut names: Vec<_> = fs::read_dir(&path).unwrap().map(|e| e.unwrap().file_name()).collect();
         names.sort();
         assert_eq!(names, [CAMERAS, LOCK, SECRETS], "nothing else is left");
+    }
+
+    #[test]
+    fn secrets_are_sealed_once_there_is_a_key_and_stay_so_without_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = || Some(SealKey::new(&[7; 32]));
+        FileStore::open(dir.path()).unwrap().save_secrets("hush").unwrap();
+        let store = FileStore::open_with(dir.path(), key).unwrap();
+        assert!(!fs::read_to_string(dir.path().join(SECRETS)).unwrap().contains("hush"));
+        assert_eq!(store.load_secrets().unwrap().as_deref(), Some("hush"));
+        drop(store);
+        let locked = FileStore::open(dir.path()).unwrap().load_secrets().unwrap_err();
+        assert!(locked.to_string().contains("unlock the keychain"), "{locked}");
+        let store = FileStore::open_with(dir.path(), key).unwrap();
+        assert_eq!(store.load_secrets().unwrap().as_deref(), Some("hush"));
     }
 
     #[test]
