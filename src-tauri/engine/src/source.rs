@@ -21,10 +21,21 @@ pub trait Source: Send {
     /// own time limit. Dropping the future ends the attempt.
     fn open(&mut self) -> BoxFuture<'_, Result<Box<dyn Session>, SourceError>>;
 
-    /// Whether the host answers at all: cheap, bounded to about a second, without logging in.
-    fn reachable(&self) -> BoxFuture<'static, bool> {
-        Box::pin(std::future::ready(false))
+    /// How far the camera answers now: cheap, bounded to about a second, without logging in.
+    fn reach(&self) -> BoxFuture<'static, Reach> {
+        Box::pin(std::future::ready(Reach::Nothing))
     }
+}
+
+/// How far a camera answers. More than before is a reason to try again at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reach {
+    /// Nothing accepts connections there.
+    Nothing,
+    /// Connections are accepted; that is all a system needs no program for, frozen ones included.
+    Accepts,
+    /// The camera's program answers.
+    Answers,
 }
 
 /// An open source. Dropping it ends it; it says goodbye to the camera in the background.

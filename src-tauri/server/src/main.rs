@@ -39,7 +39,7 @@ struct Args {
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Where to listen, before what the configuration says [default: 127.0.0.1:8420]
-    #[arg(long, value_name = "ADDR:PORT")]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = address)]
     listen: Option<SocketAddr>,
     /// Have this many demo cameras, for this run
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=i64::from(DEMO_MAX)))]
@@ -47,6 +47,11 @@ struct Args {
     /// What to log to the standard error output, such as debug or nightjar_engine=debug
     #[arg(long, value_name = "FILTER", default_value = nightjar_server::log::DEFAULT, hide_default_value = true)]
     log: String,
+}
+
+/// `--listen`.
+fn address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "must be an IP address and a port, such as 127.0.0.1:8420 or 0.0.0.0:8420")
 }
 
 /// Why it does not run.
@@ -96,6 +101,8 @@ fn run(args: Args) -> Result<(), Failure> {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
+        // A log that cannot be written (a full disk, a closed pipe) must not end what it tells of.
+        .log_internal_errors(false)
         .init();
     let data_dir = match args.data_dir.clone().or_else(default_dir) {
         Some(dir) => dir,
@@ -124,7 +131,8 @@ fn run(args: Args) -> Result<(), Failure> {
 fn read_config(named: Option<&Path>, data_dir: &Path) -> Result<Config, Failure> {
     let beside = data_dir.join(CONFIG);
     let path = named.unwrap_or(&beside);
-    let wrong = |what: String| Failure::Config(format!("--config: {} {what}", path.display()));
+    let flag = if named.is_some() { "--config" } else { "--data-dir" };
+    let wrong = |what: String| Failure::Config(format!("{flag}: {} {what}", path.display()));
     match std::fs::metadata(path) {
         Ok(file) if !file.is_file() => return Err(wrong("is not a file".to_owned())),
         Ok(file) if file.len() > CONFIG_MAX => return Err(wrong("is too large".to_owned())),

@@ -52,7 +52,7 @@ export type Camera = {
 	record: boolean,
 	/**  Defined in the configuration file; cannot be changed here. */
 	read_only: boolean,
-};
+} & OwnSettings;
 
 /**  Where a camera's pictures come from. */
 export type CameraKind = "rtsp" | "phone" | "demo";
@@ -175,6 +175,15 @@ export type Fault = {
 };
 
 export type FaultKind = "DECODER" | "VIDEO_SINK";
+
+/**  Settings that a camera may have for itself, by the names of `[streaming]`. */
+export type OwnSettings = {
+	tcp_timeout?: number | null,
+	keepalive_timeout?: number | null,
+	auto_reconnect?: boolean | null,
+	max_reconnect_attempts?: number | null,
+	reconnect_delay_seconds?: number | null,
+};
 
 /**  One way to play. */
 export type Playback = {

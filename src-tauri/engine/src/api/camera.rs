@@ -35,8 +35,26 @@ pub struct Camera {
     pub transport: Transport,
     /// Record when connected (R-N14).
     pub record: bool,
+    /// The `[streaming]` settings that are this camera's own; the others are the program's.
+    #[serde(flatten)]
+    pub own: OwnSettings,
     /// Defined in the configuration file; cannot be changed here.
     pub read_only: bool,
+}
+
+/// Settings that a camera may have for itself, by the names of `[streaming]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Type, JsonSchema)]
+pub struct OwnSettings {
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tcp_timeout: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub keepalive_timeout: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub auto_reconnect: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub max_reconnect_attempts: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reconnect_delay_seconds: Option<u32>,
 }
 
 /// Where a camera's pictures come from.

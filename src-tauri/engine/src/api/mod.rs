@@ -10,8 +10,8 @@ mod probe;
 mod timestamp;
 
 pub use camera::{
-    Camera, CameraKind, CameraPatch, CameraSpec, CameraState, Cause, Fault, FaultKind, Recording,
-    RecordingState, StateName, Stats, Stream, Track, TrackKind, Transport,
+    Camera, CameraKind, CameraPatch, CameraSpec, CameraState, Cause, Fault, FaultKind, OwnSettings,
+    Recording, RecordingState, StateName, Stats, Stream, Track, TrackKind, Transport,
 };
 pub use error::{ApiError, ErrorCode};
 pub use event::{Alert, AlertKind, Event};

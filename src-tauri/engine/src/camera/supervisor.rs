@@ -18,7 +18,7 @@ use crate::env::Env;
 use crate::hub::{Publisher, Slot};
 use crate::media::{Codec, Frame, TrackId, TrackInfo, TrackKind};
 use crate::retry::{Action, Input, Lifecycle, Phase, Policy};
-use crate::source::{Session, SessionEvent, Source, SourceError, SourceErrorCode};
+use crate::source::{Reach, Session, SessionEvent, Source, SourceError, SourceErrorCode};
 
 /// Pace of statistics (R-P8).
 const STATS_EVERY: Duration = Duration::from_secs(2);
@@ -331,31 +331,32 @@ impl Supervisor {
         }
     }
 
-    /// Returns when the host answers that did not before. A host that answered all along says nothing new
-    /// about a camera that refuses.
+    /// Returns when the camera answers further than before. One that answered all along says nothing new.
     async fn until_reachable(&mut self, check: Option<Duration>) {
         let (Some(every), Some(source)) = (check, &mut self.source) else {
             return pending().await;
         };
-        let mut was_down = match self.life.phase() {
-            Phase::Failed { .. } => true,
-            Phase::Reconnecting { cause, .. } => matches!(
-                cause.code,
-                SourceErrorCode::Unreachable | SourceErrorCode::Timeout | SourceErrorCode::Dns
-            ),
-            _ => false,
+        let mut least = match self.life.phase() {
+            // R-N5: a connection brings it back.
+            Phase::Failed { .. } => Reach::Nothing,
+            Phase::Reconnecting { cause, .. } => match cause.code {
+                SourceErrorCode::Unreachable | SourceErrorCode::Dns => Reach::Nothing,
+                SourceErrorCode::Timeout => Reach::Accepts,
+                _ => Reach::Answers,
+            },
+            _ => Reach::Answers,
         };
         let mut pace = interval_at(Instant::now() + every, every);
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut checks = FuturesUnordered::new();
         loop {
             tokio::select! {
-                _ = pace.tick(), if checks.len() < CHECKS => checks.push(source.reachable()),
-                Some(up) = checks.next() => {
-                    if up && was_down {
+                _ = pace.tick(), if checks.len() < CHECKS => checks.push(source.reach()),
+                Some(reach) = checks.next() => {
+                    if reach > least {
                         return;
                     }
-                    was_down |= !up;
+                    least = reach;
                 }
             }
         }

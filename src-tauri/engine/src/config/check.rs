@@ -25,10 +25,16 @@ impl Invalid {
 
     /// The text is not TOML. The text itself is never repeated: it may hold a password.
     pub(super) fn syntax(text: &str, error: &toml::de::Error) -> Self {
-        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let span = error.span().unwrap_or_default();
+        let before = text.get(..span.start).unwrap_or_default();
         let line = before.matches('\n').count() + 1;
         let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-        Self::new("nightjar.toml", format!("is not TOML at line {line}, column {column}"))
+        if error.message().starts_with("duplicate key")
+            && let Some(key) = text.get(span).filter(|key| key.len() <= 64 && key.chars().all(is_word))
+        {
+            return Self::new(key, format!("stands there twice (line {line})"));
+        }
+        Self::new(format!("line {line}, column {column}"), "is not TOML; is a quote or a bracket missing?")
     }
 
     /// It is TOML, but a key is unknown or of the wrong kind. Values are never repeated, as above.
@@ -50,7 +56,10 @@ impl Invalid {
         // Our own sentences say what is wanted; serde's do so after the value.
         let repeats = ["invalid type", "invalid value", "invalid length", "unknown variant"];
         let reason = match message.rsplit_once(", expected ") {
-            Some((_, expected)) => format!("must be {expected}"),
+            Some((_, expected)) => format!("must be {}", plain(expected)),
+            None if message == "invalid socket address syntax" => {
+                format!("must be {}", plain("socket address"))
+            }
             None if repeats.iter().any(|start| message.starts_with(start)) => "is not valid".to_owned(),
             None => message.to_owned(),
         };
@@ -62,6 +71,25 @@ impl From<Invalid> for ApiError {
     fn from(invalid: Invalid) -> Self {
         Self::invalid(invalid.field, invalid.reason)
     }
+}
+
+/// The library's word for what is wanted, in everybody's words.
+fn plain(expected: &str) -> &str {
+    match expected {
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more",
+        "f32" | "f64" | "floating point number" => "a number",
+        "a boolean" => "true or false",
+        "a string" | "path string" => "a text in quotes",
+        "a sequence" => "a list, such as [\"a\", \"b\"]",
+        "a map" => "a table",
+        "socket address" => "an IP address and a port, such as \"127.0.0.1:8420\"",
+        other if other.starts_with("struct ") => "a table",
+        other => other,
+    }
+}
+
+fn is_word(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_' || c == '-'
 }
 
 fn one_line(text: &str) -> String {
@@ -87,6 +115,19 @@ impl Config {
         if server.token.as_ref().is_some_and(|t| t.reveal().is_empty()) {
             return Err(Invalid::new("server.token", "must not be empty; leave it out to run without one"));
         }
+        if server.token.as_ref().is_some_and(|t| !t.reveal().bytes().all(|b| b.is_ascii_graphic())) {
+            let reason = "must be ASCII letters, digits and signs without spaces: a header carries it";
+            return Err(Invalid::new("server.token", reason));
+        }
+        for (i, host) in server.allowed_hosts.iter().enumerate() {
+            // As a Host header has it; Url knows which names and addresses there are.
+            let strange = |c: char| c.is_whitespace() || c.is_control() || "/?#@\\".contains(c);
+            let named = Url::parse(&format!("http://{host}")).is_ok_and(|url| url.has_host());
+            if host.is_empty() || host.contains(strange) || !named {
+                let reason = "must be a name or an address, such as \"cams.example.org\"";
+                return Err(Invalid::new(format!("server.allowed_hosts[{i}]"), reason));
+            }
+        }
         if let Some(url) = &server.public_url
             && !Url::parse(url).is_ok_and(|u| matches!(u.scheme(), "http" | "https") && u.has_host())
         {
@@ -102,6 +143,10 @@ impl Config {
         if !(1..=86_400).contains(&recording.segment_seconds) {
             return Err(Invalid::new("recording.segment_seconds", "must be 1 to 86400 seconds"));
         }
+        if recording.root.as_ref().is_some_and(|root| root.as_os_str().is_empty()) {
+            let reason = "must not be empty; leave it out for the data directory's \"recordings\"";
+            return Err(Invalid::new("recording.root", reason));
+        }
         if !(recording.min_free_gb.is_finite() && recording.min_free_gb >= 0.0) {
             return Err(Invalid::new("recording.min_free_gb", "must be 0 or more"));
         }
@@ -110,9 +155,26 @@ impl Config {
             if ice.urls.is_empty() {
                 return Err(Invalid::new(field, "must name at least one address"));
             }
-            let known = |u: &String| ["stun:", "stuns:", "turn:", "turns:"].iter().any(|s| u.starts_with(s));
-            if !ice.urls.iter().all(known) {
-                return Err(Invalid::new(field, "must begin with stun:, turn: or turns:"));
+            for url in &ice.urls {
+                let (scheme, host) = url.split_once(':').unwrap_or_default();
+                if !["stun", "stuns", "turn", "turns"].contains(&scheme) {
+                    return Err(Invalid::new(field, "must begin with stun:, turn: or turns:"));
+                }
+                if host.is_empty() || host.starts_with(['/', ':', '?']) || host.contains(char::is_whitespace)
+                {
+                    return Err(Invalid::new(field, "needs a host, such as \"turn:turn.example.org:3478\""));
+                }
+                for (name, missing) in
+                    [("username", ice.username.is_none()), ("credential", ice.credential.is_none())]
+                {
+                    if missing && scheme.starts_with("turn") {
+                        let field = format!("webrtc.ice_servers[{i}].{name}");
+                        return Err(Invalid::new(
+                            field,
+                            "is missing: TURN needs both username and credential",
+                        ));
+                    }
+                }
             }
         }
         if self.signaling.room_key.as_ref().is_some_and(|k| k.reveal().is_empty()) {
@@ -151,8 +213,7 @@ fn check_streaming(prefix: &str, streaming: &Streaming) -> Result<(), Invalid> {
 /// [`Invalid`] with the bare name of the field.
 pub fn check_camera(camera: &CameraSpec) -> Result<(), Invalid> {
     if let Some(id) = &camera.id {
-        let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-        if !(1..=64).contains(&id.len()) || !id.chars().all(allowed) {
+        if !(1..=64).contains(&id.len()) || !id.chars().all(is_word) {
             return Err(Invalid::new("id", "must be 1 to 64 letters, digits, \"_\" or \"-\""));
         }
         // POST /api/v1/cameras/probe is the look at a camera: one of that id could not be reached.
@@ -204,6 +265,9 @@ fn check_url(field: &str, text: &str) -> Result<(), Invalid> {
     }
     if text.chars().any(char::is_control) {
         return Err(Invalid::new(field, "must not contain control characters"));
+    }
+    if text.trim().contains(char::is_whitespace) {
+        return Err(Invalid::new(field, "must not contain spaces; write them as %20"));
     }
     Ok(())
 }

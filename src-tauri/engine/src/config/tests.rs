@@ -75,7 +75,15 @@ fn every_complaint_names_its_field_in_one_line() {
         ("[[camera]]\nid = \"a\"\nurl = \"rtsp://u:p@h/\"", "camera[0].url"),
         ("[[camera]]\nid = \"a\"\nurl = \"rtsp://h/\"\nrecrod = true", "camera[0].recrod"),
         ("[[camera]]\nid=\"a\"\nurl=\"rtsp://h/\"\n[[camera]]\nid=\"a\"\nurl=\"rtsp://h/\"", "camera[1].id"),
-        ("[server", "nightjar.toml"),
+        ("[server", "line 1"),
+        ("[server]\ntoken = \"ä\"", "server.token"),
+        ("[server]\nallowed_hosts = [\"a\", \"http://x/\"]", "server.allowed_hosts[1]"),
+        ("[server]\nallowed_hosts = [\"\"]", "server.allowed_hosts[0]"),
+        ("[recording]\nroot = \"\"", "recording.root"),
+        ("[webrtc]\nice_servers = [{ urls = [\"stun:\"] }]", "webrtc.ice_servers[0].urls"),
+        ("[webrtc]\nice_servers = [{ urls = [\"turn:h\"] }]", "webrtc.ice_servers[0].username"),
+        ("[[camera]]\nurl = \"rtsp://h/x y\"", "camera[0].url"),
+        ("[streaming]\ntcp_timeout = 1000\ntcp_timeout = 2000", "tcp_timeout"),
     ] {
         let error = Config::parse(text).expect_err(text);
         assert!(error.field.starts_with(field), "{text}: {error}");
@@ -102,5 +110,5 @@ fn no_complaint_repeats_a_value() {
         assert!(!error.to_string().contains("hunter2"), "{error}");
     }
     let number = Config::parse("[[camera]]\nurl = \"rtsp://h/\"\npassword = 987654").expect_err("a number");
-    assert_eq!(number.to_string(), "camera[0].password: must be a string");
+    assert_eq!(number.to_string(), "camera[0].password: must be a text in quotes");
 }

@@ -12,8 +12,8 @@ use tracing::Instrument as _;
 use super::recording::{self, Records};
 use super::{Address, DemoCameras, Sources, address};
 use crate::api::{
-    Camera, CameraKind, CameraSpec, CameraState, Cause, Recording, RecordingState, Stats, Timestamp, Track,
-    TrackKind,
+    Camera, CameraKind, CameraSpec, CameraState, Cause, OwnSettings, Recording, RecordingState, Stats,
+    Timestamp, Track, TrackKind,
 };
 use crate::camera::{Order, Status, StatusCell, Supervisor, state_name};
 use crate::config::Streaming;
@@ -172,6 +172,13 @@ impl Entry {
             has_password: spec.password.is_some(),
             transport: spec.transport.unwrap_or_default(),
             record: self.records_on_connect(),
+            own: OwnSettings {
+                tcp_timeout: spec.tcp_timeout,
+                keepalive_timeout: spec.keepalive_timeout,
+                auto_reconnect: spec.auto_reconnect,
+                max_reconnect_attempts: spec.max_reconnect_attempts,
+                reconnect_delay_seconds: spec.reconnect_delay_seconds,
+            },
             read_only: self.read_only,
         }
     }

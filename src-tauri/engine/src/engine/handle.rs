@@ -37,7 +37,10 @@ pub enum StartError {
     #[error(transparent)]
     Load(#[from] LoadError),
     /// `place` is the camera's in the file.
-    #[error("camera[{place}].id: \"{id}\" is the id of a camera that was added on the wall, too")]
+    #[error(
+        "camera[{place}].id: \"{id}\" is also the id of a camera that was added on the wall; give this one another \
+         id, or start without it once and remove the other on the wall"
+    )]
     Twice { id: String, place: usize },
     #[error(transparent)]
     Records(#[from] RecordsError),
@@ -232,6 +235,7 @@ impl EngineHandle {
     pub fn report_fault(&self, id: &str, fault: &Fault) -> Result<(), ApiError> {
         let entry = self.entry(id)?;
         let detail: String = fault.detail.chars().filter(|c| !c.is_control()).take(1_000).collect();
+        let detail = without_logins(&detail);
         let tag = match fault.class {
             crate::api::FaultKind::Decoder => "DECODER",
             crate::api::FaultKind::VideoSink => "VIDEOSINK",
@@ -432,4 +436,34 @@ fn apply(spec: &mut CameraSpec, patch: CameraPatch) {
     set(&mut spec.auto_reconnect, auto_reconnect);
     set(&mut spec.max_reconnect_attempts, max_reconnect_attempts);
     set(&mut spec.reconnect_delay_seconds, reconnect_delay_seconds);
+}
+
+/// A page's words without what stands between `://` and `@`: it may be a password.
+fn without_logins(text: &str) -> String {
+    let mut parts = text.split("://");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let authority = part.find(|c: char| c.is_whitespace() || "/?#".contains(c)).unwrap_or(part.len());
+        let host = part[..authority].rfind('@').map_or(0, |at| at + 1);
+        out.push_str("://");
+        out.push_str(&part[host..]);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_s_words_are_logged_without_logins() {
+        for (said, logged) in [
+            ("no url", "no url"),
+            ("rtsp://u:hunter2@h/x failed", "rtsp://h/x failed"),
+            ("a http://h/@x b rtsp://hunter2@[::1]:5", "a http://h/@x b rtsp://[::1]:5"),
+            ("://hunter2@", "://"),
+        ] {
+            assert_eq!(without_logins(said), logged);
+        }
+    }
 }

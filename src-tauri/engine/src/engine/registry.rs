@@ -51,8 +51,10 @@ const VERSION: u32 = 1;
 pub enum LoadError {
     #[error("the stored cameras cannot be read: {0}")]
     Io(#[from] io::Error),
-    #[error("the stored cameras are damaged: {0}")]
-    Damaged(#[from] serde_json::Error),
+    #[error(
+        "the stored cameras ({0}) are damaged; put back a copy of that file, or move it away to begin without it"
+    )]
+    Damaged(&'static str, #[source] serde_json::Error),
     #[error("the stored cameras come from a newer version of Nightjar ({0})")]
     Newer(u32),
     #[error("a stored camera is not valid: {0}")]
@@ -62,12 +64,15 @@ pub enum LoadError {
 /// Reads what was saved. Blocks.
 pub(super) fn load(store: &dyn ConfigStore) -> Result<Vec<CameraSpec>, LoadError> {
     let Some(text) = store.load()? else { return Ok(Vec::new()) };
-    let stored: Stored = serde_json::from_str(&text)?;
+    let stored: Stored =
+        serde_json::from_str(&text).map_err(|error| LoadError::Damaged("cameras.json", error))?;
     if stored.version > VERSION {
         return Err(LoadError::Newer(stored.version));
     }
     let mut passwords: BTreeMap<String, Secret<String>> = match store.load_secrets()? {
-        Some(text) => serde_json::from_str(&text)?,
+        Some(text) => {
+            serde_json::from_str(&text).map_err(|error| LoadError::Damaged("secrets.json", error))?
+        }
         None => BTreeMap::new(),
     };
     let mut cameras = stored.cameras;

@@ -20,7 +20,7 @@ use url::Url;
 
 use crate::env::Secret;
 
-pub use conduit::{Fingerprint, Question, host_of, reachable};
+pub use conduit::{Fingerprint, Question, host_of, reach};
 pub use probe::{ProbeReport, TrackFigures, probe};
 pub use rtsp::RtspSource;
 

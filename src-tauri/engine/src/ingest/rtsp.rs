@@ -22,12 +22,12 @@ use super::{RtspOptions, Transport};
 use crate::env::Env;
 use crate::media::{Codec, Frame, Parameters, TrackId, TrackInfo, TrackKind};
 use crate::source::{
-    BoxFuture, Session, SessionEvent, SessionStats, Source, SourceError, SourceErrorCode as Code,
+    BoxFuture, Reach, Session, SessionEvent, SessionStats, Source, SourceError, SourceErrorCode as Code,
 };
 
 /// Packets in error without a single good picture between them before the session is given up.
 const MAX_ERRORS: u32 = 256;
-/// How long [`Source::reachable`] may take.
+/// How long [`Source::reach`] may take.
 const REACH: Duration = Duration::from_secs(1);
 
 /// A camera at an address.
@@ -127,9 +127,9 @@ impl Source for RtspSource {
         Box::pin(async { Ok(Box::new(self.attempt().await?) as Box<dyn Session>) })
     }
 
-    fn reachable(&self) -> BoxFuture<'static, bool> {
+    fn reach(&self) -> BoxFuture<'static, Reach> {
         let url = self.options.url.clone();
-        Box::pin(async move { conduit::reachable(&url, REACH).await.is_ok() })
+        Box::pin(async move { conduit::reach(&url, REACH).await })
     }
 }
 
@@ -249,7 +249,8 @@ impl RtspSession {
             state.order.note(pts, seen);
         }
         let known = self.tracks[track].parameters != Parameters::Unknown;
-        let key = known && random_access && seen == Picture::Key;
+        // The client knows the IDR pictures of H.265 alone; cameras with open groups send CRA ones.
+        let key = known && (random_access || codec == Codec::H265) && seen == Picture::Key;
         if key {
             state.damaged = false;
             self.raise_reorder(track);

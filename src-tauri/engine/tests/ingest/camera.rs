@@ -1,8 +1,8 @@
 //! What a healthy camera gives, by every transport, and what it hears.
 
-use nightjar_engine::ingest::{Question, probe, reachable};
+use nightjar_engine::ingest::{Question, probe};
 use nightjar_engine::media::{Codec, Parameters};
-use nightjar_engine::source::SourceErrorCode as Code;
+use nightjar_engine::source::{Reach, SourceErrorCode as Code};
 use nightjar_testcam::{Auth, ControlUrls, ParameterSets, Quirks, Sound, TestCam, Transports};
 
 use super::*;
@@ -232,13 +232,15 @@ async fn a_probe_tells_what_there_is() {
 #[tokio::test]
 async fn what_is_not_there_is_named() {
     let cam = TestCam::spawn(healthy()).await.unwrap();
-    let url = cam.url().parse().unwrap();
-    reachable(&url, SOON).await.unwrap();
     let source = RtspSource::new(options(&cam.url()), Env::system());
-    assert!(source.reachable().await);
+    assert_eq!(source.reach().await, Reach::Answers);
     cam.power_off().await;
-    assert!(!source.reachable().await);
-    assert_eq!(reachable(&url, SOON).await.unwrap_err().code, Code::Unreachable);
+    assert_eq!(source.reach().await, Reach::Nothing);
+    // As of a program that is frozen: the system takes the connection, and nobody reads.
+    let frozen = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let frozen_url = format!("rtsp://{}/", frozen.local_addr().unwrap());
+    let source = RtspSource::new(options(&frozen_url), Env::system());
+    assert_eq!(source.reach().await, Reach::Accepts);
     let error = open(options(&cam.url())).await.err().unwrap();
     assert_eq!(error.code, Code::Unreachable);
     assert!(error.detail.contains("refused"), "{}", error.detail);

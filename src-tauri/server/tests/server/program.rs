@@ -100,7 +100,7 @@ async fn a_wrong_configuration_is_one_line_that_names_the_field() {
         ("[[camera]]\nid = \"a\"", "camera[0].url"),
         ("[[camera]]\nid = \"a\"\nurl = \"rtsp://u:hunter2@h/\"", "camera[0].url"),
         ("[nope]", "nope"),
-        ("x", "nightjar.toml"),
+        ("x", "given.toml: line 1"),
     ] {
         std::fs::write(&file, text).unwrap();
         let mut command = program(dir.path());

@@ -10,7 +10,7 @@ use tokio::time::{Sleep, sleep};
 use super::*;
 use crate::hub::{Gap, Limits};
 use crate::media::{Codec, Parameters};
-use crate::source::BoxFuture;
+use crate::source::{BoxFuture, Reach};
 
 /// What a scripted camera does in one attempt: fail to open, or give `frames` at 25 per second and then
 /// end as told.
@@ -31,7 +31,7 @@ enum Then {
 struct Script {
     attempts: Arc<Mutex<VecDeque<Attempt>>>,
     opened: Arc<Mutex<Vec<Instant>>>,
-    reachable: Arc<Mutex<bool>>,
+    reach: Arc<Mutex<Reach>>,
 }
 
 struct ScriptedSource(Script);
@@ -62,8 +62,8 @@ impl Source for ScriptedSource {
         })
     }
 
-    fn reachable(&self) -> BoxFuture<'static, bool> {
-        Box::pin(std::future::ready(*self.0.reachable.lock().unwrap()))
+    fn reach(&self) -> BoxFuture<'static, Reach> {
+        Box::pin(std::future::ready(*self.0.reach.lock().unwrap()))
     }
 }
 
@@ -121,7 +121,7 @@ impl Bench {
         let script = Script {
             attempts: Arc::new(Mutex::new(attempts.into_iter().collect())),
             opened: Arc::default(),
-            reachable: Arc::default(),
+            reach: Arc::new(Mutex::new(Reach::Nothing)),
         };
         let env = Env::fixed(|| SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_007), 5);
         let slot = Slot::new(Limits::default());
@@ -219,7 +219,25 @@ async fn a_host_that_comes_back_is_tried_within_a_second() {
     let bench = Bench::run(attempts, Policy::default()).await;
     bench.until(|p| matches!(p, Phase::Reconnecting { attempt: 4, .. })).await;
     sleep(Duration::from_secs(3)).await;
-    *bench.script.reachable.lock().unwrap() = true;
+    *bench.script.reach.lock().unwrap() = Reach::Accepts;
+    let back = Instant::now();
+    bench.until(live).await;
+    assert!(back.elapsed() <= Duration::from_secs(1), "{:?}", back.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_camera_that_froze_twice_is_tried_once_its_program_answers() {
+    let freeze = Attempt::Play { frames: 50, then: Then::Silence };
+    let late = Attempt::Refuse(SourceErrorCode::Timeout);
+    let play = Attempt::Play { frames: 100, then: Then::Silence };
+    let bench = Bench::run([freeze.clone(), late, freeze, play], Policy::default()).await;
+    *bench.script.reach.lock().unwrap() = Reach::Answers;
+    // Its session was too short to start the waits from the beginning.
+    bench.until(|p| matches!(p, Phase::Reconnecting { attempt: 3, .. })).await;
+    *bench.script.reach.lock().unwrap() = Reach::Accepts;
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(bench.attempts_at().len(), 3, "a frozen camera is not tried");
+    *bench.script.reach.lock().unwrap() = Reach::Answers;
     let back = Instant::now();
     bench.until(live).await;
     assert!(back.elapsed() <= Duration::from_secs(1), "{:?}", back.elapsed());

@@ -12,13 +12,13 @@ use rustls::DigitallySignedStruct;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 use url::{Host, Url};
 
-use crate::source::{SourceError, SourceErrorCode as Code};
+use crate::source::{Reach, SourceError, SourceErrorCode as Code};
 
 /// SHA-256 of a certificate's DER form.
 pub type Fingerprint = [u8; 32];
@@ -61,12 +61,26 @@ fn port_of(url: &Url) -> u16 {
     url.port().unwrap_or(if url.scheme() == "rtsps" { 322 } else { 554 })
 }
 
-/// Whether something accepts connections where the camera should be. Nothing is sent.
-///
-/// # Errors
-/// As a connection attempt: [`Code::Dns`], [`Code::Unreachable`] or [`Code::Timeout`].
-pub async fn reachable(url: &Url, limit: Duration) -> Result<(), SourceError> {
-    connect(url, Instant::now() + limit).await.map(drop)
+/// How far the camera answers within `limit`. It is asked for nothing but its methods, without a login; a
+/// camera that speaks TLS is not asked, a handshake costs both sides more than it tells.
+pub async fn reach(url: &Url, limit: Duration) -> Reach {
+    let deadline = Instant::now() + limit;
+    let Ok(mut stream) = connect(url, deadline).await else { return Reach::Nothing };
+    if url.scheme() == "rtsps" {
+        return Reach::Answers;
+    }
+    let host = url.host().map(|host| host.to_string()).unwrap_or_default();
+    let question = format!("OPTIONS rtsp://{host}:{}/ RTSP/1.0\r\nCSeq: 1\r\n\r\n", port_of(url));
+    let mut answer = [0; 5];
+    let asked = async {
+        stream.write_all(question.as_bytes()).await?;
+        stream.read_exact(&mut answer).await
+    };
+    match timeout_at(deadline, asked).await {
+        // Whatever it says, also that it wants a login: it speaks.
+        Ok(Ok(_)) if answer == *b"RTSP/" => Reach::Answers,
+        _ => Reach::Accepts,
+    }
 }
 
 /// Connects, and agrees on TLS where the URL says `rtsps`.

@@ -34,7 +34,7 @@ use url::Url;
 use crate::env::{Env, Secret};
 use crate::source::{SourceError, SourceErrorCode};
 
-pub use dial::{Fingerprint, host_of, reachable};
+pub use dial::{Fingerprint, host_of, reach};
 pub use keepalive::Question;
 
 use auth::{Authenticator, Credentials};
