@@ -18,6 +18,11 @@ fn typescript_types_are_fresh() {
         .register::<api::Fault>()
         .register::<api::Stream>()
         .register::<api::Event>()
+        .register::<api::DevicePatch>()
+        .register::<api::NewPairing>()
+        .register::<api::PairingSpec>()
+        .register::<api::WhipToken>()
+        .register::<api::WhipTokenSpec>()
         .register::<api::ApiError>();
     let fresh = Typescript::default()
         .header("// Made from src-tauri/engine/src/api. Do not edit: the test `bindings` renews it.\n")

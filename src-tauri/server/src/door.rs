@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 use crate::auth::Auth;
 use crate::hosts::Hosts;
 use crate::metrics::Figures;
+use crate::phones::Phones;
 use crate::signal::Signal;
 
 /// The door as its routes see it.
@@ -21,6 +22,10 @@ pub(crate) struct Door {
     pub(crate) figures: Figures,
     /// Phones and older clients; `None` where it is switched off.
     pub(crate) signal: Option<Signal>,
+    /// The door for phones; `None` where it is not wanted.
+    pub(crate) phones: Option<Arc<Phones>>,
+    /// The names under which phones may ask for it.
+    pub(crate) phone_hosts: Hosts,
     /// Name of the session's cookie. Cookies know no ports, so the name holds it.
     pub(crate) cookie: String,
     /// Places for looks at cameras.
@@ -60,4 +65,32 @@ pub(crate) struct Arrival {
     pub(crate) local: SocketAddr,
     pub(crate) peer: SocketAddr,
     pub(crate) tls: bool,
+    pub(crate) way: Way,
+}
+
+/// Through which listener a request came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// The server's own: everything.
+    Main,
+    /// The one for phones: the publisher page, signaling and WHIP.
+    Phones,
+    /// The one that helps phones to trust us: its page and the certificate.
+    Trust,
+}
+
+impl Way {
+    /// Whether there is anything for this way at a path.
+    pub(crate) fn has(self, path: &str) -> bool {
+        let below = |root: &str| path.strip_prefix(root).is_some_and(|rest| rest.starts_with('/'));
+        match self {
+            Self::Main => true,
+            Self::Phones => {
+                matches!(path, "/publish" | "/signal" | "/api/v1/sig" | "/api/v1/sig/stream")
+                    || below("/publish")
+                    || below("/api/v1/whip")
+            }
+            Self::Trust => matches!(path, "/trust" | "/ca.crt" | "/ca.mobileconfig"),
+        }
+    }
 }

@@ -18,8 +18,8 @@ use tracing::{debug, error, warn};
 
 use crate::auth::{Auth, Verdict};
 use crate::body;
-use crate::door::{Arrival, Door};
-use crate::hosts::{Named, Page};
+use crate::door::{Arrival, Door, Way};
+use crate::hosts::{Hosts, Named, Page};
 use crate::reply::Refusal;
 use crate::wall;
 use crate::wire::OUR_MARK;
@@ -122,9 +122,20 @@ async fn admit(
     if !request.uri.path().starts_with('/') {
         return Err(Refusal::new(ErrorCode::Malformed, "The address of the request cannot be read."));
     }
+    if !arrival.way.has(request.uri.path()) {
+        return Err(Refusal::nothing_here());
+    }
     let https = origin.is_some_and(|(_, origin)| is_https(&origin));
     credentials(door, arrival, request, https, passed).await?;
     Ok(None)
+}
+
+/// The names that hold for a way in.
+fn hosts(door: &Door, way: Way) -> &Hosts {
+    match way {
+        Way::Main => &door.hosts,
+        Way::Phones | Way::Trust => &door.phone_hosts,
+    }
 }
 
 /// The name that was asked for, which is ours.
@@ -134,9 +145,10 @@ fn host(door: &Door, arrival: Arrival, request: &Parts) -> Result<(String, Named
         return Err(Refusal::new(ErrorCode::Malformed, "The request must have one Host header."));
     };
     let host = String::from_utf8_lossy(host.as_bytes()).into_owned();
-    let named = door.hosts.judge_host(&host, arrival.local);
+    let hosts = hosts(door, arrival.way);
+    let named = hosts.judge_host(&host, arrival.local);
     // A request may name its host in its first line too; both must be ours.
-    let first_line = request.uri.authority().map(|a| door.hosts.judge_host(a.as_str(), arrival.local));
+    let first_line = request.uri.authority().map(|a| hosts.judge_host(a.as_str(), arrival.local));
     if named == Named::Foreign || first_line == Some(Named::Foreign) {
         let message = "This is not the host that was asked for. Names beyond this machine's own stand in \
                        server.public_url and server.allowed_hosts.";
@@ -156,7 +168,7 @@ fn origin(
     let mut values = request.headers.get_all(header::ORIGIN).iter();
     let Some(value) = values.next() else { return Ok(None) };
     let page = match (value.to_str(), values.next()) {
-        (Ok(origin), None) => door.hosts.judge_origin(origin, host, named, arrival.tls),
+        (Ok(origin), None) => hosts(door, arrival.way).judge_origin(origin, host, named, arrival.tls),
         _ => Page::Foreign,
     };
     if page == Page::Foreign {
@@ -208,10 +220,22 @@ async fn credentials(
     passed: &mut Passed,
 ) -> Result<(), Refusal> {
     let path = request.uri.path();
+    let headers = &request.headers;
+    if let Some(room) = whip_room(path) {
+        if whip(door, headers, &room) {
+            return Ok(());
+        }
+        // Beyond this machine somebody must have said who may publish.
+        if arrival.way == Way::Phones && door.auth.is_open() {
+            return Err(unauthorized("Send \"Authorization: Bearer <token>\" with a token for this room."));
+        }
+    } else if arrival.way != Way::Main {
+        // Signaling looks at who comes by itself; the rest is for everybody.
+        return Ok(());
+    }
     if door.auth.is_open() || is_open(path) {
         return Ok(());
     }
-    let headers = &request.headers;
     if signals(door, arrival, request) {
         return Ok(());
     }
@@ -236,6 +260,19 @@ async fn credentials(
     Ok(())
 }
 
+/// The room of a WHIP address.
+fn whip_room(path: &str) -> Option<String> {
+    path.strip_prefix("/api/v1/whip/")?.split('/').next().map(str::to_owned)
+}
+
+/// Whether a request shows a right to publish in a room.
+fn whip(door: &Door, headers: &HeaderMap, room: &str) -> bool {
+    let mut shown = headers.get_all(header::AUTHORIZATION).iter();
+    let token = shown.next().and_then(|value| bearer(value.to_str().ok()?));
+    let Some(signal) = &door.signal else { return false };
+    shown.next().is_none() && token.is_some_and(|token| signal.whip_opens(token, room))
+}
+
 /// Whether signaling itself looks at who comes: the older clients, where they may, and posted messages, which
 /// name a session that only its owner knows.
 fn signals(door: &Door, arrival: Arrival, request: &Parts) -> bool {
@@ -254,7 +291,7 @@ pub(crate) fn is_own(door: &Door, arrival: Arrival, headers: &HeaderMap) -> bool
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let proxied = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
     arrival.peer.ip().to_canonical().is_loopback()
-        && door.hosts.judge_host(host, arrival.local) == Named::Own
+        && hosts(door, arrival.way).judge_host(host, arrival.local) == Named::Own
         && !proxied.iter().any(|name| headers.contains_key(*name))
 }
 

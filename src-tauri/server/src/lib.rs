@@ -14,6 +14,7 @@ mod hosts;
 pub mod log;
 mod metrics;
 mod openapi;
+mod phones;
 mod reply;
 mod routes;
 mod seal;
@@ -25,6 +26,7 @@ mod wall;
 mod wire;
 
 pub use auth::Ticket;
+pub use phones::PhoneOptions;
 pub use seal::SealKey;
 pub use serve::{Server, ServerOptions, Tickets};
 pub use store::{DirError, FileStore, default_dir};

@@ -93,6 +93,7 @@ impl Writer {
         self.viewing();
         self.others();
         self.signaling();
+        self.phones();
         self.not_yet();
         // Both kinds of schemas are named alike and mean the same types; what is given is the fuller one.
         let mut schemas = self.taken.take_definitions(true);
@@ -297,6 +298,51 @@ impl Writer {
             .end();
     }
 
+    fn phones(&mut self) {
+        self.operation("get", "/api/v1/devices", "listDevices", "Paired phones")
+            .gives::<DeviceList>(200, "The phones, and how they come in")
+            .refused(&[404])
+            .end();
+        self.operation("get", "/api/v1/devices/{id}", "getDevice", "A paired phone")
+            .gives::<Device>(200, "The phone")
+            .end();
+        self.operation("patch", "/api/v1/devices/{id}", "renameDevice", "Give a phone another name")
+            .takes::<DevicePatch>()
+            .gives::<Device>(200, "The phone")
+            .end();
+        self.operation("delete", "/api/v1/devices/{id}", "removeDevice", "Let a phone in no more, at once")
+            .says(204, "It is out, and what it published has ended")
+            .end();
+        self.operation("post", "/api/v1/pairings", "pair", "A new QR code")
+            .takes::<PairingSpec>()
+            .gives::<NewPairing>(201, "For one phone, and two minutes")
+            .location()
+            .refused(&[404, 503])
+            .end();
+        self.operation("get", "/api/v1/pairings/{id}", "getPairing", "How far a pairing has come")
+            .gives::<Pairing>(200, "The pairing")
+            .end();
+        self.operation("delete", "/api/v1/pairings/{id}", "endPairing", "Refuse the phone that asks, or give up")
+            .says(204, "Nobody comes in by it any more")
+            .end();
+        self.operation("post", "/api/v1/pairings/{id}/allow", "allowPairing", "Let the phone in that asks")
+            .gives::<Pairing>(200, "It is in")
+            .refused(&[409])
+            .end();
+        self.operation("get", "/api/v1/whip-tokens", "listWhipTokens", "Rights to publish by WHIP")
+            .gives::<WhipTokens>(200, "The rights, without their texts")
+            .refused(&[404])
+            .end();
+        self.operation("post", "/api/v1/whip-tokens", "makeWhipToken", "A right to publish by WHIP in a room")
+            .takes::<WhipTokenSpec>()
+            .gives::<WhipToken>(201, "With its text, this once")
+            .refused(&[404])
+            .end();
+        self.operation("delete", "/api/v1/whip-tokens/{id}", "removeWhipToken", "Take a right back")
+            .says(204, "It opens nothing any more")
+            .end();
+    }
+
     /// What is in the contract and answers 501 so far.
     fn not_yet(&mut self) {
         for (method, path, id, summary) in [
@@ -309,10 +355,6 @@ impl Writer {
             ("post", "/api/v1/whip/{room}", "whipPublish", "Publish by WHIP"),
             ("patch", "/api/v1/whip/{room}/{session}", "whipTrickle", "Candidates of a publisher"),
             ("delete", "/api/v1/whip/{room}/{session}", "whipEnd", "End a publisher"),
-            ("get", "/api/v1/devices", "listDevices", "Paired phones"),
-            ("get", "/api/v1/devices/{id}", "getDevice", "A paired phone"),
-            ("delete", "/api/v1/devices/{id}", "removeDevice", "Revoke a phone"),
-            ("post", "/api/v1/pairings", "pair", "A new QR code"),
         ] {
             self.absent(method, path, id, summary);
         }

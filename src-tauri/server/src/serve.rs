@@ -27,10 +27,11 @@ use tracing::{debug, info, warn};
 use url::Url;
 
 use crate::auth::{Auth, Ticket};
-use crate::door::{Arrival, Door};
+use crate::door::{Arrival, Door, Way};
 use crate::guard;
 use crate::hosts::Hosts;
 use crate::metrics::Figures;
+use crate::phones::{self, Kept, Listeners, PhoneOptions, Phones};
 use crate::routes;
 use crate::signal::{Identity, Signal};
 use crate::tls::Tls;
@@ -38,6 +39,9 @@ use crate::wire::Wire;
 
 /// Connections beyond this wait in the system's queue. What became a WebSocket counts there instead.
 const MAX_CONNECTIONS: usize = 1_024;
+/// The same for phones, and for those that want to trust us.
+const MAX_PHONE_CONNECTIONS: usize = 512;
+const MAX_TRUST_CONNECTIONS: usize = 64;
 /// A TLS handshake must be done by then.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// The head of a request must be there by then; an idle connection is closed after the same time.
@@ -62,6 +66,8 @@ pub struct ServerOptions {
     /// Origins of pages that are not served from here but may use it: the desktop's web view.
     pub allowed_origins: Vec<String>,
     pub tls: Option<Tls>,
+    /// The door for phones; none without it.
+    pub phones: Option<PhoneOptions>,
     pub env: Env,
 }
 
@@ -76,6 +82,7 @@ impl ServerOptions {
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
             tls: None,
+            phones: None,
             env,
         }
     }
@@ -86,6 +93,7 @@ pub struct Server {
     listener: TcpListener,
     addr: SocketAddr,
     tls: Option<Tls>,
+    listeners: Listeners,
     door: Arc<Door>,
 }
 
@@ -107,16 +115,22 @@ impl Server {
     /// # Errors
     /// Where the address cannot be had; `InvalidInput` where it lies beyond loopback and there is no token.
     pub async fn bind(options: ServerOptions, engine: EngineHandle) -> io::Result<Self> {
-        let ServerOptions { listen, token, public_url, allowed_hosts, allowed_origins, tls, env } = options;
+        let ServerOptions { listen, token, public_url, allowed_hosts, allowed_origins, tls, phones, env } = options;
         if token.is_none() && !listen.ip().is_loopback() {
             let message = "server.token: is needed to listen beyond loopback";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
         let listener = TcpListener::bind(listen).await?;
         let addr = listener.local_addr()?;
+        let wanted = phones.filter(|_| engine.config().signaling.enabled);
+        let (phones, identity, kept, listeners) = open_phones(wanted, &env).await;
+        let phone_names: Vec<String> =
+            allowed_hosts.iter().cloned().chain(phones.as_ref().map(|phones| phones.host())).collect();
         let door = Door {
             figures: Figures::new(&env),
-            signal: Signal::start(&engine, &env, Identity::default()),
+            signal: Signal::start(&engine, &env, identity, kept),
+            phones,
+            phone_hosts: Hosts::new(public_url.as_ref(), &phone_names, &[]),
             engine,
             auth: Auth::new(token, env),
             hosts: Hosts::new(public_url.as_ref(), &allowed_hosts, &allowed_origins),
@@ -127,7 +141,7 @@ impl Server {
             cut: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };
-        Ok(Self { listener, addr, tls, door: Arc::new(door) })
+        Ok(Self { listener, addr, tls, listeners, door: Arc::new(door) })
     }
 
     /// Where it listens, with the port that was taken.
@@ -150,31 +164,33 @@ impl Server {
 
     /// Serves until told to stop; then ends within two seconds. The engine is left running.
     pub async fn run(self, stop: CancellationToken) {
-        let Self { listener, addr, tls, door } = self;
+        let Self { listener, addr, tls, listeners, door } = self;
         let router = routes::router(Arc::clone(&door));
         let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         info!(%addr, tls = tls.is_some(), "door open");
-        loop {
-            let (stream, peer, place) = tokio::select! {
-                () = stop.cancelled() => break,
-                arrived = accept(&listener, &places) => arrived,
-            };
-            let connection = Connection {
-                door: Arc::clone(&door),
-                router: router.clone(),
-                tls: tls.clone(),
-                peer,
-                _place: place,
-            };
-            let cut = door.cut.clone();
-            door.tasks.spawn(async move {
-                tokio::select! {
-                    () = cut.cancelled() => {}
-                    () = connection.run(stream) => {}
-                }
-            });
-        }
-        drop(listener);
+        let ways = WaysIn { door: Arc::clone(&door), places, stop };
+        let Listeners { phones, trust } = listeners;
+        let main = ways.take(listener, Way::Main, tls, router.clone());
+        let for_phones = async {
+            let Some((listener, tls)) = phones else { return };
+            // Phones have places of their own: a crowd of them does not keep the wall out, nor it them.
+            let places = Arc::new(Semaphore::new(MAX_PHONE_CONNECTIONS));
+            let ways = WaysIn { places, ..ways.clone() };
+            ways.take(listener, Way::Phones, Some(tls), router).await;
+        };
+        let for_trust = async {
+            let (Some(listener), Some(phones)) = (trust, &door.phones) else { return };
+            let places = Arc::new(Semaphore::new(MAX_TRUST_CONNECTIONS));
+            let ways = WaysIn { places, ..ways.clone() };
+            let router = phones::trust_router(Arc::clone(&phones.authority));
+            ways.take(listener, Way::Trust, None, router).await;
+        };
+        let names = async {
+            if let Some(phones) = &door.phones {
+                Arc::clone(phones).watch(ways.stop.clone()).await;
+            }
+        };
+        tokio::join!(main, for_phones, for_trust, names);
         door.stop.cancel();
         door.tasks.close();
         let drained = async {
@@ -188,6 +204,71 @@ impl Server {
         }
         door.cut.cancel();
         info!(%addr, "door closed");
+    }
+}
+
+/// Opens the door for phones, where it is wanted. That it cannot be opened is told and stops nothing.
+async fn open_phones(
+    wanted: Option<PhoneOptions>,
+    env: &Env,
+) -> (Option<Arc<Phones>>, Identity, Option<Arc<Kept>>, Listeners) {
+    let nothing = || (None, Identity::default(), None, Listeners { phones: None, trust: None });
+    let Some(options) = wanted else { return nothing() };
+    let store = Arc::clone(&options.store);
+    let kept = tokio::task::spawn_blocking(move || Kept::load(store)).await.map_err(io::Error::other).flatten();
+    let opened = match kept {
+        Ok(kept) => Phones::open(options, env.clone()).await.map(|opened| (opened, Arc::new(kept))),
+        Err(error) => Err(error),
+    };
+    match opened {
+        Ok(((phones, listeners), kept)) => {
+            let phones = Arc::new(phones);
+            let identity = Identity {
+                relay_id: phones.authority.relay_id(),
+                signer: Some(Arc::clone(&phones.authority) as Arc<dyn nightjar_signaling::relay::Signer>),
+                devices: kept.devices(),
+            };
+            (Some(phones), identity, Some(kept), listeners)
+        }
+        Err(error) => {
+            warn!(tag = "STORAGE", %error, "phones cannot come in: what is known of them cannot be read");
+            nothing()
+        }
+    }
+}
+
+/// What all listeners share.
+#[derive(Clone)]
+struct WaysIn {
+    door: Arc<Door>,
+    places: Arc<Semaphore>,
+    stop: CancellationToken,
+}
+
+impl WaysIn {
+    /// Takes connections until told to stop.
+    async fn take(&self, listener: TcpListener, way: Way, tls: Option<Tls>, router: Router) {
+        loop {
+            let (stream, peer, place) = tokio::select! {
+                () = self.stop.cancelled() => break,
+                arrived = accept(&listener, &self.places) => arrived,
+            };
+            let connection = Connection {
+                door: Arc::clone(&self.door),
+                router: router.clone(),
+                tls: tls.clone(),
+                way,
+                peer,
+                _place: place,
+            };
+            let cut = self.door.cut.clone();
+            self.door.tasks.spawn(async move {
+                tokio::select! {
+                    () = cut.cancelled() => {}
+                    () = connection.run(stream) => {}
+                }
+            });
+        }
     }
 }
 
@@ -211,6 +292,7 @@ struct Connection {
     door: Arc<Door>,
     router: Router,
     tls: Option<Tls>,
+    way: Way,
     peer: SocketAddr,
     _place: OwnedSemaphorePermit,
 }
@@ -240,7 +322,7 @@ impl Connection {
     }
 
     async fn speak(&self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, local: SocketAddr) {
-        let arrival = Arrival { local, peer: self.peer, tls: self.tls.is_some() };
+        let arrival = Arrival { local, peer: self.peer, tls: self.tls.is_some(), way: self.way };
         let answer = service_fn(|request: Request<Incoming>| {
             let (door, router) = (Arc::clone(&self.door), self.router.clone());
             async move {

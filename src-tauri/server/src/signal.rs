@@ -3,7 +3,7 @@
 //! It translates and decides nothing, but for one thing: who may join a room by its name, as the older clients
 //! do. That is this machine itself, or who shows the key of the rooms, and only when switched on.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use futures_util::FutureExt as _;
@@ -15,7 +15,7 @@ use nightjar_engine::engine::{
 };
 use nightjar_engine::env::{Env, Secret};
 use nightjar_signaling::message::{self, Candidate, Hidden, IceServer, MediaStatus, Role, Sdp, State, Stats};
-use nightjar_signaling::relay::keys::Device;
+use nightjar_signaling::relay::keys::{Device, WhipToken, WhipTokens, random};
 use nightjar_signaling::relay::{
     self, Answered, Card, Chair, Desk, Keep, Link, Mode, Nature, Relay, Signer, Terms,
 };
@@ -23,10 +23,14 @@ use subtle::ConstantTimeEq as _;
 use tracing::{debug, info};
 
 use crate::guard;
+use crate::phones::Kept;
 
 /// Signaling, as the routes see it.
 pub(crate) struct Signal {
     pub(crate) relay: Relay,
+    whip: Mutex<WhipTokens>,
+    kept: Option<Arc<Kept>>,
+    env: Env,
     legacy_join: bool,
     room_key: Option<Secret<String>>,
 }
@@ -37,18 +41,24 @@ pub(crate) struct Identity {
     pub(crate) relay_id: String,
     pub(crate) signer: Option<Arc<dyn Signer>>,
     pub(crate) devices: Vec<Device>,
-    pub(crate) keep: Option<Arc<dyn Keep>>,
 }
 
 impl Signal {
     /// Starts the relay, where it is switched on.
-    pub(crate) fn start(engine: &EngineHandle, env: &Env, identity: Identity) -> Option<Self> {
+    pub(crate) fn start(
+        engine: &EngineHandle,
+        env: &Env,
+        identity: Identity,
+        kept: Option<Arc<Kept>>,
+    ) -> Option<Self> {
         let config: &Config = engine.config();
         let signaling = &config.signaling;
         if !signaling.enabled {
             return None;
         }
-        let Identity { relay_id, signer, devices, keep } = identity;
+        let Identity { relay_id, signer, devices } = identity;
+        let keep = kept.clone().map(|kept| kept as Arc<dyn Keep>);
+        let whip = WhipTokens::new(kept.as_ref().map(|kept| kept.whip()).unwrap_or_default());
         let ice_servers = ice_servers(&config.webrtc);
         let terms = Terms {
             mode: Mode::Desk,
@@ -60,7 +70,50 @@ impl Signal {
         let desk: Arc<dyn Desk> = Arc::new(Front { engine: engine.clone() });
         let nature = Arc::new(Natural(env.clone()));
         let relay = Relay::start(relay::Parts { terms, devices, desk: Some(desk), keep, nature });
-        Some(Self { relay, legacy_join: signaling.legacy_join, room_key: signaling.room_key.clone() })
+        Some(Self {
+            relay,
+            whip: Mutex::new(whip),
+            kept,
+            env: env.clone(),
+            legacy_join: signaling.legacy_join,
+            room_key: signaling.room_key.clone(),
+        })
+    }
+
+    fn whip(&self) -> MutexGuard<'_, WhipTokens> {
+        self.whip.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a text is a right to publish by WHIP in a room.
+    pub(crate) fn whip_opens(&self, text: &str, room: &str) -> bool {
+        self.whip().opens(text, room)
+    }
+
+    /// The rights that were given.
+    pub(crate) fn whip_tokens(&self) -> Vec<WhipToken> {
+        self.whip().list()
+    }
+
+    /// Gives one; its text is shown once. `None`: there are too many.
+    pub(crate) fn make_whip_token(&self, name: String, room: String) -> Option<(WhipToken, String)> {
+        let chance = |bytes: &mut [u8]| Natural(self.env.clone()).chance(bytes);
+        let id = random::<9>(&chance);
+        let made = self.whip().add(id, name, room, self.env.wall(), &chance);
+        self.keep_whip();
+        made
+    }
+
+    /// Takes one back. Whether there was such a one.
+    pub(crate) fn remove_whip_token(&self, id: &str) -> bool {
+        let removed = self.whip().remove(id).is_some();
+        self.keep_whip();
+        removed
+    }
+
+    fn keep_whip(&self) {
+        if let Some(kept) = &self.kept {
+            kept.keep_whip(self.whip_tokens());
+        }
     }
 
     /// Whether a connection may join a room by its name. `own`: it comes from this machine.

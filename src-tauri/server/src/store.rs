@@ -70,7 +70,8 @@ impl FileStore {
         Ok(store)
     }
 
-    fn read(&self, name: &str) -> io::Result<Option<String>> {
+    /// The text of a file of ours; `None` where there is none. Blocks.
+    pub(crate) fn read(&self, name: &str) -> io::Result<Option<String>> {
         let file = match File::open(self.dir.join(name)) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -81,7 +82,8 @@ impl FileStore {
         Ok(Some(text))
     }
 
-    fn write(&self, name: &str, text: &str) -> io::Result<()> {
+    /// Replaces a file of ours, readable by the user alone. Blocks.
+    pub(crate) fn write(&self, name: &str, text: &str) -> io::Result<()> {
         let beside = self.dir.join(format!("{name}.new"));
         // A rest of an earlier crash may have other rights: it is not written into.
         match fs::remove_file(&beside) {

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use specta::Type;
 
-use super::{Camera, Timestamp};
+use super::{Camera, Device, Pairing, Timestamp};
 
 /// A message of the event stream. `seq` counts from 0 per connection without holes; whoever misses a
 /// number connects anew. Objects are always whole.
@@ -35,6 +35,40 @@ pub enum Event {
         seq: u64,
         alert: Alert,
     },
+    /// A pairing began or moved on.
+    Pairing {
+        #[specta(type = specta_typescript::Number)]
+        seq: u64,
+        pairing: Pairing,
+    },
+    /// A phone was let in, renamed, came or went.
+    Device {
+        #[specta(type = specta_typescript::Number)]
+        seq: u64,
+        device: Device,
+    },
+    /// A phone is let in no more.
+    DeviceRemoved {
+        #[specta(type = specta_typescript::Number)]
+        seq: u64,
+        id: String,
+    },
+}
+
+impl Event {
+    /// The same event with the number that it has on its connection.
+    #[must_use]
+    pub fn numbered(mut self, number: u64) -> Self {
+        let (Self::Snapshot { seq, .. }
+            | Self::Camera { seq, .. }
+            | Self::CameraRemoved { seq, .. }
+            | Self::Alert { seq, .. }
+            | Self::Pairing { seq, .. }
+            | Self::Device { seq, .. }
+            | Self::DeviceRemoved { seq, .. }) = &mut self;
+        *seq = number;
+        self
+    }
 }
 
 /// Something the user would want to know.

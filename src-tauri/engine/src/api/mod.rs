@@ -6,6 +6,7 @@
 mod camera;
 mod error;
 mod event;
+mod phone;
 mod probe;
 mod timestamp;
 
@@ -15,5 +16,8 @@ pub use camera::{
 };
 pub use error::{ApiError, ErrorCode};
 pub use event::{Alert, AlertKind, Event};
+pub use phone::{
+    Device, DevicePatch, NewPairing, Pairing, PairingSpec, PairingState, WhipToken, WhipTokenSpec,
+};
 pub use probe::{Playback, Probe, ProbeTrack};
 pub use timestamp::Timestamp;

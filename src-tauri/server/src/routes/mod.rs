@@ -7,12 +7,14 @@ mod cameras;
 mod diagnosis;
 mod login;
 mod media;
+mod phones;
 mod signaling;
 mod sockets;
 
 pub(crate) use cameras::{Cameras, Demo, RecordingSwitch};
 pub(crate) use diagnosis::{Alerts, Health};
 pub(crate) use login::{Login, TicketFor};
+pub(crate) use phones::{DeviceList, WhipTokens};
 pub(crate) use sockets::LiveText;
 
 use std::sync::Arc;
@@ -54,6 +56,13 @@ pub(crate) fn router(door: Arc<Door>) -> Router {
         .route("/api/v1/demo", post(cameras::demo))
         .route("/api/v1/alerts", get(diagnosis::alerts))
         .route("/api/v1/events", get(sockets::events))
+        .route("/api/v1/devices", get(phones::devices))
+        .route("/api/v1/devices/{id}", get(phones::one).patch(phones::rename).delete(phones::revoke))
+        .route("/api/v1/pairings", post(phones::pair))
+        .route("/api/v1/pairings/{id}", get(phones::pairing_state).delete(phones::end))
+        .route("/api/v1/pairings/{id}/allow", post(phones::allow))
+        .route("/api/v1/whip-tokens", get(phones::whip_tokens).post(phones::make_whip_token))
+        .route("/api/v1/whip-tokens/{id}", delete(phones::remove_whip_token))
         .route("/signal", get(signaling::socket))
         .route("/api/v1/sig", post(signaling::post))
         .route("/api/v1/sig/stream", get(signaling::stream))
@@ -68,7 +77,7 @@ pub(crate) fn router(door: Arc<Door>) -> Router {
 /// What comes with the recorder, the phones and camera control.
 fn not_yet() -> Router<Arc<Door>> {
     let absent = || not_implemented;
-    let routes: [(&str, MethodRouter<Arc<Door>>); 10] = [
+    let routes: [(&str, MethodRouter<Arc<Door>>); 7] = [
         ("/api/v1/cameras/{id}/ptz", post(absent())),
         ("/api/v1/recordings", get(absent())),
         ("/api/v1/recordings/{file}", get(absent())),
@@ -76,9 +85,6 @@ fn not_yet() -> Router<Arc<Door>> {
         ("/api/v1/exports/{id}", get(absent()).delete(absent())),
         ("/api/v1/whip/{room}", post(absent())),
         ("/api/v1/whip/{room}/{session}", delete(absent()).patch(absent())),
-        ("/api/v1/devices", get(absent())),
-        ("/api/v1/devices/{id}", get(absent()).delete(absent())),
-        ("/api/v1/pairings", post(absent())),
     ];
     routes.into_iter().fold(Router::new(), |router, (path, route)| router.route(path, route))
 }

@@ -4,19 +4,23 @@
 //! replaced by the newest state (events) where it comes from. A peer that does not answer pings, or does
 //! not read, is given up; at the end of the program each socket is closed with 1001.
 
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
 use axum::extract::{OriginalUri, State};
-use nightjar_engine::api::ErrorCode;
+use nightjar_engine::api::{Device, ErrorCode, Event, Pairing};
 use nightjar_engine::live::{Mse, MseMessage, MseState};
+use nightjar_signaling::relay::Relay;
 use schemars::JsonSchema;
 use serde::Serialize;
+use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tracing::debug;
 
+use super::phones::{device, pairing};
 use super::{CameraId, media};
 use crate::door::Door;
 use crate::reply::{Refusal, Reply};
@@ -127,19 +131,103 @@ async fn goodbye(socket: &mut WebSocket) {
     let _ = timeout(GOODBYE, wave).await;
 }
 
-/// Everything that happens, after a snapshot.
-struct Events(nightjar_engine::engine::EventStream);
+/// Everything that happens, after a snapshot: what the engine tells, and phones and pairings between. Like the
+/// engine's stream it keeps what was told, not a queue.
+struct Events {
+    engine: nightjar_engine::engine::EventStream,
+    phones: Option<Phones>,
+    started: bool,
+    seq: u64,
+    /// Of one look around; one for each phone and pairing at most.
+    ready: VecDeque<Event>,
+}
+
+/// What of phones was told.
+struct Phones {
+    relay: Relay,
+    changes: watch::Receiver<u64>,
+    devices: HashMap<String, Device>,
+    pairings: HashMap<String, Pairing>,
+}
+
+impl Phones {
+    fn new(relay: &Relay) -> Self {
+        let changes = relay.changes();
+        let devices = relay.devices().into_iter().map(|view| (view.id.clone(), device(view))).collect();
+        let pairings = relay.pairings().into_iter().map(|view| (view.id.clone(), pairing(view))).collect();
+        Self { relay: relay.clone(), changes, devices, pairings }
+    }
+
+    fn look_around(&mut self, ready: &mut VecDeque<Event>) {
+        for pairing in self.relay.pairings().into_iter().map(pairing) {
+            if self.pairings.insert(pairing.id.clone(), pairing.clone()).as_ref() != Some(&pairing) {
+                ready.push_back(Event::Pairing { seq: 0, pairing });
+            }
+        }
+        let devices: Vec<Device> = self.relay.devices().into_iter().map(device).collect();
+        self.devices.retain(|id, _| {
+            let stays = devices.iter().any(|device| device.id == *id);
+            if !stays {
+                ready.push_back(Event::DeviceRemoved { seq: 0, id: id.clone() });
+            }
+            stays
+        });
+        for device in devices {
+            if self.devices.insert(device.id.clone(), device.clone()).as_ref() != Some(&device) {
+                ready.push_back(Event::Device { seq: 0, device });
+            }
+        }
+        let known: HashSet<String> = self.relay.pairings().into_iter().map(|view| view.id).collect();
+        self.pairings.retain(|id, _| known.contains(id));
+    }
+}
+
+/// Ends when something of phones may have changed; never where there are none.
+async fn phones_changed(phones: &mut Option<Phones>) {
+    match phones {
+        Some(phones) if phones.changes.changed().await.is_ok() => {}
+        _ => std::future::pending().await,
+    }
+}
 
 impl Feed for Events {
     async fn next(&mut self) -> Option<Message> {
-        let event = self.0.next().await?;
+        let event = loop {
+            if let Some(event) = self.ready.pop_front() {
+                break event;
+            }
+            // The snapshot comes first.
+            if !self.started {
+                let event = self.engine.next().await?;
+                self.started = true;
+                let text = serde_json::to_string(&event).expect("events have no keys that are not texts");
+                return Some(Message::text(text));
+            }
+            tokio::select! {
+                event = self.engine.next() => break event?,
+                () = phones_changed(&mut self.phones) => {
+                    if let Some(phones) = &mut self.phones {
+                        phones.look_around(&mut self.ready);
+                    }
+                }
+            }
+        };
+        self.seq += 1;
+        let event = event.numbered(self.seq);
         let text = serde_json::to_string(&event).expect("events have no keys that are not texts");
         Some(Message::text(text))
     }
 }
 
 pub(super) async fn events(State(door): State<Arc<Door>>, upgrade: Upgrade) -> Reply {
-    serve(&door, asked(upgrade)?, Events(door.engine.events()))
+    let feed = Events {
+        engine: door.engine.events(),
+        phones: door.signal.as_ref().map(|signal| Phones::new(&signal.relay)),
+        started: false,
+        seq: 0,
+        ready: VecDeque::new(),
+    };
+    serve(&door, asked(upgrade)?, feed)
 }
 
 /// A camera in fragments: a text with the type, then the init segment, then fragments; again from the

@@ -218,9 +218,6 @@ async fn what_is_not_built_yet_says_so() {
         ("DELETE", "/api/v1/exports/x"),
         ("GET", "/api/v1/exports/x.mp4"),
         ("POST", "/api/v1/whip/room"),
-        ("GET", "/api/v1/devices"),
-        ("DELETE", "/api/v1/devices/x"),
-        ("POST", "/api/v1/pairings"),
         ("POST", "/api/v1/cameras/fixed/ptz"),
     ] {
         house.ask(method, path).await.refused(501, "not_implemented");
