@@ -12,11 +12,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nightjar_engine::api::Event;
-use nightjar_engine::config::Config;
+use nightjar_engine::config::{Config, ConfigStore};
 use nightjar_engine::engine::{EngineHandle, EventStream, Parts, Rtsp};
 use nightjar_engine::env::{Env, Secret};
 use nightjar_server::demo::LoopbackCameras;
-use nightjar_server::{FileStore, Server, ServerOptions, Tickets};
+use nightjar_server::{FileStore, PhoneOptions, Server, ServerOptions, Tickets};
 use tauri::{AppHandle, Manager};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -47,12 +47,12 @@ impl Door {
     /// Starts the engine with the app's data directory and opens its door.
     pub(crate) async fn open(app: &AppHandle) -> Result<Self, ShellError> {
         let dir = app.path().app_data_dir().map_err(|error| ShellError::new("data_dir", error))?;
-        let store = open_store(dir).await?;
+        let store = Arc::new(open_store(dir.clone()).await?);
         let env = Env::system();
         let parts = Parts {
             env: env.clone(),
             config: config(app)?,
-            store: Arc::new(store),
+            store: Arc::clone(&store) as Arc<dyn ConfigStore>,
             sources: Arc::new(Rtsp::default()),
             demo: Some(Arc::new(LoopbackCameras::default())),
             data_dir: Some(dir),
@@ -64,6 +64,7 @@ impl Door {
         let options = ServerOptions {
             token: Some(Secret::new(token.clone())),
             allowed_origins: own.map(str::to_owned).collect(),
+            phones: Some(PhoneOptions { listen: engine.config().signaling.listen, store, tls: None }),
             ..ServerOptions::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), env)
         };
         let server = match Server::bind(options, engine.clone()).await {
@@ -147,7 +148,10 @@ async fn mirror(mut events: EventStream, tell: watch::Sender<Vec<CameraLine>>) {
                 lines.retain(|line| line.id != id);
                 true
             }
-            Event::Alert { .. } => false,
+            Event::Alert { .. }
+            | Event::Pairing { .. }
+            | Event::Device { .. }
+            | Event::DeviceRemoved { .. } => false,
         });
     }
 }

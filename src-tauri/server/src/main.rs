@@ -16,7 +16,7 @@ use nightjar_engine::config::{Config, ConfigStore};
 use nightjar_engine::engine::{EngineHandle, Parts, Rtsp, StartError};
 use nightjar_engine::env::Env;
 use nightjar_server::demo::{self, DEMO_MAX, LoopbackCameras};
-use nightjar_server::{DirError, FileStore, Server, ServerOptions, Tls, default_dir};
+use nightjar_server::{DirError, FileStore, PhoneOptions, Server, ServerOptions, Tls, default_dir};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use url::Url;
@@ -203,10 +203,14 @@ async fn serve(
     // Listening for the signals before anything runs: one that comes early is not lost.
     let signal =
         signal().map_err(|error| Failure::Run(format!("signals cannot be listened for: {error}")))?;
+    let store = Arc::new(store);
+    let phones =
+        PhoneOptions { listen: config.signaling.listen, store: Arc::clone(&store), tls: options.tls.clone() };
+    let options = ServerOptions { phones: Some(phones), ..options };
     let parts = Parts {
         env: Env::system(),
         config,
-        store: Arc::new(store),
+        store,
         sources: Arc::new(Rtsp::default()),
         demo: Some(Arc::new(LoopbackCameras::default())),
         data_dir: Some(data_dir),

@@ -4,13 +4,18 @@
 
 use std::sync::OnceLock;
 
-use nightjar_engine::api::{ApiError, Camera, CameraPatch, CameraSpec, Event, Fault, Probe};
+use nightjar_engine::api::{
+    ApiError, Camera, CameraPatch, CameraSpec, Device, DevicePatch, Event, Fault, NewPairing, Pairing,
+    PairingSpec, Probe, WhipToken, WhipTokenSpec,
+};
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 
 use crate::auth::Ticket;
-use crate::routes::{Alerts, Cameras, Demo, Health, LiveText, Login, RecordingSwitch, TicketFor};
+use crate::routes::{
+    Alerts, Cameras, Demo, DeviceList, Health, LiveText, Login, RecordingSwitch, TicketFor, WhipTokens,
+};
 
 /// The document, made once.
 pub(crate) fn document() -> &'static Value {
@@ -322,9 +327,14 @@ impl Writer {
         self.operation("get", "/api/v1/pairings/{id}", "getPairing", "How far a pairing has come")
             .gives::<Pairing>(200, "The pairing")
             .end();
-        self.operation("delete", "/api/v1/pairings/{id}", "endPairing", "Refuse the phone that asks, or give up")
-            .says(204, "Nobody comes in by it any more")
-            .end();
+        self.operation(
+            "delete",
+            "/api/v1/pairings/{id}",
+            "endPairing",
+            "Refuse the phone that asks, or give up",
+        )
+        .says(204, "Nobody comes in by it any more")
+        .end();
         self.operation("post", "/api/v1/pairings/{id}/allow", "allowPairing", "Let the phone in that asks")
             .gives::<Pairing>(200, "It is in")
             .refused(&[409])
@@ -333,11 +343,16 @@ impl Writer {
             .gives::<WhipTokens>(200, "The rights, without their texts")
             .refused(&[404])
             .end();
-        self.operation("post", "/api/v1/whip-tokens", "makeWhipToken", "A right to publish by WHIP in a room")
-            .takes::<WhipTokenSpec>()
-            .gives::<WhipToken>(201, "With its text, this once")
-            .refused(&[404])
-            .end();
+        self.operation(
+            "post",
+            "/api/v1/whip-tokens",
+            "makeWhipToken",
+            "A right to publish by WHIP in a room",
+        )
+        .takes::<WhipTokenSpec>()
+        .gives::<WhipToken>(201, "With its text, this once")
+        .refused(&[404])
+        .end();
         self.operation("delete", "/api/v1/whip-tokens/{id}", "removeWhipToken", "Take a right back")
             .says(204, "It opens nothing any more")
             .end();

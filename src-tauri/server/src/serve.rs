@@ -115,7 +115,8 @@ impl Server {
     /// # Errors
     /// Where the address cannot be had; `InvalidInput` where it lies beyond loopback and there is no token.
     pub async fn bind(options: ServerOptions, engine: EngineHandle) -> io::Result<Self> {
-        let ServerOptions { listen, token, public_url, allowed_hosts, allowed_origins, tls, phones, env } = options;
+        let ServerOptions { listen, token, public_url, allowed_hosts, allowed_origins, tls, phones, env } =
+            options;
         if token.is_none() && !listen.ip().is_loopback() {
             let message = "server.token: is needed to listen beyond loopback";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
@@ -215,7 +216,8 @@ async fn open_phones(
     let nothing = || (None, Identity::default(), None, Listeners { phones: None, trust: None });
     let Some(options) = wanted else { return nothing() };
     let store = Arc::clone(&options.store);
-    let kept = tokio::task::spawn_blocking(move || Kept::load(store)).await.map_err(io::Error::other).flatten();
+    let kept =
+        tokio::task::spawn_blocking(move || Kept::load(store)).await.map_err(io::Error::other).flatten();
     let opened = match kept {
         Ok(kept) => Phones::open(options, env.clone()).await.map(|opened| (opened, Arc::new(kept))),
         Err(error) => Err(error),

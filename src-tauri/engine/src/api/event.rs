@@ -60,12 +60,12 @@ impl Event {
     #[must_use]
     pub fn numbered(mut self, number: u64) -> Self {
         let (Self::Snapshot { seq, .. }
-            | Self::Camera { seq, .. }
-            | Self::CameraRemoved { seq, .. }
-            | Self::Alert { seq, .. }
-            | Self::Pairing { seq, .. }
-            | Self::Device { seq, .. }
-            | Self::DeviceRemoved { seq, .. }) = &mut self;
+        | Self::Camera { seq, .. }
+        | Self::CameraRemoved { seq, .. }
+        | Self::Alert { seq, .. }
+        | Self::Pairing { seq, .. }
+        | Self::Device { seq, .. }
+        | Self::DeviceRemoved { seq, .. }) = &mut self;
         *seq = number;
         self
     }

@@ -169,7 +169,8 @@ impl Signer for Authority {
 
 /// Two machines in one network have two names.
 fn host_of(relay_id: &str) -> String {
-    let short: String = sha256(relay_id.as_bytes()).iter().take(2).map(|byte| format!("{byte:02x}")).collect();
+    let short: String =
+        sha256(relay_id.as_bytes()).iter().take(2).map(|byte| format!("{byte:02x}")).collect();
     format!("nightjar-{short}.local")
 }
 
@@ -209,7 +210,8 @@ fn issue(
     ips: &[IpAddr],
     wall: SystemTime,
 ) -> io::Result<Issued> {
-    let mut params = CertificateParams::new([host.to_owned(), "localhost".to_owned()]).map_err(io::Error::other)?;
+    let mut params =
+        CertificateParams::new([host.to_owned(), "localhost".to_owned()]).map_err(io::Error::other)?;
     params.subject_alt_names.extend(ips.iter().map(|ip| SanType::IpAddress(*ip)));
     for own in [IpAddr::from([127, 0, 0, 1]), std::net::Ipv6Addr::LOCALHOST.into()] {
         if !ips.contains(&own) {

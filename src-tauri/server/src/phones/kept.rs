@@ -32,11 +32,14 @@ impl Kept {
     /// Reads what was kept. Blocks.
     pub(crate) fn load(store: Arc<FileStore>) -> io::Result<Self> {
         let text = store.read(FILE)?.unwrap_or_else(|| "{}".to_owned());
-        let content: Content = serde_json::from_str(&text).map_err(|error| io::Error::other(format!("{FILE}: {error}")))?;
+        let content: Content =
+            serde_json::from_str(&text).map_err(|error| io::Error::other(format!("{FILE}: {error}")))?;
         let content = Arc::new(Mutex::new(content));
         let (wake, woken) = sync_channel(1);
         let writer = Arc::clone(&content);
-        std::thread::Builder::new().name("phones".to_owned()).spawn(move || write(&store, &writer, &woken))?;
+        std::thread::Builder::new()
+            .name("phones".to_owned())
+            .spawn(move || write(&store, &writer, &woken))?;
         Ok(Self { content, wake })
     }
 

@@ -34,6 +34,7 @@ const LOOK: Duration = Duration::from_secs(30);
 const TRUST_PORTS: std::ops::Range<u16> = 8_080..8_100;
 
 /// How phones are let in.
+#[derive(Debug)]
 pub struct PhoneOptions {
     /// Where they come; TLS.
     pub listen: SocketAddr,
@@ -106,13 +107,15 @@ impl Phones {
                 (Err(reason), None)
             }
         };
-        let trust = if phones.is_some() && local_authority { trust_listener(listen.ip()).await } else { None };
+        let trust =
+            if phones.is_some() && local_authority { trust_listener(listen.ip()).await } else { None };
         let trust_at = trust.as_ref().and_then(|listener| listener.local_addr().ok());
         if let Ok(addr) = &bound {
             info!(%addr, trust = ?trust_at, "door for phones open");
         }
         let announced = Mutex::new(None);
-        let phones_state = Self { authority, local_authority, listen, bound, trust: trust_at, announced, env };
+        let phones_state =
+            Self { authority, local_authority, listen, bound, trust: trust_at, announced, env };
         Ok((phones_state, Listeners { phones, trust }))
     }
 
@@ -125,10 +128,13 @@ impl Phones {
     pub(crate) fn door(&self) -> PhoneDoor {
         let hosts = self.hosts();
         let (urls, reason) = match &self.bound {
-            Ok(addr) => (hosts.iter().map(|host| format!("https://{host}:{}/publish", addr.port())).collect(), None),
+            Ok(addr) => {
+                (hosts.iter().map(|host| format!("https://{host}:{}/publish", addr.port())).collect(), None)
+            }
             Err(reason) => (Vec::new(), Some(reason.clone())),
         };
-        let trust_url = self.trust.and_then(|addr| Some(format!("http://{}:{}/trust", hosts.first()?, addr.port())));
+        let trust_url =
+            self.trust.and_then(|addr| Some(format!("http://{}:{}/trust", hosts.first()?, addr.port())));
         let fingerprint = self.local_authority.then(|| self.authority.fingerprint());
         PhoneDoor { open: reason.is_none(), reason, urls, trust_url, fingerprint }
     }

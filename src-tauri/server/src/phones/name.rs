@@ -17,7 +17,8 @@ pub(super) fn announce(host: &str, port: u16, relay_id: &str) -> Option<Announce
     let name = host.trim_end_matches(".local");
     let told = [("v", "1"), ("id", relay_id), ("path", "/publish")];
     let announced = ServiceDaemon::new().and_then(|daemon| {
-        let info = ServiceInfo::new(SERVICE, name, &format!("{host}."), "", port, &told[..])?.enable_addr_auto();
+        let info =
+            ServiceInfo::new(SERVICE, name, &format!("{host}."), "", port, &told[..])?.enable_addr_auto();
         let name = info.get_fullname().to_owned();
         daemon.register(info)?;
         Ok(Announced { daemon, name })

@@ -146,7 +146,9 @@ pub(super) async fn pair(State(door): State<Arc<Door>>, headers: HeaderMap, byte
         return Err(Refusal::new(ErrorCode::NotLive, message));
     }
     let started = relay.start_pairing(spec.room);
-    let url = phones.invitation(&started.token).map_err(|why| Refusal::new(ErrorCode::NotLive, format!("{why}.")))?;
+    let url = phones
+        .invitation(&started.token)
+        .map_err(|why| Refusal::new(ErrorCode::NotLive, format!("{why}.")))?;
     let code = QrCode::with_error_correction_level(url.as_bytes(), EcLevel::M)
         .map_err(|_| Refusal::new(ErrorCode::Internal, "The address is too long for a QR code."))?;
     let qr = code.render::<svg::Color<'_>>().min_dimensions(240, 240).quiet_zone(true).build();
@@ -198,7 +200,11 @@ pub(super) async fn whip_tokens(State(door): State<Arc<Door>>) -> Reply {
     Ok(json(StatusCode::OK, &WhipTokens { tokens }))
 }
 
-pub(super) async fn make_whip_token(State(door): State<Arc<Door>>, headers: HeaderMap, bytes: Bytes) -> Reply {
+pub(super) async fn make_whip_token(
+    State(door): State<Arc<Door>>,
+    headers: HeaderMap,
+    bytes: Bytes,
+) -> Reply {
     let spec: WhipTokenSpec = body::json(&headers, &bytes)?;
     room(&spec.room)?;
     let name = named(spec.name.as_deref().unwrap_or(&spec.room))?;

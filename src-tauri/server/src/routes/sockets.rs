@@ -184,10 +184,12 @@ impl Phones {
 
 /// Ends when something of phones may have changed; never where there are none.
 async fn phones_changed(phones: &mut Option<Phones>) {
-    match phones {
-        Some(phones) if phones.changes.changed().await.is_ok() => {}
-        _ => std::future::pending().await,
+    if let Some(phones) = phones
+        && phones.changes.changed().await.is_ok()
+    {
+        return;
     }
+    std::future::pending().await
 }
 
 impl Feed for Events {

@@ -7,6 +7,7 @@ mod bodies;
 mod contract;
 mod knock;
 mod media;
+mod phones;
 mod program;
 mod signaling;
 mod sockets;

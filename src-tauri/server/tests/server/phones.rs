@@ -1,0 +1,352 @@
+//! Phones: their own door, the certificate they trust, pairing, and being shown out.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
+use futures_util::{SinkExt as _, StreamExt as _};
+use nightjar_server::{FileStore, PhoneOptions};
+use nightjar_signaling::proof;
+use ring::rand::SystemRandom;
+use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
+use rustls_pki_types::{CertificateDer, ServerName};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::{Duration, Instant, timeout};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::{WebSocketStream, client_async};
+
+use crate::knock::{Answer, House, PATIENCE, Request};
+use crate::sockets::dial;
+
+const NONCE_C: &str = "CCCCCCCCCCCCCCCCCCCCCC";
+
+/// A house with a door for phones.
+struct Home {
+    house: House,
+    /// Of the door for phones.
+    phones: String,
+    trust: String,
+    /// What the trust page gives out.
+    ca: Vec<u8>,
+}
+
+impl Home {
+    async fn open(dir: &TempDir) -> Self {
+        let store = Arc::new(FileStore::open(dir.path()).unwrap());
+        let listen = "127.0.0.1:0".parse().unwrap();
+        let house =
+            House::with(|options| options.phones = Some(PhoneOptions { listen, store, tls: None })).await;
+        let door = house.ask("GET", "/api/v1/devices").await.json()["door"].clone();
+        assert_eq!(door["open"], true, "{door}");
+        let authority = |url: &Value| {
+            let url = url.as_str().unwrap().split("://").nth(1).unwrap();
+            url.split('/').next().unwrap().to_owned()
+        };
+        let (phones, trust) = (authority(&door["urls"][0]), authority(&door["trust_url"]));
+        let ca = plain(&trust, "GET", "/ca.crt").await;
+        assert_eq!(ca.header("content-type"), Some("application/x-x509-ca-cert"));
+        Self { house, phones, trust, ca: ca.body }
+    }
+
+    async fn tls(&self) -> TlsStream<TcpStream> {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from(self.ca.clone())).expect("an authority");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let stream = TcpStream::connect(&self.phones).await.unwrap();
+        let name = ServerName::try_from("127.0.0.1").unwrap();
+        TlsConnector::from(Arc::new(config))
+            .connect(name, stream)
+            .await
+            .expect("a certificate for this address")
+    }
+
+    async fn ask(&self, request: Request<'_>) -> Answer {
+        let request = if request.headers.iter().any(|(name, _)| *name == "Host") {
+            request
+        } else {
+            request.header("Host", self.phones.clone())
+        };
+        let mut stream = self.tls().await;
+        stream.write_all(&request.bytes(self.house.addr)).await.unwrap();
+        let mut read = Vec::new();
+        // An end without TLS's goodbye is an end.
+        let _ = timeout(PATIENCE, stream.read_to_end(&mut read)).await.expect("an answer in time");
+        Answer::parse(&read)
+    }
+
+    async fn dial(&self) -> Line {
+        let request = format!("ws://{}/signal", self.phones).into_client_request().unwrap();
+        let (socket, _) = client_async(request, self.tls().await).await.unwrap();
+        let mut line = Line { socket };
+        line.say(json!({"v": 1, "type": "hello", "protos": ["camrelay.v1"], "nonce_c": NONCE_C})).await;
+        line
+    }
+
+    async fn pair(&self, phone: &Phone) -> (Line, Value) {
+        let made = self.house.send(Request::new("POST", "/api/v1/pairings").json("{}")).await;
+        assert_eq!(made.status, 201);
+        let made = made.json();
+        let (address, fragment) = made["url"].as_str().unwrap().split_once('#').unwrap();
+        assert_eq!(address, format!("https://{}/publish", self.phones));
+        let parts: Vec<&str> = fragment.split('.').collect();
+        assert!(made["qr"].as_str().unwrap().contains("<svg"));
+        assert_eq!(made["code"], Value::Null);
+        let mut line = self.dial().await;
+        let hello = line.hear().await;
+        assert_eq!((parts[0], hello["relay_id"].as_str()), ("1", Some(parts[2])), "the pin is the relay's");
+        let request = json!({"v": 1, "type": "pair_request", "token": parts[1], "spki": phone.spki, "name": "Mina", "nonce_c": NONCE_C});
+        line.say(request).await;
+        let pending = line.hear().await;
+        let hash = nightjar_signaling::relay::keys::sha256(
+            proof::pair(parts[2], &phone.spki, hello["nonce"].as_str().unwrap(), NONCE_C).as_bytes(),
+        );
+        assert_eq!(
+            (&pending["type"], &pending["code"]),
+            (&json!("pair_pending"), &json!(proof::digits(&hash)))
+        );
+        let path = format!("/api/v1/pairings/{}", made["id"].as_str().unwrap());
+        let asked = self.house.ask("GET", &path).await.json();
+        assert_eq!(
+            (&asked["state"], &asked["code"], &asked["name"]),
+            (&json!("asked"), &pending["code"], &json!("Mina"))
+        );
+        let allowed = self.house.ask("POST", &format!("{path}/allow")).await;
+        assert_eq!((allowed.status, &allowed.json()["state"]), (200, &json!("paired")));
+        self.house.ask("POST", &format!("{path}/allow")).await.refused(409, "duplicate");
+        let ok = line.hear().await;
+        assert_eq!(ok["type"], "pair_ok");
+        (line, ok)
+    }
+
+    fn auth(&self, phone: &Phone, device: &str, relay: &str, nonce: &str) -> Value {
+        let text = proof::auth(nonce, NONCE_C, relay, device, &self.phones);
+        let sig = phone.key.sign(&SystemRandom::new(), text.as_bytes()).unwrap();
+        json!({"v": 1, "type": "auth", "device_id": device, "nonce_c": NONCE_C, "sig": B64.encode(sig), "host": self.phones})
+    }
+}
+
+/// One request without TLS.
+async fn plain(addr: &str, method: &str, path: &str) -> Answer {
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    let request = Request::new(method, path).header("Host", addr);
+    stream.write_all(&request.bytes(addr.parse().unwrap())).await.unwrap();
+    let mut read = Vec::new();
+    timeout(PATIENCE, stream.read_to_end(&mut read)).await.expect("in time").unwrap();
+    Answer::parse(&read)
+}
+
+/// A phone's key.
+struct Phone {
+    key: EcdsaKeyPair,
+    spki: String,
+}
+
+impl Phone {
+    fn new() -> Self {
+        let random = SystemRandom::new();
+        let made = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
+        let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, made.as_ref(), &random).unwrap();
+        // Before the point in the SPKI of a P-256 key.
+        let mut der = B64.decode("MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgA").unwrap();
+        der.extend_from_slice(key.public_key().as_ref());
+        Self { key, spki: B64.encode(der) }
+    }
+}
+
+/// A phone's connection.
+struct Line {
+    socket: WebSocketStream<TlsStream<TcpStream>>,
+}
+
+impl Line {
+    async fn say(&mut self, message: Value) {
+        self.socket.send(Message::text(message.to_string())).await.unwrap();
+    }
+
+    async fn hear(&mut self) -> Value {
+        loop {
+            match timeout(PATIENCE, self.socket.next()).await.expect("in time").expect("open").expect("whole")
+            {
+                Message::Text(text) => return serde_json::from_str(&text).unwrap(),
+                Message::Close(frame) => panic!("closed: {frame:?}"),
+                _ => {}
+            }
+        }
+    }
+
+    async fn closed(&mut self) -> Option<u16> {
+        loop {
+            match timeout(PATIENCE, self.socket.next()).await.expect("in time") {
+                Some(Ok(Message::Close(frame))) => return frame.map(|frame| u16::from(frame.code)),
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return None,
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_phone_trusts_pairs_proves_itself_and_is_shown_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = Home::open(&dir).await;
+    let mut events = dial(&home.house, "/api/v1/events", &[]).await.unwrap();
+    let phone = Phone::new();
+    let (mut line, ok) = home.pair(&phone).await;
+    let device = ok["device_id"].as_str().unwrap().to_owned();
+    let room = ok["rooms"][0].as_str().unwrap().to_owned();
+    assert_eq!(room, "phone_01");
+    let relay = ok["relay_id"].as_str().unwrap().to_owned();
+    line.say(home.auth(&phone, &device, &relay, ok["nonce"].as_str().unwrap())).await;
+    assert_eq!(line.hear().await["type"], "auth_ok");
+    line.say(json!({"v": 1, "type": "join_room", "room": room})).await;
+    assert_eq!(line.hear().await["peer_id"], json!(device));
+    let path = format!("/api/v1/devices/{device}");
+    let shown = home.house.ask("GET", &path).await.json();
+    assert_eq!((&shown["name"], &shown["online"]), (&json!("Mina"), &json!(true)));
+    let renamed = home.house.send(Request::new("PATCH", &path).json("{\"name\":\" Hall phone \"}")).await;
+    assert_eq!(renamed.json()["name"], "Hall phone");
+    let bad = home.house.send(Request::new("PATCH", &path).json("{\"name\":\"\"}")).await;
+    assert_eq!(bad.refused(422, "invalid"), "name");
+    // A11: within a second.
+    let began = Instant::now();
+    assert_eq!(home.house.ask("DELETE", &path).await.status, 204);
+    assert_eq!(line.hear().await["code"], "revoked");
+    assert_eq!(line.closed().await, Some(4403));
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    home.house.ask("DELETE", &path).await.refused(404, "not_found");
+    let mut again = home.dial().await;
+    let hello = again.hear().await;
+    again.say(home.auth(&phone, &device, &relay, hello["nonce"].as_str().unwrap())).await;
+    assert_eq!(again.hear().await, json!({"v": 1, "type": "auth_failed", "code": "revoked"}));
+    // Whoever shows the dialog could follow all of it, in numbered events.
+    let (mut seq, mut seen) = (0, Vec::new());
+    while !seen.contains(&"device_removed".to_owned()) {
+        let Message::Text(text) = crate::sockets::next(&mut events).await else { continue };
+        let event: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(event["seq"], seq);
+        seq += 1;
+        let kind = event["type"].as_str().unwrap().to_owned();
+        let state = event["pairing"]["state"].as_str();
+        seen.push(state.map_or(kind.clone(), |state| format!("{kind} {state}")));
+    }
+    for wanted in ["pairing asked", "pairing paired", "device"] {
+        assert!(seen.iter().any(|event| event == wanted), "{wanted}: {seen:?}");
+    }
+    home.house.close().await;
+}
+
+#[tokio::test]
+async fn a_phone_that_was_let_in_is_known_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let phone = Phone::new();
+    let home = Home::open(&dir).await;
+    let (line, ok) = home.pair(&phone).await;
+    let device = ok["device_id"].as_str().unwrap().to_owned();
+    // Written by a thread of its own.
+    let kept = dir.path().join("phones.json");
+    let is_kept = async {
+        while !std::fs::read_to_string(&kept).is_ok_and(|text| text.contains(&device)) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(PATIENCE, is_kept).await.expect("it is kept");
+    drop(line);
+    let (ca, relay) = (home.ca.clone(), ok["relay_id"].as_str().unwrap().to_owned());
+    home.house.close().await;
+    // The thread that keeps phones holds the directory until its last word is written.
+    let home = {
+        let reopened = async {
+            while FileStore::open(dir.path()).is_err() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(PATIENCE, reopened).await.expect("the directory is free again");
+        Home::open(&dir).await
+    };
+    assert_eq!(home.ca, ca, "the phone's trust holds");
+    let mut line = home.dial().await;
+    let hello = line.hear().await;
+    assert_eq!(hello["relay_id"], json!(relay), "and its pin");
+    line.say(home.auth(&phone, &device, &relay, hello["nonce"].as_str().unwrap())).await;
+    assert_eq!(line.hear().await["type"], "auth_ok");
+    home.house.close().await;
+}
+
+#[tokio::test]
+async fn a13_a25_the_doors_for_phones_have_what_phones_need_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = Home::open(&dir).await;
+    let page = home.ask(Request::new("GET", "/publish")).await;
+    assert_eq!((page.status, page.header("referrer-policy")), (200, Some("no-referrer")));
+    assert_eq!(page.header("cross-origin-resource-policy"), Some("same-origin"), "A14");
+    assert_eq!(page.header("access-control-allow-origin"), None);
+    for path in [
+        "/",
+        "/api/v1/cameras",
+        "/api/v1/devices",
+        "/metrics",
+        "/login",
+        "/index.html",
+        "/publish/../index.html",
+        "/publish/%2e%2e/x",
+        "/trust",
+    ] {
+        home.ask(Request::new("GET", path)).await.refused(404, "not_found");
+    }
+    home.ask(Request::new("GET", "/publish").header("Host", "evil.example"))
+        .await
+        .refused(421, "foreign_host");
+    let foreign = Request::new("GET", "/api/v1/sig/stream").header("Origin", "https://evil.example");
+    home.ask(foreign).await.refused(403, "foreign_origin");
+    let offer = || Request::new("POST", "/api/v1/whip/hall").body("application/sdp", "v=0\r\n");
+    home.ask(offer()).await.refused(401, "unauthorized");
+    let made = home.house.send(Request::new("POST", "/api/v1/whip-tokens").json("{\"room\":\"hall\"}")).await;
+    assert_eq!(made.status, 201);
+    let made = made.json();
+    let bearer = format!("Bearer {}", made["token"].as_str().unwrap());
+    assert_ne!(home.ask(offer().header("Authorization", bearer.clone())).await.status, 401);
+    let other = Request::new("POST", "/api/v1/whip/attic").body("application/sdp", "v=0\r\n");
+    home.ask(other.header("Authorization", bearer.clone())).await.refused(401, "unauthorized");
+    let listed = home.house.ask("GET", "/api/v1/whip-tokens").await.json();
+    assert_eq!((&listed["tokens"][0]["room"], &listed["tokens"][0]["token"]), (&json!("hall"), &Value::Null));
+    let path = format!("/api/v1/whip-tokens/{}", made["id"].as_str().unwrap());
+    assert_eq!(home.house.ask("DELETE", &path).await.status, 204);
+    home.ask(offer().header("Authorization", bearer)).await.refused(401, "unauthorized");
+    // The page over plain HTTP helps to trust, and does nothing else.
+    let trust = plain(&home.trust, "GET", "/trust").await;
+    let text = String::from_utf8(trust.body.clone()).unwrap();
+    let door = home.house.ask("GET", "/api/v1/devices").await.json()["door"].clone();
+    assert!(text.contains(door["fingerprint"].as_str().unwrap()) && text.contains("인증서 신뢰 설정"));
+    let profile = plain(&home.trust, "GET", "/ca.mobileconfig").await;
+    assert_eq!(profile.header("content-type"), Some("application/x-apple-aspen-config"));
+    assert!(String::from_utf8(profile.body).unwrap().contains("com.apple.security.root"));
+    for path in ["/", "/publish", "/signal", "/api/v1/health", "/phone-ca.key", "/api/v1/devices"] {
+        plain(&home.trust, "GET", path).await.refused(404, "not_found");
+    }
+    home.house.close().await;
+}
+
+#[tokio::test]
+async fn a_taken_port_closes_the_door_for_phones_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = taken.local_addr().unwrap();
+    let store = Arc::new(FileStore::open(dir.path()).unwrap());
+    let house = House::with(|options| options.phones = Some(PhoneOptions { listen, store, tls: None })).await;
+    let door = house.ask("GET", "/api/v1/devices").await.json()["door"].clone();
+    assert_eq!(door["open"], false);
+    assert!(door["reason"].as_str().unwrap().contains("listens"), "{door}");
+    house.send(Request::new("POST", "/api/v1/pairings").json("{}")).await.refused(503, "not_live");
+    house.close().await;
+}
