@@ -116,6 +116,24 @@ export type Cause = {
 	detail: string,
 };
 
+/**  A phone that was let in. */
+export type Device = {
+	id: string,
+	name: string,
+	/**  The room it publishes in, which is the id of its camera. */
+	room: string,
+	paired_at: Timestamp,
+	last_seen?: Timestamp | null,
+	/**  It is connected. */
+	online: boolean,
+};
+
+/**  Changes to a phone. */
+export type DevicePatch = {
+	/**  1 to 64 characters. */
+	name: string,
+};
+
 /**  Kinds of errors. Each belongs to one HTTP status. */
 export type ErrorCode = 
 /**  400: not readable. */
@@ -165,7 +183,13 @@ export type Event =
 /**  A camera was added or changed. */
 { type: "camera"; seq: number; camera: Camera } | { type: "camera_removed"; seq: number; id: string } | 
 /**  An alert was raised or changed. */
-{ type: "alert"; seq: number; alert: Alert };
+{ type: "alert"; seq: number; alert: Alert } | 
+/**  A pairing began or moved on. */
+{ type: "pairing"; seq: number; pairing: Pairing } | 
+/**  A phone was let in, renamed, came or went. */
+{ type: "device"; seq: number; device: Device } | 
+/**  A phone is let in no more. */
+{ type: "device_removed"; seq: number; id: string };
 
 /**  Trouble that a page saw with a camera (R-N2). */
 export type Fault = {
@@ -176,6 +200,20 @@ export type Fault = {
 
 export type FaultKind = "DECODER" | "VIDEO_SINK";
 
+/**  A pairing that begins. Its address is told once. */
+export type NewPairing = {
+	id: string,
+	/**  For the phone; what follows `#` is secret, and good for one phone. */
+	url: string,
+	/**  The address as a QR code: an SVG document. */
+	qr: string,
+	/**  Six digits to compare with those on the phone: none before a phone asks, see [`Pairing`]. */
+	code: string | null,
+	expires_at: Timestamp,
+	/**  The page that helps a phone to trust this computer, where one is of use. */
+	trust_url?: string | null,
+};
+
 /**  Settings that a camera may have for itself, by the names of `[streaming]`. */
 export type OwnSettings = {
 	tcp_timeout?: number | null,
@@ -184,6 +222,35 @@ export type OwnSettings = {
 	max_reconnect_attempts?: number | null,
 	reconnect_delay_seconds?: number | null,
 };
+
+/**  A pairing. */
+export type Pairing = {
+	id: string,
+	state: PairingState,
+	/**  Six digits to compare with those on the phone, once it asks. */
+	code?: string | null,
+	/**  What the phone calls itself. */
+	name?: string | null,
+	/**  The id of the phone, once it is in. */
+	device?: string | null,
+};
+
+/**  What a new pairing is for. All of it may be left out. */
+export type PairingSpec = {
+	/**  The room, and so the camera, that the phone is to publish in; a new one where it is left out. */
+	room?: string | null,
+};
+
+/**  How far a pairing has come. */
+export type PairingState = 
+/**  The QR code waits for a phone. */
+"waiting" | 
+/**  A phone shows `code` and asks to be let in: compare, then allow or delete. */
+"asked" | 
+/**  The phone is in. */
+"paired" | 
+/**  It was refused, guessed at too often, or its time is over. */
+"ended";
 
 /**  One way to play. */
 export type Playback = {
@@ -289,3 +356,20 @@ export type TrackKind = "video" | "audio";
 
 /**  How RTP reaches us. */
 export type Transport = "tcp" | "udp";
+
+/**  A right to publish by WHIP in one room. */
+export type WhipToken = {
+	id: string,
+	name: string,
+	room: string,
+	made_at: Timestamp,
+	/**  For `Authorization: Bearer`; shown once, when it is made. */
+	token?: string | null,
+};
+
+/**  A right to publish that is to be made. */
+export type WhipTokenSpec = {
+	room: string,
+	/**  1 to 64 characters; the room's where it is left out. */
+	name?: string | null,
+};

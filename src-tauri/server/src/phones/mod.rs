@@ -12,8 +12,8 @@ mod trust;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::Duration;
 
 use nightjar_engine::env::Env;
 use serde::Serialize;
@@ -58,7 +58,6 @@ pub(crate) struct Phones {
     listen: SocketAddr,
     bound: Result<SocketAddr, String>,
     trust: Option<SocketAddr>,
-    announced: Mutex<Option<name::Announced>>,
     env: Env,
 }
 
@@ -113,9 +112,7 @@ impl Phones {
         if let Ok(addr) = &bound {
             info!(%addr, trust = ?trust_at, "door for phones open");
         }
-        let announced = Mutex::new(None);
-        let phones_state =
-            Self { authority, local_authority, listen, bound, trust: trust_at, announced, env };
+        let phones_state = Self { authority, local_authority, listen, bound, trust: trust_at, env };
         Ok((phones_state, Listeners { phones, trust }))
     }
 
@@ -168,23 +165,28 @@ impl Phones {
     /// Keeps certificate and name as the addresses of this machine are, until the end.
     pub(crate) async fn watch(self: Arc<Self>, stop: CancellationToken) {
         let Ok(addr) = self.bound.clone() else { return };
-        if !self.listen.ip().is_loopback() {
-            let announced = name::announce(&self.authority.host(), addr.port(), &self.authority.relay_id());
-            *self.announced.lock().unwrap_or_else(PoisonError::into_inner) = announced;
-        }
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => break,
-                () = tokio::time::sleep(LOOK) => {}
+        let listen = self.listen.ip();
+        let told =
+            ["v=1".to_owned(), format!("id={}", self.authority.relay_id()), "path=/publish".to_owned()];
+        let named = name::Named { host: self.authority.host(), port: addr.port(), told: told.to_vec() };
+        let name = async {
+            if !listen.is_loopback() {
+                name::answer(named, || addresses::of(listen), stop.clone()).await;
             }
-            let ips = addresses::of(self.listen.ip());
-            let wall: SystemTime = self.env.wall();
-            if self.local_authority && self.authority.renew(&ips, wall) {
-                info!(?ips, "certificate for phones issued anew");
+        };
+        let certificate = async {
+            loop {
+                tokio::select! {
+                    () = stop.cancelled() => break,
+                    () = tokio::time::sleep(LOOK) => {}
+                }
+                let ips = addresses::of(listen);
+                if self.local_authority && self.authority.renew(&ips, self.env.wall()) {
+                    info!(?ips, "certificate for phones issued anew");
+                }
             }
-        }
-        let announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner).take();
-        drop(announced);
+        };
+        tokio::join!(name, certificate);
     }
 }
 
