@@ -42,7 +42,7 @@ fn assert_none(problems: Vec<String>) {
 const LAYERS: [&[&str]; 4] = [
     &["media", "env"],
     &["hub", "source", "fmp4", "retry", "still", "audio", "store"],
-    &["ingest", "sfu", "live", "record"],
+    &["ingest", "sfu", "live", "record", "archive"],
     &["camera", "engine", "config", "api"],
 ];
 

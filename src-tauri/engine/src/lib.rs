@@ -6,6 +6,7 @@
 #![doc = include_str!("../../../ARCHITECTURE.md")]
 
 pub mod api;
+pub mod archive;
 pub mod camera;
 pub mod config;
 pub mod engine;

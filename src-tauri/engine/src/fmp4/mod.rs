@@ -7,9 +7,11 @@
 
 mod clock;
 mod entry;
+mod footage;
 mod hybrid;
 mod index;
 pub(crate) mod nal;
+mod splice;
 mod survey;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -18,8 +20,10 @@ use mp4_atom::{self as mp4, Encode as _};
 use crate::media::{Codec, TrackId, TrackInfo, TrackKind};
 
 pub use clock::{DecodeClock, Stamp};
+pub use footage::{Footage, FootageError, Place, Strip};
 pub use hybrid::{Hybrid, NOTE_MAX};
 pub use index::{Index, Seal};
+pub use splice::{Extent, Splice, SpliceError, Start};
 pub use survey::{Survey, SurveyError, survey};
 
 /// Why a track or a sample cannot be written.

@@ -1,0 +1,197 @@
+//! Looking back: the files of the catalogue, their pictures, and spans of them as one file.
+//!
+//! Invariants: only files that the catalogue names are touched, and only below the root; recordings are
+//! read, never changed, and removed only when a person says so. All calls block. It knows neither the
+//! recorder that wrote the files nor who asks.
+
+mod export;
+
+use std::fs::{self, File};
+use std::io::{self, BufReader, Read as _, Seek as _, SeekFrom};
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::env::Env;
+use crate::fmp4::{Footage, FootageError, SpliceError};
+use crate::media::{Frame, TrackInfo};
+use crate::store::{Catalogue, Micros, Query, SegmentRow, SegmentState, StoreError, wall};
+
+pub use export::{Cut, Progress, Span};
+
+/// A key frame larger than this is none.
+const PICTURE_MAX: u32 = 64 << 20;
+/// Why a stretch is missing that a person removed.
+const REMOVED: &str = "removed";
+
+/// What cannot be had of the recordings.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    #[error("there is no recording {0}")]
+    Unknown(Uuid),
+    /// The catalogue knows it, the disk does not have it.
+    #[error("the file of this recording is not there: {0}")]
+    Gone(io::Error),
+    #[error("this recording is still being written")]
+    Open,
+    #[error("this recording is protected")]
+    Protected,
+    #[error("nothing was recorded in this span")]
+    Nothing,
+    /// The moment is not in the recording.
+    #[error("the moment is not in this recording")]
+    Outside,
+    #[error("stills of this recording's codec are not supported")]
+    Codec,
+    #[error("the export needs {needs} bytes, and the disk is full")]
+    Full { needs: u64 },
+    #[error("the export was cancelled")]
+    Cancelled,
+    #[error(transparent)]
+    Footage(#[from] FootageError),
+    #[error(transparent)]
+    Splice(#[from] SpliceError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the file cannot be written: {0}")]
+    Write(io::Error),
+}
+
+/// A picture of a recording, coded.
+#[derive(Debug)]
+pub struct KeyPicture {
+    pub track: TrackInfo,
+    pub frame: Arc<Frame>,
+}
+
+/// The recordings of one root.
+#[derive(Clone, Debug)]
+pub struct Archive {
+    catalogue: Arc<Catalogue>,
+    root: PathBuf,
+    env: Env,
+}
+
+impl Archive {
+    /// The recordings that the catalogue knows below `root`.
+    #[must_use]
+    pub fn new(catalogue: Arc<Catalogue>, root: PathBuf, env: Env) -> Self {
+        Self { catalogue, root, env }
+    }
+
+    /// What was recorded.
+    #[must_use]
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
+    }
+
+    /// Where the files lie.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// A recording, its file and the file's present size.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Unknown`], [`ArchiveError::Gone`].
+    pub fn file(&self, id: Uuid) -> Result<(SegmentRow, File, u64), ArchiveError> {
+        let row = self.catalogue.segment(id)?.ok_or(ArchiveError::Unknown(id))?;
+        let (file, length) = self.open(&row)?;
+        Ok((row, file, length))
+    }
+
+    fn open(&self, row: &SegmentRow) -> Result<(File, u64), ArchiveError> {
+        let file = File::open(self.path(&row.path)?).map_err(ArchiveError::Gone)?;
+        let about = file.metadata().map_err(ArchiveError::Gone)?;
+        if !about.is_file() {
+            return Err(ArchiveError::Gone(io::Error::other("it is not a file")));
+        }
+        Ok((file, about.len()))
+    }
+
+    /// The place of a file. A path that leads out of the root leads nowhere.
+    fn path(&self, relative: &str) -> Result<PathBuf, ArchiveError> {
+        let relative = Path::new(relative);
+        if relative.components().all(|part| matches!(part, Component::Normal(_))) {
+            return Ok(self.root.join(relative));
+        }
+        Err(ArchiveError::Gone(io::ErrorKind::NotFound.into()))
+    }
+
+    /// The key picture at or before a moment of a recording, or its first.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Outside`] for a moment more than a second outside of it.
+    pub fn key_picture(&self, id: Uuid, at_us: Option<Micros>) -> Result<KeyPicture, ArchiveError> {
+        const SLACK: Micros = 1_000_000;
+        let (row, file, length) = self.file(id)?;
+        let at_us = at_us.unwrap_or(row.start_us);
+        if at_us < row.start_us - SLACK || at_us > row.end_us.saturating_add(SLACK) {
+            return Err(ArchiveError::Outside);
+        }
+        let mut file = BufReader::new(file);
+        let footage = Footage::read(&mut file, length)?;
+        let strip = &footage.picture;
+        let track = strip.track().ok_or(ArchiveError::Codec)?;
+        let into = crate::media::rescale(at_us - row.start_us, 1_000_000, strip.timescale);
+        let place = strip.samples[strip.key_before(strip.begins().saturating_add(into))];
+        if place.size > PICTURE_MAX {
+            return Err(FootageError::Damaged("a picture is too large").into());
+        }
+        let mut data = vec![0; place.size as usize];
+        let read = file.seek(SeekFrom::Start(place.at)).and_then(|_| file.read_exact(&mut data));
+        read.map_err(FootageError::Io)?;
+        let shown = crate::media::rescale(strip.shown(&place) - strip.begins(), strip.timescale, 1_000_000);
+        let frame = Frame {
+            track: track.id,
+            pts: strip.shown(&place),
+            arrival: Instant::now(),
+            wall: wall(row.start_us.saturating_add(shown)),
+            key: true,
+            generation: 0,
+            loss: 0,
+            data: Bytes::from(data),
+            packets: OnceLock::new(),
+        };
+        Ok(KeyPicture { track, frame: Arc::new(frame) })
+    }
+
+    /// Removes a recording and its file. What it covered is a gap from then on.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Open`] while it is written, [`ArchiveError::Protected`].
+    pub fn remove(&self, id: Uuid) -> Result<(), ArchiveError> {
+        let row = self.catalogue.segment(id)?.ok_or(ArchiveError::Unknown(id))?;
+        if row.state == SegmentState::Open {
+            return Err(ArchiveError::Open);
+        }
+        if row.protected {
+            return Err(ArchiveError::Protected);
+        }
+        let path = self.path(&row.path)?;
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(ArchiveError::Write(error)),
+            _ => {}
+        }
+        self.catalogue.segment_removed(id)?;
+        self.catalogue.gap(&row.camera, row.start_us, Some(row.end_us), REMOVED)?;
+        // A day without a file goes, too; where others are left this fails, which is right.
+        if let Some(day) = path.parent().filter(|day| *day != self.root) {
+            let _ = fs::remove_dir(day);
+        }
+        Ok(())
+    }
+
+    fn within(&self, span: &Span) -> Result<Vec<SegmentRow>, ArchiveError> {
+        let query = Query { camera: Some(&span.camera), from_us: span.from_us, to_us: span.to_us };
+        Ok(self.catalogue.segments(query)?)
+    }
+}
+
+#[cfg(test)]
+mod tests;
