@@ -23,6 +23,12 @@ fn typescript_types_are_fresh() {
         .register::<api::PairingSpec>()
         .register::<api::WhipToken>()
         .register::<api::WhipTokenSpec>()
+        .register::<api::Recordings>()
+        .register::<api::SegmentPatch>()
+        .register::<api::ExportSpec>()
+        .register::<api::ExportBegun>()
+        .register::<api::Export>()
+        .register::<api::Storage>()
         .register::<api::ApiError>();
     let fresh = Typescript::default()
         .header("// Made from src-tauri/engine/src/api. Do not edit: the test `bindings` renews it.\n")

@@ -23,6 +23,10 @@ use tokio::time::Instant;
 const SESSION: Duration = Duration::from_secs(30 * 24 * 3_600);
 /// How long a ticket may be shown.
 const TICKET: Duration = Duration::from_secs(30);
+/// The same for recordings and exports: a player asks for their parts as long as it plays.
+const FOOTAGE_TICKET: Duration = Duration::from_secs(4 * 3_600);
+/// Below these.
+const FOOTAGE: [&str; 2] = ["/api/v1/recordings/", "/api/v1/exports/"];
 /// Wrong tokens from one address are answered this far apart …
 const GUESS_PACE: Duration = Duration::from_millis(100);
 /// … after so many that are answered at once.
@@ -127,10 +131,11 @@ impl Auth {
 
     /// A ticket for a path and what lies below it.
     pub(crate) fn ticket(&self, path: &str) -> Ticket {
-        let until = self.started.elapsed() + TICKET;
+        let life = if FOOTAGE.iter().any(|root| path.starts_with(root)) { FOOTAGE_TICKET } else { TICKET };
+        let until = self.started.elapsed() + life;
         let millis = until.as_millis();
         let seal = URL_SAFE_NO_PAD.encode(hmac::sign(&self.tickets, claim(path, millis).as_bytes()));
-        Ticket { ticket: format!("{millis}.{seal}"), expires: (self.env.wall() + TICKET).into() }
+        Ticket { ticket: format!("{millis}.{seal}"), expires: (self.env.wall() + life).into() }
     }
 
     /// Whether a ticket opens a path.
@@ -208,8 +213,13 @@ mod tests {
         for forged in ["", ".", "99999999.", "99999999.AAAA", &format!("9{ticket}"), &format!("{ticket}A")] {
             assert!(!auth.ticket_opens(forged, "/api/v1/cameras/a"), "{forged}");
         }
+        let film = auth.ticket("/api/v1/recordings/1.mp4").ticket;
         tokio::time::advance(TICKET + Duration::from_millis(2)).await;
         assert!(!auth.ticket_opens(&ticket, "/api/v1/cameras/a"));
+        assert!(auth.ticket_opens(&film, "/api/v1/recordings/1.mp4"), "a film plays longer");
+        assert!(!auth.ticket_opens(&film, "/api/v1/recordings/2.mp4"));
+        tokio::time::advance(FOOTAGE_TICKET).await;
+        assert!(!auth.ticket_opens(&film, "/api/v1/recordings/1.mp4"));
     }
 
     #[tokio::test(start_paused = true)]

@@ -9,6 +9,7 @@ mod auth;
 mod body;
 pub mod demo;
 mod door;
+mod file;
 mod guard;
 mod hosts;
 pub mod log;

@@ -5,8 +5,9 @@
 use std::sync::OnceLock;
 
 use nightjar_engine::api::{
-    ApiError, Camera, CameraPatch, CameraSpec, Device, DevicePatch, Event, Fault, NewPairing, Pairing,
-    PairingSpec, Probe, WhipToken, WhipTokenSpec,
+    ApiError, Camera, CameraPatch, CameraSpec, Device, DevicePatch, Event, Export, ExportBegun, ExportSpec,
+    Fault, NewPairing, Pairing, PairingSpec, Probe, Recordings, Segment, SegmentPatch, Storage, WhipToken,
+    WhipTokenSpec,
 };
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use schemars::{JsonSchema, Schema};
@@ -14,7 +15,8 @@ use serde_json::{Map, Value, json};
 
 use crate::auth::Ticket;
 use crate::routes::{
-    Alerts, Cameras, Demo, DeviceList, Health, LiveText, Login, RecordingSwitch, TicketFor, WhipTokens,
+    Alerts, Cameras, Demo, DeviceList, Exports, Health, LiveText, Login, RecordingSwitch, TicketFor,
+    WhipTokens,
 };
 
 /// The document, made once.
@@ -96,6 +98,7 @@ impl Writer {
     fn write(mut self) -> Value {
         self.cameras();
         self.viewing();
+        self.looking_back();
         self.others();
         self.signaling();
         self.phones();
@@ -239,6 +242,80 @@ impl Writer {
         .end();
     }
 
+    fn looking_back(&mut self) {
+        let time = || json!({"type": "string", "format": "date-time"});
+        let id = || json!({"type": "string"});
+        self.operation("get", "/api/v1/recordings", "listRecordings", "Recordings, gaps and events")
+            .query("camera", "Of one camera; of all when left out.", id())
+            .query("from", "RFC 3339; without it, from the beginning.", time())
+            .query("to", "RFC 3339; without it, until now.", time())
+            .gives::<Recordings>(200, "What overlaps the span, oldest first")
+            .refused(&[404, 422])
+            .end();
+        self.operation(
+            "get",
+            "/api/v1/recordings/{id}",
+            "getRecording",
+            "A recording; with \".mp4\" after the id, its file",
+        )
+        .gives::<Segment>(200, "The recording, or its file as video/mp4")
+        .raw(206, "The part of the file that Range asked for", "video/mp4")
+        .says(304, "If-None-Match names the present file")
+        .says(416, "The file ends before that part; Content-Range says where")
+        .end();
+        self.operation("patch", "/api/v1/recordings/{id}", "changeRecording", "Protect a recording")
+            .takes::<SegmentPatch>()
+            .gives::<Segment>(200, "The recording as it is now")
+            .end();
+        self.operation("delete", "/api/v1/recordings/{id}", "removeRecording", "Remove a recording")
+            .says(204, "It is gone")
+            .refused(&[409])
+            .end();
+        let width = json!({"type": "integer", "minimum": 16, "maximum": 3840});
+        self.operation(
+            "get",
+            "/api/v1/recordings/{id}/thumbnail.jpg",
+            "recordingThumbnail",
+            "A picture of a moment: the key frame at or before it",
+        )
+        .query("at", "RFC 3339; the first picture when left out.", time())
+        .query("width", "In pixels; as it was recorded when left out.", width)
+        .raw(200, "A JPEG; Last-Modified is when it was taken", "image/jpeg")
+        .refused(&[406, 422, 503])
+        .end();
+        self.operation("get", "/api/v1/exports", "listExports", "Exports")
+            .gives::<Exports>(200, "The exports, oldest first")
+            .end();
+        self.operation("post", "/api/v1/exports", "export", "Write a span into one file")
+            .takes::<ExportSpec>()
+            .gives::<ExportBegun>(202, "It was begun")
+            .refused(&[404, 503])
+            .end();
+        self.operation(
+            "get",
+            "/api/v1/exports/{id}",
+            "getExport",
+            "How an export is; with \".mp4\" after the id, its file",
+        )
+        .gives::<Export>(200, "The export, or its file as video/mp4")
+        .raw(206, "The part of the file that Range asked for", "video/mp4")
+        .says(304, "If-None-Match names the present file")
+        .refused(&[409])
+        .says(416, "The file ends before that part; Content-Range says where")
+        .end();
+        self.operation("delete", "/api/v1/exports/{id}", "removeExport", "Cancel or remove an export")
+            .says(204, "It is gone")
+            .end();
+        self.operation(
+            "get",
+            "/api/v1/storage",
+            "storage",
+            "What recordings take, and how long that goes on",
+        )
+        .gives::<Storage>(200, "The storage")
+        .end();
+    }
+
     fn others(&mut self) {
         self.operation("get", "/api/v1/health", "health", "Whether it runs")
             .gives::<Health>(200, "It runs")
@@ -362,11 +439,6 @@ impl Writer {
     fn not_yet(&mut self) {
         for (method, path, id, summary) in [
             ("post", "/api/v1/cameras/{id}/ptz", "movePtz", "Move a camera"),
-            ("get", "/api/v1/recordings", "listRecordings", "Recordings and gaps"),
-            ("get", "/api/v1/recordings/{file}", "getRecording", "A recording as MP4"),
-            ("post", "/api/v1/exports", "export", "Export recordings"),
-            ("get", "/api/v1/exports/{id}", "getExport", "An export, or its MP4"),
-            ("delete", "/api/v1/exports/{id}", "removeExport", "Remove an export"),
             ("post", "/api/v1/whip/{room}", "whipPublish", "Publish by WHIP"),
             ("patch", "/api/v1/whip/{room}/{session}", "whipTrickle", "Candidates of a publisher"),
             ("delete", "/api/v1/whip/{room}/{session}", "whipEnd", "End a publisher"),

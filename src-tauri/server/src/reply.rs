@@ -64,6 +64,8 @@ pub(crate) const fn status(code: ErrorCode) -> StatusCode {
         ErrorCode::NotPlayable => StatusCode::NOT_ACCEPTABLE,
         ErrorCode::Duplicate | ErrorCode::ReadOnly => StatusCode::CONFLICT,
         ErrorCode::NoMatch => StatusCode::PRECONDITION_FAILED,
+        ErrorCode::Conflict => StatusCode::CONFLICT,
+        ErrorCode::NoSpace => StatusCode::INSUFFICIENT_STORAGE,
         ErrorCode::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         ErrorCode::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         ErrorCode::ForeignHost => StatusCode::MISDIRECTED_REQUEST,

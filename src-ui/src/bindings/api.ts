@@ -106,6 +106,21 @@ export type CameraState = {
 	retry_at?: Timestamp | null,
 };
 
+/**  What a camera's recordings take. */
+export type CameraStorage = {
+	camera: string,
+	bytes: number,
+	protected_bytes: number,
+	segments: number,
+	oldest: Timestamp,
+	/**  When the newest recording began. */
+	newest: Timestamp,
+	/**  Bytes a day, at the rate of the last day. */
+	bytes_per_day: number,
+	/**  Days until the disk is full if this camera alone went on. */
+	days_left?: number | null,
+};
+
 /**  Why. */
 export type Cause = {
 	/**  Such as `unauthorized` or `stalled`. */
@@ -154,6 +169,8 @@ export type ErrorCode =
 "read_only" | 
 /**  412: `If-Match` names another session. */
 "no_match" | 
+/**  409: not in its present state. */
+"conflict" | 
 /**  413 */
 "too_large" | 
 /**  415 */
@@ -170,6 +187,8 @@ export type ErrorCode =
 "not_live" | 
 /**  503: too many at once. */
 "busy" | 
+/**  507: the disk is full. */
+"no_space" | 
 /**  500: a defect or a fault of this machine. */
 "internal";
 
@@ -190,6 +209,53 @@ export type Event =
 { type: "device"; seq: number; device: Device } | 
 /**  A phone is let in no more. */
 { type: "device_removed"; seq: number; id: string };
+
+/**  An export. */
+export type Export = {
+	id: string,
+	camera: string,
+	from: Timestamp,
+	to: Timestamp,
+	cut: ExportCut,
+	state: ExportState,
+	/**  0 to 1. */
+	progress: number,
+	/**  Bytes that are written. */
+	bytes: number,
+	/**  Bytes of the whole file, once they are known. */
+	total_bytes?: number | null,
+	/**  How long it plays, in seconds, once that is known. Gaps are left out. */
+	seconds?: number | null,
+	/**  What the file is to be called. */
+	name: string,
+	/**  Why it failed. */
+	error?: ApiError | null,
+};
+
+/**  An export that was begun. */
+export type ExportBegun = {
+	id: string,
+};
+
+/**  Where an export begins. */
+export type ExportCut = 
+/**  At the first picture of the span, by the file's edit list. */
+"exact" | 
+/**  At the key frame at or before it. */
+"key";
+
+/**  A span that is wanted as one file. */
+export type ExportSpec = {
+	camera: string,
+	/**  RFC 3339. */
+	from: string,
+	to: string,
+	cut?: ExportCut,
+};
+
+export type ExportState = 
+/**  Others come first. */
+"waiting" | "running" | "done" | "failed";
 
 /**  Trouble that a page saw with a camera (R-N2). */
 export type Fault = {
@@ -212,6 +278,17 @@ export type NewPairing = {
 	expires_at: Timestamp,
 	/**  The page that helps a phone to trust this computer, where one is of use. */
 	trust_url?: string | null,
+};
+
+/**  Something that happened, as a mark on the time line. */
+export type Occurrence = {
+	id: string,
+	camera?: string | null,
+	/**  Such as `camera_lost`. */
+	kind: string,
+	start: Timestamp,
+	end?: Timestamp | null,
+	message: string,
 };
 
 /**  Settings that a camera may have for itself, by the names of `[streaming]`. */
@@ -301,7 +378,56 @@ export type Recording = {
 	cause?: Cause | null,
 };
 
+/**  A span in which nothing was recorded. */
+export type RecordingGap = {
+	camera: string,
+	start: Timestamp,
+	/**  Of one that lasts: now. */
+	end: Timestamp,
+	/**  A code such as `storage_lost`. */
+	cause: string,
+	/**  It lasts. */
+	open?: boolean,
+};
+
 export type RecordingState = "off" | "recording" | "storage_lost" | "disk_full" | "failed";
+
+/**  What was recorded in a span, and what was not. */
+export type Recordings = {
+	/**  Oldest first. */
+	segments: Segment[],
+	gaps: RecordingGap[],
+	/**  What happened meanwhile. */
+	events: Occurrence[],
+};
+
+/**  A recording: one file. */
+export type Segment = {
+	id: string,
+	camera: string,
+	start: Timestamp,
+	/**  Of one that is being written: as far as it goes now. */
+	end: Timestamp,
+	bytes: number,
+	state: SegmentState,
+	/**  It is not cleaned away. */
+	protected: boolean,
+	codec: string,
+	width: number,
+	height: number,
+};
+
+/**  A change of a recording. */
+export type SegmentPatch = {
+	/**  Keep it from being cleaned away. */
+	protected: boolean,
+};
+
+export type SegmentState = 
+/**  Being written. */
+"open" | "sealed" | 
+/**  Left by a crash and made whole. */
+"repaired";
 
 /**  Names of the states. */
 export type StateName = "idle" | "connecting" | "live" | "stalled" | "reconnecting" | "failed" | "refused";
@@ -331,6 +457,37 @@ export type Stats = {
 	/**  How full the way from the network to the decoder was lately, in percent; 100 holds the camera up. */
 	backlog_pct?: number,
 };
+
+/**  What recordings take, and how long that can go on. */
+export type Storage = {
+	/**  Where the recordings are. */
+	root: string,
+	used_bytes: number,
+	/**  Free on that disk; not told where the disk cannot be asked. */
+	free_bytes?: number | null,
+	/**  What is kept free. */
+	reserved_bytes: number,
+	/**  Bytes a day, at the rate of the last day. */
+	bytes_per_day: number,
+	/**  Days until the disk is full at that rate. */
+	days_left?: number | null,
+	/**  Days that recordings are kept where there is room; 0 = as long as there is. */
+	retention_days: number,
+	/**  What a person should know now. */
+	outlook: StorageOutlook,
+	cameras: CameraStorage[],
+};
+
+/**  What becomes of the space. */
+export type StorageOutlook = 
+/**  There is room for all the days to keep. */
+"enough" | 
+/**  Older recordings will go before their days are over. */
+"short" | 
+/**  Recording will stop within a day: nothing may be overwritten, or all is protected. */
+"ending" | 
+/**  Not known yet. */
+"unknown";
 
 /**  Which of a camera's streams. */
 export type Stream = "main" | 

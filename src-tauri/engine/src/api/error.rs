@@ -44,6 +44,8 @@ pub enum ErrorCode {
     ReadOnly,
     /// 412: `If-Match` names another session.
     NoMatch,
+    /// 409: not in its present state.
+    Conflict,
     /// 413
     TooLarge,
     /// 415
@@ -60,6 +62,8 @@ pub enum ErrorCode {
     NotLive,
     /// 503: too many at once.
     Busy,
+    /// 507: the disk is full.
+    NoSpace,
     /// 500: a defect or a fault of this machine.
     Internal,
 }

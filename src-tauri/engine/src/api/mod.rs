@@ -8,6 +8,7 @@ mod error;
 mod event;
 mod phone;
 mod probe;
+mod recording;
 mod timestamp;
 
 pub use camera::{
@@ -20,4 +21,8 @@ pub use phone::{
     Device, DevicePatch, NewPairing, Pairing, PairingSpec, PairingState, WhipToken, WhipTokenSpec,
 };
 pub use probe::{Playback, Probe, ProbeTrack};
+pub use recording::{
+    CameraStorage, Export, ExportBegun, ExportCut, ExportSpec, ExportState, Occurrence, RecordingGap,
+    Recordings, Segment, SegmentPatch, SegmentState, Storage, StorageOutlook,
+};
 pub use timestamp::Timestamp;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use specta::Type;
 use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
+use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 
 /// Always three digits: times sort as texts, too.
@@ -17,6 +18,17 @@ const MILLISECONDS: &[BorrowedFormatItem<'static>] =
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Type, JsonSchema)]
 #[serde(transparent)]
 pub struct Timestamp(String);
+
+impl Timestamp {
+    /// The instant that a text names, which may have any offset and any number of digits.
+    #[must_use]
+    pub fn read(text: &str) -> Option<SystemTime> {
+        // Years beyond these are none of a camera's, and could not be told again.
+        let at =
+            OffsetDateTime::parse(text, &Rfc3339).ok().filter(|at| (1970..=9998).contains(&at.year()))?;
+        Some(at.into())
+    }
+}
 
 impl From<SystemTime> for Timestamp {
     fn from(at: SystemTime) -> Self {
@@ -36,5 +48,27 @@ mod tests {
         let at = UNIX_EPOCH + Duration::from_micros(1_795_186_242_120_456);
         assert_eq!(Timestamp::from(at).0, "2026-11-20T14:50:42.120Z");
         assert_eq!(Timestamp::from(UNIX_EPOCH).0, "1970-01-01T00:00:00.000Z");
+    }
+
+    #[test]
+    fn times_are_read_to_the_microsecond_and_strictly() {
+        let at = UNIX_EPOCH + Duration::from_micros(1_795_186_242_120_456);
+        assert_eq!(Timestamp::read("2026-11-20T14:50:42.120456Z"), Some(at));
+        assert_eq!(Timestamp::read("2026-11-20T23:50:42.120456+09:00"), Some(at));
+        for bad in [
+            "",
+            "2026-11-20",
+            "2026-11-20T14:50:42",
+            "2026-11-20 14:50",
+            "2026-13-20T14:50:42Z",
+            "2026-02-30T14:50:42Z",
+            "2026-11-20T24:00:00Z",
+            "1969-12-31T23:59:59Z",
+            "now",
+            "1795186242",
+            " 2026-11-20T14:50:42Z",
+        ] {
+            assert_eq!(Timestamp::read(bad), None, "{bad}");
+        }
     }
 }

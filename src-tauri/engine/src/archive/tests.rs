@@ -34,20 +34,20 @@ const CAMERA: &str = "cam_01";
 
 impl Shelf {
     /// Files hold frames `first..last`.
-    fn new(files: &[std::ops::Range<i64>], fragmented: bool, b_frames: u32) -> Self {
+    fn new(files: &[(i64, i64)], fragmented: bool, b_frames: u32) -> Self {
         let dir = TempDir::new().unwrap();
         let root = dir.path().join("recordings");
         fs::create_dir_all(root.join(CAMERA)).unwrap();
         let (catalogue, _) = Catalogue::open(&dir.path().join("catalogue.db")).unwrap();
         let mut found = Vec::new();
-        for (n, frames) in files.iter().enumerate() {
+        for (n, (first, last)) in files.iter().enumerate() {
             let path = format!("{CAMERA}/{n}.mp4");
-            let number = format!("(N+{})", frames.start);
+            let number = format!("(N+{})", first);
             // Sixteen squares of 16 × 16 pixels: the bits of the number.
             let picture = format!(
                 "nullsrc=s=256x64:r={FPS},format=gray,geq=lum='if(gt(mod(floor({number}/pow(2,floor(X/16))),2),0.5),235,16)':cb=128:cr=128"
             );
-            let seconds = format!("{}", (frames.end - frames.start) as f64 / FPS as f64);
+            let seconds = format!("{}", (last - first) as f64 / FPS as f64);
             let flags = if fragmented { "frag_keyframe+delay_moov+default_base_moof" } else { "faststart" };
             ffmpeg(&[
                 "-f",
@@ -84,12 +84,12 @@ impl Shelf {
                     id: Uuid::from_u128(n as u128 + 1),
                     camera: CAMERA.to_owned(),
                     path: path.clone(),
-                    start_us: us(frames.start),
+                    start_us: us(*first),
                     codec: "h264".to_owned(),
                     width: 256,
                     height: 64,
                 },
-                end_us: us(frames.end),
+                end_us: us(*last),
                 bytes: fs::metadata(root.join(&path)).unwrap().len(),
                 state: SegmentState::Sealed,
                 protected: false,
@@ -160,7 +160,7 @@ fn assert_frames((numbers, times): (Vec<i64>, Vec<i64>), expected: impl Iterator
 
 #[test]
 fn an_export_is_exact_to_the_frame_across_files() {
-    let shelf = Shelf::new(&[0..60, 60..130, 130..200], false, 0);
+    let shelf = Shelf::new(&[(0, 60), (60, 130), (130, 200)], false, 0);
     assert_frames(shelf.export(at(7), at(151), Cut::Exact), 7..151);
     assert_frames(shelf.export(at(60), at(130), Cut::Exact), 60..130);
     assert_frames(shelf.export(at(199), at(200), Cut::Exact), 199..200);
@@ -173,16 +173,16 @@ fn an_export_is_exact_to_the_frame_across_files() {
 
 #[test]
 fn an_export_is_exact_with_b_frames_and_with_fragments() {
-    let shelf = Shelf::new(&[0..60, 60..130], true, 0);
+    let shelf = Shelf::new(&[(0, 60), (60, 130)], true, 0);
     assert_frames(shelf.export(at(7), at(113), Cut::Exact), 7..113);
-    let shelf = Shelf::new(&[0..60, 60..130], false, 2);
+    let shelf = Shelf::new(&[(0, 60), (60, 130)], false, 2);
     assert_frames(shelf.export(at(7), at(112), Cut::Exact), 7..112);
     assert_frames(shelf.export(at(27), at(28), Cut::Exact), 27..28);
 }
 
 #[test]
 fn a_gap_is_left_out_and_the_rest_is_whole() {
-    let shelf = Shelf::new(&[0..40, 90..130], false, 0);
+    let shelf = Shelf::new(&[(0, 40), (90, 130)], false, 0);
     assert_frames(shelf.export(at(33), at(101), Cut::Exact), (33..40).chain(90..101));
     let span = |from, to| Span {
         camera: CAMERA.into(),
@@ -197,7 +197,7 @@ fn a_gap_is_left_out_and_the_rest_is_whole() {
 
 #[test]
 fn a_cut_at_key_frames_begins_with_the_one_before() {
-    let shelf = Shelf::new(&[0..60, 60..130], false, 0);
+    let shelf = Shelf::new(&[(0, 60), (60, 130)], false, 0);
     assert_frames(shelf.export(at(27), at(90), Cut::Key), 20..90);
     // Without the edit list there is nothing more in it.
     let (numbers, _) = shelf.export(at(40), at(50), Cut::Key);
@@ -206,7 +206,7 @@ fn a_cut_at_key_frames_begins_with_the_one_before() {
 
 #[test]
 fn sound_stays_with_the_pictures() {
-    let shelf = Shelf::new(&[0..60, 60..130], false, 0);
+    let shelf = Shelf::new(&[(0, 60), (60, 130)], false, 0);
     shelf.export(at(7), at(113), Cut::Exact);
     let sound = times(&shelf.dir.path().join("out.mp4"), "a:0");
     // 106 frames are 3.53 s, which 165 packets of 1,024 samples cover; the first may begin a little before.
@@ -218,7 +218,7 @@ fn sound_stays_with_the_pictures() {
 
 #[test]
 fn a_moment_is_shown_by_the_key_picture_before_it() {
-    let shelf = Shelf::new(&[0..60, 60..130], true, 0);
+    let shelf = Shelf::new(&[(0, 60), (60, 130)], true, 0);
     let number = |id: u128, at_us| {
         let picture = shelf.archive.key_picture(Uuid::from_u128(id), at_us).unwrap();
         let decoded = crate::still::decode(&picture.track, &picture.frame).unwrap();
@@ -235,7 +235,7 @@ fn a_moment_is_shown_by_the_key_picture_before_it() {
 
 #[test]
 fn a_removed_recording_is_a_gap_and_what_is_protected_stays() {
-    let shelf = Shelf::new(&[0..20, 20..40], false, 0);
+    let shelf = Shelf::new(&[(0, 20), (20, 40)], false, 0);
     let archive = &shelf.archive;
     let (first, second) = (Uuid::from_u128(1), Uuid::from_u128(2));
     archive.catalogue().protect(first, true).unwrap();
@@ -251,7 +251,7 @@ fn a_removed_recording_is_a_gap_and_what_is_protected_stays() {
 
 #[test]
 fn a_catalogue_cannot_lead_out_of_the_root() {
-    let shelf = Shelf::new(&[0..20], false, 0);
+    let shelf = Shelf::new(&[(0, 20)], false, 0);
     fs::write(shelf.dir.path().join("secret.mp4"), "secret").unwrap();
     let outside = shelf.dir.path().join("secret.mp4");
     for (n, path) in ["../secret.mp4", outside.to_str().unwrap(), "a/../../secret.mp4", ""].iter().enumerate()
@@ -276,7 +276,7 @@ fn a_catalogue_cannot_lead_out_of_the_root() {
 
 #[test]
 fn a_cancelled_export_leaves_nothing() {
-    let shelf = Shelf::new(&[0..40], false, 0);
+    let shelf = Shelf::new(&[(0, 40)], false, 0);
     let span = Span { camera: CAMERA.into(), from_us: START, to_us: START + at(40), cut: Cut::Exact };
     let to = shelf.dir.path().join("out.mp4");
     let progress = Progress::default();
@@ -288,8 +288,8 @@ fn a_cancelled_export_leaves_nothing() {
 
 #[test]
 fn damaged_files_are_refused_and_never_a_panic() {
-    let shelf = Shelf::new(&[0..40], false, 0);
-    let fragments = Shelf::new(&[0..40], true, 0);
+    let shelf = Shelf::new(&[(0, 40)], false, 0);
+    let fragments = Shelf::new(&[(0, 40)], true, 0);
     for path in
         [shelf.archive.root().join(CAMERA).join("0.mp4"), fragments.archive.root().join(CAMERA).join("0.mp4")]
     {

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use super::archive::Shelf;
 use super::entry::{Entry, Ground};
 use super::recording::{Records, RecordsError};
 use super::registry::{self, LoadError, Registry};
@@ -60,6 +61,8 @@ struct Inner {
     /// One change of the registry at a time. Held across the save, so that what was answered is kept.
     changing: tokio::sync::Mutex<()>,
     sfu: Sfu,
+    /// The past; none where its catalogue could not be opened.
+    shelf: Option<Arc<Shelf>>,
     stop: CancellationToken,
 }
 
@@ -84,11 +87,18 @@ impl EngineHandle {
             move || registry::load(&*store)
         })
         .await?;
+        let mut shelf = None;
         if let Some(dir) = data_dir {
             let (recording, env, tasks) =
                 (config.recording.clone(), ground.env.clone(), ground.tasks.clone());
-            let records = blocking(move || Records::open(&dir, &recording, &env, &tasks)).await?;
+            let (records, opened) = blocking(move || {
+                let records = Records::open(&dir, &recording, &env, &tasks)?;
+                let opened = Shelf::open(&records, &dir, env);
+                Ok::<_, RecordsError>((records, opened))
+            })
+            .await?;
             ground.records = Some(records);
+            shelf = Some(Arc::new(opened));
         }
         let stop = CancellationToken::new();
         let mut registry = Registry::default();
@@ -111,7 +121,7 @@ impl EngineHandle {
         let cameras = RwLock::new(registry);
         let changing = tokio::sync::Mutex::new(());
         let sfu = Sfu::new(sfu_options(&config.webrtc), ground.env.clone());
-        Ok(Self { inner: Arc::new(Inner { ground, config, store, cameras, changing, sfu, stop }) })
+        Ok(Self { inner: Arc::new(Inner { ground, config, store, cameras, changing, sfu, shelf, stop }) })
     }
 
     /// The configuration it was started with.
@@ -272,6 +282,9 @@ impl EngineHandle {
     /// Ends everything: sources say goodbye, tasks are joined. At most three seconds.
     pub async fn shutdown(&self) {
         self.inner.stop.cancel();
+        if let Some(shelf) = &self.inner.shelf {
+            shelf.exports.cancel_all();
+        }
         for entry in &self.registry().entries {
             entry.close();
         }
@@ -298,6 +311,14 @@ impl EngineHandle {
 
     pub(super) fn records(&self) -> Option<&Records> {
         self.inner.ground.records.as_ref()
+    }
+
+    pub(super) fn ground(&self) -> &Ground {
+        &self.inner.ground
+    }
+
+    pub(super) fn kept(&self) -> Option<&Arc<Shelf>> {
+        self.inner.shelf.as_ref()
     }
 
     pub(super) fn sfu(&self) -> &Sfu {

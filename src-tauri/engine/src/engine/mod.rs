@@ -4,9 +4,11 @@
 //! are saved before they are answered; no call waits for a camera or a network, except the probe. The
 //! engine does not know who asks, nor where its configuration is kept.
 
+mod archive;
 mod diagnosis;
 mod entry;
 mod events;
+mod exports;
 mod handle;
 mod link;
 mod phones;
@@ -26,8 +28,10 @@ use crate::env::Env;
 use crate::ingest::ProbeReport;
 use crate::source::{BoxFuture, Source, SourceError};
 
+pub use archive::RecordingFile;
 pub use diagnosis::CameraFigures;
 pub use events::EventStream;
+pub use exports::ExportFile;
 pub use handle::{EngineHandle, StartError};
 pub use link::{
     Capture, JoinError, OfferError, PeerCandidate, PeerCard, PeerRole, PhoneState, PhoneStats, SignalLink,
@@ -45,8 +49,8 @@ pub struct Parts {
     pub sources: Arc<dyn Sources>,
     /// Cameras to try things out with, where the program has them.
     pub demo: Option<Arc<dyn DemoCameras>>,
-    /// Where the catalogue of recordings lies, and the recordings unless the configuration says another
-    /// place. Nothing is recorded without.
+    /// Where the catalogue of recordings lies, exports, and the recordings unless the configuration says
+    /// another place. Nothing is recorded without.
     pub data_dir: Option<PathBuf>,
 }
 

@@ -21,8 +21,8 @@ const RECORDINGS: &str = "recordings";
 /// Where recordings lie and what is known of them. There is none for an engine without a data directory.
 #[derive(Clone)]
 pub(super) struct Records {
-    root: PathBuf,
-    catalogue: Arc<Catalogue>,
+    pub(super) root: PathBuf,
+    pub(super) catalogue: Arc<Catalogue>,
     ledger: Arc<Ledger>,
     /// None where recording is switched off for all.
     pub(super) recorder: Option<Recorder>,
@@ -108,7 +108,7 @@ impl EngineHandle {
 
     /// What is known of recordings, and the directory that their paths are relative to.
     #[must_use]
-    pub fn recordings(&self) -> Option<(Arc<Catalogue>, PathBuf)> {
+    pub fn catalogue(&self) -> Option<(Arc<Catalogue>, PathBuf)> {
         self.records().map(|records| (Arc::clone(&records.catalogue), records.root.clone()))
     }
 

@@ -24,6 +24,26 @@ impl Decoders {
     pub fn new(at_once: usize) -> Self {
         Self { permits: Arc::new(Semaphore::new(at_once.max(1))) }
     }
+
+    /// The JPEG of a key frame, as [`jpeg()`] makes it, when its turn has come.
+    ///
+    /// # Errors
+    /// Those of [`jpeg()`].
+    pub async fn jpeg(
+        &self,
+        track: &TrackInfo,
+        frame: &Arc<Frame>,
+        width: Option<u16>,
+    ) -> Result<Bytes, StillError> {
+        let permit = Arc::clone(&self.permits).acquire_owned().await;
+        let (track, frame) = (track.clone(), Arc::clone(frame));
+        let work = move || {
+            // Held to the end of the work, also when nobody waits for it any more.
+            let _permit = permit;
+            jpeg(&track, &frame, width)
+        };
+        tokio::task::spawn_blocking(work).await.unwrap_or(Err(StillError::Panicked))
+    }
 }
 
 /// The stills of one camera: the JPEGs of its newest key frame, each made once.
@@ -62,7 +82,7 @@ impl Stills {
     ) -> Result<Bytes, StillError> {
         let width = width.map(|width| width.clamp(*WIDTHS.start(), *WIDTHS.end()));
         let cell = self.cell(frame, width);
-        let made = cell.get_or_init(|| self.make(track.clone(), Arc::clone(frame), width)).await;
+        let made = cell.get_or_init(|| self.decoders.jpeg(track, frame, width)).await;
         made.clone()
     }
 
@@ -81,20 +101,5 @@ impl Stills {
         let cell = Cell::default();
         made.by_width.push_back((width, Arc::clone(&cell)));
         cell
-    }
-
-    async fn make(
-        &self,
-        track: TrackInfo,
-        frame: Arc<Frame>,
-        width: Option<u16>,
-    ) -> Result<Bytes, StillError> {
-        let permit = Arc::clone(&self.decoders.permits).acquire_owned().await;
-        let work = move || {
-            // Held to the end of the work, also when nobody waits for it any more.
-            let _permit = permit;
-            jpeg(&track, &frame, width)
-        };
-        tokio::task::spawn_blocking(work).await.unwrap_or(Err(StillError::Panicked))
     }
 }

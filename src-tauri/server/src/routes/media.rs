@@ -41,18 +41,23 @@ pub(super) fn sound(uri: &Uri) -> Result<Sound, Refusal> {
     }
 }
 
-pub(super) async fn snapshot(
-    State(door): State<Arc<Door>>,
-    CameraId(id): CameraId,
-    OriginalUri(uri): OriginalUri,
-) -> Reply {
-    let width = parameter(uri.query(), "width")
+/// `?width=`: of a still.
+pub(super) fn width(uri: &Uri) -> Result<Option<u16>, Refusal> {
+    parameter(uri.query(), "width")
         .map(|text| text.parse().ok().filter(|width| WIDTHS.contains(width)))
         .map(|width| {
             let reason = format!("must be {} to {} pixels", WIDTHS.start(), WIDTHS.end());
             width.ok_or_else(|| Refusal::invalid("width", reason))
         })
-        .transpose()?;
+        .transpose()
+}
+
+pub(super) async fn snapshot(
+    State(door): State<Arc<Door>>,
+    CameraId(id): CameraId,
+    OriginalUri(uri): OriginalUri,
+) -> Reply {
+    let width = width(&uri)?;
     let taken = door.engine.slot(&id, Stream::Main).await?.newest_key().map(|(_, frame)| frame.wall);
     let jpeg = door.engine.snapshot(&id, width).await?;
     let mut response = ([(header::CONTENT_TYPE, "image/jpeg")], jpeg).into_response();

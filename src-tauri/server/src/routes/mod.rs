@@ -5,14 +5,17 @@
 
 mod cameras;
 mod diagnosis;
+mod exports;
 mod login;
 mod media;
 mod phones;
+mod recordings;
 mod signaling;
 mod sockets;
 
 pub(crate) use cameras::{Cameras, Demo, RecordingSwitch};
 pub(crate) use diagnosis::{Alerts, Health};
+pub(crate) use exports::Exports;
 pub(crate) use login::{Login, TicketFor};
 pub(crate) use phones::{DeviceList, WhipTokens};
 pub(crate) use sockets::LiveText;
@@ -53,6 +56,15 @@ pub(crate) fn router(door: Arc<Door>) -> Router {
             patch(media::trickle).delete(media::hang_up).options(media::viewer_options),
         )
         .route("/api/v1/cameras/{id}/live", get(sockets::live))
+        .route("/api/v1/recordings", get(recordings::list))
+        .route(
+            "/api/v1/recordings/{id}",
+            get(recordings::one).patch(recordings::change).delete(recordings::remove),
+        )
+        .route("/api/v1/recordings/{id}/thumbnail.jpg", get(recordings::thumbnail))
+        .route("/api/v1/exports", get(exports::list).post(exports::begin))
+        .route("/api/v1/exports/{id}", get(exports::one).delete(exports::remove))
+        .route("/api/v1/storage", get(recordings::storage))
         .route("/api/v1/demo", post(cameras::demo))
         .route("/api/v1/alerts", get(diagnosis::alerts))
         .route("/api/v1/events", get(sockets::events))
@@ -77,12 +89,8 @@ pub(crate) fn router(door: Arc<Door>) -> Router {
 /// What comes with the recorder, the phones and camera control.
 fn not_yet() -> Router<Arc<Door>> {
     let absent = || not_implemented;
-    let routes: [(&str, MethodRouter<Arc<Door>>); 7] = [
+    let routes: [(&str, MethodRouter<Arc<Door>>); 3] = [
         ("/api/v1/cameras/{id}/ptz", post(absent())),
-        ("/api/v1/recordings", get(absent())),
-        ("/api/v1/recordings/{file}", get(absent())),
-        ("/api/v1/exports", post(absent())),
-        ("/api/v1/exports/{id}", get(absent()).delete(absent())),
         ("/api/v1/whip/{room}", post(absent())),
         ("/api/v1/whip/{room}/{session}", delete(absent()).patch(absent())),
     ];
@@ -120,13 +128,18 @@ impl<S: Send + Sync> FromRequestParts<S> for CameraId {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
         let Named(mut named): Named<std::collections::HashMap<String, String>> =
             Named::from_request_parts(parts, state).await?;
-        let letter = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         named
             .remove("id")
-            .filter(|id| (1..=64).contains(&id.len()) && id.chars().all(letter))
+            .filter(|id| is_camera_id(id))
             .map(Self)
             .ok_or_else(|| Refusal::new(ErrorCode::NotFound, "There is no camera of that id."))
     }
+}
+
+/// Whether a camera could have this id.
+fn is_camera_id(id: &str) -> bool {
+    let letter = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    (1..=64).contains(&id.len()) && id.chars().all(letter)
 }
 
 /// A done thing without words.

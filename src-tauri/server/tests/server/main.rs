@@ -9,5 +9,6 @@ mod knock;
 mod media;
 mod phones;
 mod program;
+mod recordings;
 mod signaling;
 mod sockets;

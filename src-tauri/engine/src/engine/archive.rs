@@ -1,0 +1,400 @@
+//! Looking back, as the doors ask for it: recordings, their files and pictures, and what they take.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use tracing::{error, warn};
+use uuid::Uuid;
+
+use super::exports::Exports;
+use super::handle::blocking;
+use super::EngineHandle;
+use super::recording::Records;
+use crate::api::{
+    ApiError, CameraStorage, ErrorCode, Occurrence, RecordingGap, Recordings, Segment, SegmentState, Storage,
+    StorageOutlook, Timestamp,
+};
+use crate::archive::{Archive, ArchiveError};
+use crate::env::Env;
+use crate::fmp4::SpliceError;
+use crate::still::StillError;
+use crate::store::{self, Catalogue, Micros, Query, SegmentRow, StoreError, Usage};
+
+const EXPORTS: &str = "exports";
+/// Recordings that are listed at most: a week of sixteen cameras is a fifth of it.
+const LISTED_MAX: usize = 50_000;
+/// Thumbnails that may wait for a decoder; beyond it they are refused: scrubbing asks for new ones anyway.
+const THUMBNAILS_MAX: usize = 32;
+const DAY: Duration = Duration::from_secs(86_400);
+/// A rate is not told of less than this.
+const RATE_SPAN: Duration = Duration::from_secs(60);
+
+/// What the engine keeps of the past.
+pub(super) struct Shelf {
+    pub(super) archive: Archive,
+    pub(super) exports: Exports,
+    thumbnails: AtomicUsize,
+}
+
+/// A recording's file, open for reading.
+#[derive(Debug)]
+pub struct RecordingFile {
+    pub file: File,
+    /// Its size now; of one that is being written it grows.
+    pub bytes: u64,
+    pub open: bool,
+    pub modified: Option<SystemTime>,
+}
+
+impl Shelf {
+    /// Over the recordings that there are. Blocks.
+    pub(super) fn open(records: &Records, data_dir: &Path, env: Env) -> Self {
+        let archive = Archive::new(Arc::clone(&records.catalogue), records.root.clone(), env);
+        let exports = Exports::open(data_dir.join(EXPORTS));
+        Self { archive, exports, thumbnails: AtomicUsize::new(0) }
+    }
+}
+
+impl EngineHandle {
+    /// What was recorded, of one camera or all, in a span or ever.
+    ///
+    /// # Errors
+    /// `NotFound` for a camera that neither is nor left anything; `Invalid` for a span that is empty or
+    /// holds too much.
+    pub async fn recordings(
+        &self,
+        camera: Option<String>,
+        from: Option<SystemTime>,
+        to: Option<SystemTime>,
+    ) -> Result<Recordings, ApiError> {
+        let (from_us, to_us) =
+            (from.map_or(Micros::MIN / 4, store::micros), to.map_or(Micros::MAX / 4, store::micros));
+        if from_us >= to_us {
+            return Err(ApiError::invalid("to", "must be after \"from\""));
+        }
+        let now = self.ground().env.wall();
+        let known = self.camera_known(camera.as_deref());
+        self.with_archive(move |archive| {
+            let catalogue = archive.catalogue();
+            if !known {
+                known_by(catalogue, camera.as_deref())?;
+            }
+            let query = Query { camera: camera.as_deref(), from_us, to_us };
+            let segments = catalogue.segments(query).map_err(tell_store)?;
+            if segments.len() > LISTED_MAX {
+                let reason =
+                    format!("more than {LISTED_MAX} recordings are in this span; ask for a shorter one");
+                return Err(ApiError::invalid("from", reason));
+            }
+            let gaps = catalogue.gaps(query).map_err(tell_store)?;
+            let events = catalogue.alerts_between(query).map_err(tell_store)?;
+            let time = |at: Micros| Timestamp::from(store::wall(at));
+            Ok(Recordings {
+                segments: segments.into_iter().map(segment).collect(),
+                gaps: gaps
+                    .into_iter()
+                    .map(|gap| RecordingGap {
+                        camera: gap.camera,
+                        start: time(gap.start_us),
+                        end: time(gap.end_us.unwrap_or_else(|| store::micros(now).max(gap.start_us))),
+                        cause: gap.cause,
+                        open: gap.end_us.is_none(),
+                    })
+                    .collect(),
+                events: events
+                    .into_iter()
+                    .map(|alert| Occurrence {
+                        id: alert.id.to_string(),
+                        camera: alert.camera,
+                        kind: alert.kind,
+                        start: time(alert.since_us),
+                        end: alert.until_us.map(time),
+                        message: alert.message,
+                    })
+                    .collect(),
+            })
+        })
+        .await
+    }
+
+    /// One recording.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn recording(&self, id: Uuid) -> Result<Segment, ApiError> {
+        self.with_archive(move |archive| one(archive, id)).await
+    }
+
+    /// A recording's file.
+    ///
+    /// # Errors
+    /// `NotFound`, also where only the file is gone.
+    pub async fn recording_file(&self, id: Uuid) -> Result<RecordingFile, ApiError> {
+        self.with_archive(move |archive| {
+            let (row, file, bytes) = archive.file(id).map_err(tell)?;
+            let modified = file.metadata().and_then(|about| about.modified()).ok();
+            Ok(RecordingFile { file, bytes, open: row.state == store::SegmentState::Open, modified })
+        })
+        .await
+    }
+
+    /// Protects a recording from being cleaned away, or no more.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn protect(&self, id: Uuid, on: bool) -> Result<Segment, ApiError> {
+        self.with_archive(move |archive| {
+            archive.catalogue().protect(id, on).map_err(tell_store)?;
+            one(archive, id)
+        })
+        .await
+    }
+
+    /// Removes a recording.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` while it is being written or protected.
+    pub async fn remove_recording(&self, id: Uuid) -> Result<(), ApiError> {
+        self.with_archive(move |archive| archive.remove(id).map_err(tell)).await
+    }
+
+    /// A picture of a recording as JPEG and when it was taken: the key frame at or before `at`, or the first.
+    ///
+    /// # Errors
+    /// `NotFound`, `Invalid` for a moment outside of it, `NotPlayable`, `Busy`.
+    pub async fn thumbnail(
+        &self,
+        id: Uuid,
+        at: Option<SystemTime>,
+        width: Option<u16>,
+    ) -> Result<(Bytes, SystemTime), ApiError> {
+        struct Place<'a>(&'a AtomicUsize);
+        impl Drop for Place<'_> {
+            fn drop(&mut self) {
+                self.0.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+        let shelf = self.shelf()?;
+        let place = Place(&shelf.thumbnails);
+        if shelf.thumbnails.fetch_add(1, Ordering::Relaxed) >= THUMBNAILS_MAX {
+            return Err(ApiError::new(ErrorCode::Busy, "Too many pictures are asked for at once."));
+        }
+        let at_us = at.map(store::micros);
+        let found = self.with_archive(move |archive| archive.key_picture(id, at_us).map_err(tell)).await?;
+        let jpeg = self.ground().decoders.jpeg(&found.track, &found.frame, width).await;
+        drop(place);
+        let jpeg = jpeg.map_err(|error| {
+            let code = match error {
+                StillError::Codec(_) | StillError::TooLarge { .. } => ErrorCode::NotPlayable,
+                _ => ErrorCode::Internal,
+            };
+            ApiError::new(code, error.to_string())
+        })?;
+        Ok((jpeg, found.frame.wall))
+    }
+
+    /// What recordings take, and how long that can go on.
+    ///
+    /// # Errors
+    /// `Internal` where the catalogue cannot be read.
+    pub async fn storage(&self) -> Result<Storage, ApiError> {
+        let recording = self.config().recording.clone();
+        let now = self.ground().env.wall();
+        let free = self.free_bytes();
+        self.with_archive(move |archive| {
+            let usage = archive.catalogue().usage().map_err(tell_store)?;
+            let from_us = store::micros(now.checked_sub(DAY).unwrap_or(now));
+            let query = Query { camera: None, from_us, to_us: store::micros(now) };
+            let day = archive.catalogue().segments(query).map_err(tell_store)?;
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is far below 2⁶³")]
+            let reserved = (recording.min_free_gb * 1e9) as u64;
+            let room = free.map(|free| free.saturating_sub(reserved));
+            let cameras: Vec<CameraStorage> =
+                usage.iter().map(|usage| camera_storage(usage, &day, query, room)).collect();
+            let used_bytes = cameras.iter().map(|c| c.bytes).sum();
+            let rate: u64 = cameras.iter().map(|c| c.bytes_per_day).sum();
+            let protected: u64 = cameras.iter().map(|c| c.protected_bytes).sum();
+            let days = room.and_then(|room| days(room, rate));
+            let outlook = match (days, room) {
+                (Some(days), Some(room)) => {
+                    let could_go = if recording.overwrite { used_bytes - protected } else { 0 };
+                    let lasts = self::days(room.saturating_add(could_go), rate).unwrap_or(f64::MAX);
+                    let wanted = f64::from(recording.retention_days) * rate_of(rate);
+                    if lasts < 1.0 {
+                        StorageOutlook::Ending
+                    } else if recording.retention_days > 0 && wanted > rate_of(room + used_bytes)
+                        || recording.retention_days == 0 && days < 1.0
+                    {
+                        StorageOutlook::Short
+                    } else {
+                        StorageOutlook::Enough
+                    }
+                }
+                _ => StorageOutlook::Unknown,
+            };
+            Ok(Storage {
+                root: archive.root().display().to_string(),
+                used_bytes,
+                free_bytes: free,
+                reserved_bytes: reserved,
+                bytes_per_day: rate,
+                days_left: days,
+                retention_days: recording.retention_days,
+                outlook,
+                cameras,
+            })
+        })
+        .await
+    }
+
+    /// Free bytes where recordings go.
+    fn free_bytes(&self) -> Option<u64> {
+        // Nothing at all is what a recorder says that has not looked yet.
+        self.recorder_figures().map(|figures| figures.free_bytes).filter(|free| *free > 0)
+    }
+
+    pub(super) fn shelf(&self) -> Result<&Arc<Shelf>, ApiError> {
+        self.kept().ok_or_else(|| {
+            let message =
+                "Nothing is recorded: there is no data directory.";
+            ApiError::new(ErrorCode::Internal, message)
+        })
+    }
+
+    /// Whether a camera is there now; `None` means all.
+    pub(super) fn camera_known(&self, camera: Option<&str>) -> bool {
+        camera.is_none_or(|id| self.entry(id).is_ok())
+    }
+
+    /// Does something that blocks.
+    pub(super) async fn with_archive<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Archive) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let shelf = Arc::clone(self.shelf()?);
+        blocking(move || work(&shelf.archive)).await
+    }
+}
+
+/// A camera that was removed may have left recordings.
+pub(super) fn known_by(catalogue: &Catalogue, camera: Option<&str>) -> Result<(), ApiError> {
+    let Some(camera) = camera else { return Ok(()) };
+    let usage = catalogue.usage().map_err(tell_store)?;
+    if usage.iter().any(|usage| usage.camera == camera) { Ok(()) } else { Err(ApiError::no_camera(camera)) }
+}
+
+fn one(archive: &Archive, id: Uuid) -> Result<Segment, ApiError> {
+    let row = archive.catalogue().segment(id).map_err(tell_store)?;
+    row.map(segment).ok_or_else(|| tell(ArchiveError::Unknown(id)))
+}
+
+fn segment(row: SegmentRow) -> Segment {
+    Segment {
+        id: row.id.to_string(),
+        camera: row.camera,
+        start: store::wall(row.start_us).into(),
+        end: store::wall(row.end_us).into(),
+        bytes: row.bytes,
+        state: match row.state {
+            store::SegmentState::Open => SegmentState::Open,
+            store::SegmentState::Sealed => SegmentState::Sealed,
+            store::SegmentState::Repaired => SegmentState::Repaired,
+        },
+        protected: row.protected,
+        codec: row.codec,
+        width: row.width,
+        height: row.height,
+    }
+}
+
+fn camera_storage(usage: &Usage, day: &[SegmentRow], last: Query<'_>, room: Option<u64>) -> CameraStorage {
+    let own = day.iter().filter(|row| row.camera == usage.camera);
+    let inside: f64 = own
+        .map(|row| {
+            let length = (row.end_us - row.start_us).max(1);
+            let within = row.end_us.min(last.to_us) - row.start_us.max(last.from_us);
+            rate_of(row.bytes) * (within.max(0) as f64 / length as f64)
+        })
+        .sum();
+    let span = (last.to_us - usage.oldest_us.max(last.from_us)) as f64 / 1e6;
+    let span = span.max(RATE_SPAN.as_secs_f64());
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is far below 2⁶³")]
+    let bytes_per_day = (inside / span * DAY.as_secs_f64()) as u64;
+    CameraStorage {
+        camera: usage.camera.clone(),
+        bytes: usage.bytes,
+        protected_bytes: usage.protected_bytes,
+        segments: usage.segments,
+        oldest: store::wall(usage.oldest_us).into(),
+        newest: store::wall(usage.newest_us).into(),
+        bytes_per_day,
+        days_left: room.and_then(|room| days(room, bytes_per_day)),
+    }
+}
+
+fn rate_of(bytes: u64) -> f64 {
+    bytes as f64
+}
+
+/// How many days the room lasts, to a tenth.
+fn days(room: u64, bytes_per_day: u64) -> Option<f64> {
+    (bytes_per_day > 0).then(|| (rate_of(room) / rate_of(bytes_per_day) * 10.0).floor() / 10.0)
+}
+
+fn tell_store(error: StoreError) -> ApiError {
+    match error {
+        StoreError::Unknown(id) => tell(ArchiveError::Unknown(id)),
+        other => {
+            error!(tag = "STORAGE", "{other}");
+            ApiError::new(
+                ErrorCode::Internal,
+                "The catalogue of recordings cannot be read. The log says why.",
+            )
+        }
+    }
+}
+
+/// An error's public face.
+pub(super) fn tell(error: ArchiveError) -> ApiError {
+    let code = match &error {
+        ArchiveError::Unknown(_) => {
+            return ApiError::new(ErrorCode::NotFound, "There is no such recording.");
+        }
+        ArchiveError::Gone(_) => {
+            let message =
+                "The file of this recording is not there. It was removed, or its disk is not connected.";
+            return ApiError::new(ErrorCode::NotFound, message);
+        }
+        ArchiveError::Open => {
+            let message = "This recording is still being written. Stop it first.";
+            return ApiError::new(ErrorCode::Conflict, message);
+        }
+        ArchiveError::Protected => {
+            let message = "This recording is protected. Take the protection off first.";
+            return ApiError::new(ErrorCode::Conflict, message);
+        }
+        ArchiveError::Nothing => return ApiError::invalid("from", "nothing was recorded in this span"),
+        ArchiveError::Outside => return ApiError::invalid("at", "is not within this recording"),
+        ArchiveError::Splice(SpliceError::TooLong) => {
+            return ApiError::invalid("to", "an export may hold a day of recordings at most");
+        }
+        ArchiveError::Splice(SpliceError::Differs) => {
+            let message = "The camera changed its codec within this span. Export the parts before and after.";
+            return ApiError::new(ErrorCode::Conflict, message);
+        }
+        ArchiveError::Full { needs } => {
+            let message =
+                format!("There is not enough space: the export needs {} MB.", needs.div_ceil(1_000_000));
+            return ApiError::new(ErrorCode::NoSpace, message);
+        }
+        ArchiveError::Store(_) => ErrorCode::Internal,
+        ArchiveError::Codec => ErrorCode::NotPlayable,
+        _ => ErrorCode::Internal,
+    };
+    warn!(tag = "STORAGE", "{error}");
+    ApiError::new(code, error.to_string())
+}
