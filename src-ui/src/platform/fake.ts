@@ -5,6 +5,7 @@
  * `&phone=quick|none|late|off` what comes of adding one.
  * Pictures are painted here and go through the real players.
  */
+import { FakePast } from './fake-past';
 import { paint } from './fake-scene';
 import {
   ApiError,
@@ -16,6 +17,7 @@ import {
   type Desktop,
   type Device,
   type DesktopSettings,
+  type ExportSpec,
   type Pairing,
   type Phones,
   type Platform,
@@ -363,6 +365,38 @@ export class FakePlatform implements Platform {
     );
     if (!picture) throw new ApiError(503, 'not_live', 'no picture yet');
     return { picture, takenAt: camera.state.name === 'live' ? Date.now() : Date.now() - 47_000 };
+  }
+
+  #past = new FakePast();
+  async recordings({ from, to }: { from: number; to: number }) {
+    return this.#past.list([...this.cameras.keys()], from, to);
+  }
+  async film(): Promise<string> {
+    throw new ApiError(501, 'not_implemented', 'scripted recordings have pictures only');
+  }
+  thumbnail(id: string, at: number, width: number | null) {
+    return this.#past.picture(this.#index(id.split('.')[0] ?? ''), at, width ?? 1280);
+  }
+  async protect(id: string, on: boolean) {
+    return this.#past.protect(id, on);
+  }
+  async removeRecording(id: string) {
+    this.#past.remove(id);
+  }
+  async beginExport(spec: ExportSpec) {
+    return this.#past.begin(spec);
+  }
+  async exports() {
+    return this.#past.exports();
+  }
+  async removeExport(id: string) {
+    this.#past.cancel(id);
+  }
+  async exportFile(): Promise<string> {
+    throw new ApiError(501, 'not_implemented', 'scripted recordings have pictures only');
+  }
+  async storage() {
+    return this.#past.storage([...this.cameras.keys()]);
   }
 
   #index(id: string): number {

@@ -8,6 +8,7 @@ import {
   type Camera,
   type Cause,
   type Desktop,
+  type Export,
   type Device,
   type NewPairing,
   type Pairing,
@@ -16,9 +17,12 @@ import {
   type WhipToken,
   type Platform,
   type Probe,
+  type Recordings,
+  type Segment,
   type Snapshot,
   type Socket,
   type SocketHandlers,
+  type Storage,
   type StreamChoice,
   type WhepSession,
   messageOf,
@@ -124,6 +128,15 @@ export function httpPlatform(options: HttpPlatformOptions): Platform {
     };
   }
 
+  /** An address for what loads by itself. */
+  async function address(path: string): Promise<string> {
+    const { base, ticketed } = await door();
+    return base + (await ticketed(path));
+  }
+
+  const iso = (at: number) => new Date(at).toISOString();
+  const recordingPath = (id: string) => `/api/v1/recordings/${encodeURIComponent(id)}`;
+  const exportPath = (id: string) => `/api/v1/exports/${encodeURIComponent(id)}`;
   const cameraPath = (id: string) => `/api/v1/cameras/${encodeURIComponent(id)}`;
   const streamQuery = (stream: StreamChoice) => (stream === 'sub' ? '?stream=sub' : '');
 
@@ -227,6 +240,29 @@ export function httpPlatform(options: HttpPlatformOptions): Platform {
       const modified = Date.parse(response.headers.get('Last-Modified') ?? '');
       return { picture: await response.blob(), takenAt: Number.isNaN(modified) ? null : modified };
     },
+
+    recordings: ({ from, to }) =>
+      json<Recordings>('GET', `/api/v1/recordings?from=${iso(from)}&to=${iso(to)}`),
+    film: (id) => address(`${recordingPath(id)}.mp4`),
+    async thumbnail(id, at, width) {
+      const size = width === null ? '' : `&width=${Math.round(width)}`;
+      return (await request(`${recordingPath(id)}/thumbnail.jpg?at=${iso(at)}${size}`)).blob();
+    },
+    protect: (id, on) => json<Segment>('PATCH', recordingPath(id), { protected: on }),
+    async removeRecording(id) {
+      await request(recordingPath(id), { method: 'DELETE' });
+    },
+    async beginExport(spec) {
+      return (await json<{ id: string }>('POST', '/api/v1/exports', spec)).id;
+    },
+    async exports() {
+      return (await json<{ exports: Export[] }>('GET', '/api/v1/exports')).exports;
+    },
+    async removeExport(id) {
+      await request(exportPath(id), { method: 'DELETE' });
+    },
+    exportFile: (id) => address(`${exportPath(id)}.mp4`),
+    storage: () => json<Storage>('GET', '/api/v1/storage'),
   };
   return options.desktop ? { ...platform, desktop: options.desktop } : platform;
 }

@@ -11,9 +11,14 @@ import type {
   CameraState,
   Cause,
   Event,
+  Export,
+  ExportSpec,
   FaultKind,
   Probe,
+  Recordings,
+  Segment,
   StateName,
+  Storage,
   Stream,
   Track,
 } from '../bindings/api';
@@ -27,8 +32,13 @@ export type {
   CameraSpec,
   CameraState,
   Cause,
+  Export,
+  ExportSpec,
   Probe,
+  Recordings,
+  Segment,
   StateName,
+  Storage,
   Track,
 };
 
@@ -188,6 +198,24 @@ export interface Platform {
   snapshot(id: string, width: number | null): Promise<Snapshot>;
 
   readonly phones: Phones;
+
+  /** What was recorded between two moments (ms since 1970), of all cameras. */
+  recordings(span: { from: number; to: number }): Promise<Recordings>;
+  /** The address of a recording's file, for a `<video>`; good for hours. */
+  film(id: string): Promise<string>;
+  /** The key picture of a recording at or before a moment. */
+  thumbnail(id: string, at: number, width: number | null): Promise<Blob>;
+  protect(id: string, on: boolean): Promise<Segment>;
+  removeRecording(id: string): Promise<void>;
+  /** Answers the id. */
+  beginExport(spec: ExportSpec): Promise<string>;
+  /** The oldest first. */
+  exports(): Promise<Export[]>;
+  /** Cancels where it is not done. */
+  removeExport(id: string): Promise<void>;
+  /** The address of a finished export's file, to be saved. */
+  exportFile(id: string): Promise<string>;
+  storage(): Promise<Storage>;
 
   /** Present only in the desktop window. */
   readonly desktop?: Desktop;

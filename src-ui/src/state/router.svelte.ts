@@ -1,7 +1,10 @@
 /** Where the page is, from the address after `#`, so that back, reload and links work. */
 
+import { localText, localTime } from './past';
+
 export type Route =
   | { place: 'wall'; zoom: string | null }
+  | { place: 'timeline'; cameras: string[]; at: number | null }
   | { place: 'cameras'; id: string | null; adding: 'camera' | 'phone' | null }
   | { place: 'alerts' }
   | { place: 'settings' }
@@ -10,6 +13,10 @@ export type Route =
 export function parseRoute(hash: string): Route {
   const [place, rest, ...more] = hash.replace(/^#\/?/, '').split('/').map(safeDecode);
   switch (place) {
+    case 'timeline': {
+      const cameras = (rest ?? '').split(',').filter((id) => id !== '' && id !== 'all');
+      return { place: 'timeline', cameras, at: more[0] ? localTime(more[0]) : null };
+    }
     case 'cameras':
       if (rest === 'add' && more.length === 0) return { place, id: null, adding: 'camera' };
       if (rest === 'phone' && more.length === 0) return { place, id: null, adding: 'phone' };
@@ -36,6 +43,11 @@ function safeDecode(text: string): string {
 export const hrefs = {
   wall: '#/wall',
   zoom: (id: string) => `#/wall/${encodeURIComponent(id)}`,
+  timeline: (cameras: readonly string[] = [], at: number | null = null) => {
+    const ids = cameras.map(encodeURIComponent).join(',') || 'all';
+    if (at === null) return cameras.length === 0 ? '#/timeline' : `#/timeline/${ids}`;
+    return `#/timeline/${ids}/${localText(at)}`;
+  },
   cameras: '#/cameras',
   add: '#/cameras/add',
   addPhone: '#/cameras/phone',
@@ -53,6 +65,10 @@ export const router = {
   },
   go(href: string): void {
     if (location.hash !== href) location.hash = href;
+  },
+  /** Writes down where the page already is. */
+  replace(href: string): void {
+    if (location.hash !== href) history.replaceState(null, '', href);
   },
   /** Follows the address from now on; returns the way to stop. */
   follow(): () => void {

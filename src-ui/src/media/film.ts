@@ -1,0 +1,185 @@
+/**
+ * Recordings of one camera as one film: two videos in turn, so that the picture stays while the next
+ * recording opens.
+ * Invariant: at most the newest wish is worked on; what comes late from an earlier one changes nothing.
+ * It does not know what time it is: whoever shows it says which recording and how far in.
+ */
+
+export type FilmState = 'empty' | 'loading' | 'ready' | 'broken';
+
+export interface FilmHandlers {
+  /** The address of a recording, for a video. */
+  address(id: string): Promise<string>;
+  onState(state: FilmState): void;
+}
+
+/** A video this far from where it should be is moved, s. */
+const APART_S = 0.2;
+/** Up to this the speed is changed a little instead, s. */
+const CLOSE_S = 0.04;
+
+export class Film {
+  readonly videos: readonly [HTMLVideoElement, HTMLVideoElement];
+  #handlers: FilmHandlers;
+  #shown: 0 | 1 = 0;
+  #take: string | null = null;
+  #wish = 0;
+  #speed = 1;
+  #playing = false;
+  #state: FilmState = 'empty';
+
+  constructor(videos: readonly [HTMLVideoElement, HTMLVideoElement], handlers: FilmHandlers) {
+    this.videos = videos;
+    this.#handlers = handlers;
+    for (const video of videos) {
+      video.muted = true;
+      video.playsInline = true;
+      video.preload = 'auto';
+      video.addEventListener('error', () => {
+        if (video === this.#current && this.#take !== null) this.#become('broken');
+      });
+    }
+  }
+
+  get #current(): HTMLVideoElement {
+    return this.videos[this.#shown];
+  }
+
+  get state(): FilmState {
+    return this.#state;
+  }
+
+  /** Seconds into the recording that is shown, where it is that one and it is ready. */
+  position(take: string): number | null {
+    if (take !== this.#take || this.#state !== 'ready' || this.#current.seeking) return null;
+    return this.#current.currentTime;
+  }
+
+  /** How long the recording that is shown really is, s; null while that is not known. */
+  length(take: string): number | null {
+    const { duration } = this.#current;
+    return take === this.#take && Number.isFinite(duration) ? duration : null;
+  }
+
+  ended(take: string): boolean {
+    return take === this.#take && this.#state === 'ready' && this.#current.ended;
+  }
+
+  /** Shows a recording `into` seconds in; near enough is left alone unless `exact`. */
+  show(take: string, into: number, exact: boolean): void {
+    if (take !== this.#take) {
+      this.#open(take, into);
+      return;
+    }
+    if (this.#state !== 'ready') return;
+    const video = this.#current;
+    const off = into - video.currentTime;
+    if (exact ? Math.abs(off) > 0.001 : Math.abs(off) > Math.max(APART_S, this.#speed * 0.1)) {
+      video.currentTime = Math.max(0, into);
+      video.playbackRate = this.#speed;
+    } else if (!exact && this.#playing) {
+      const nudge = Math.abs(off) > CLOSE_S ? 1 + Math.sign(off) * 0.05 : 1;
+      const rate = Math.min(16, this.#speed * nudge);
+      if (Math.abs(video.playbackRate - rate) > 0.001) video.playbackRate = rate;
+    }
+  }
+
+  /** Shows nothing. */
+  clear(): void {
+    if (this.#take === null) return;
+    this.#wish += 1;
+    this.#take = null;
+    for (const video of this.videos) stop(video);
+    this.#become('empty');
+  }
+
+  run(playing: boolean, speed: number): void {
+    this.#playing = playing;
+    this.#speed = Math.min(16, Math.max(0.0625, speed));
+    if (this.#state !== 'ready') return;
+    const video = this.#current;
+    if (Math.abs(video.playbackRate / this.#speed - 1) > 0.06) video.playbackRate = this.#speed;
+    if (playing && video.paused && !video.ended) {
+      video.play().catch(() => {
+        // A pause that came in between; the next look says again what is wanted.
+      });
+    } else if (!playing && !video.paused) {
+      video.pause();
+    }
+  }
+
+  listen(on: boolean): void {
+    for (const video of this.videos) video.muted = !on;
+  }
+
+  close(): void {
+    this.#wish += 1;
+    for (const video of this.videos) stop(video);
+  }
+
+  #become(state: FilmState): void {
+    if (state === this.#state) return;
+    this.#state = state;
+    this.#handlers.onState(state);
+  }
+
+  async #open(take: string, into: number): Promise<void> {
+    this.#wish += 1;
+    const wish = this.#wish;
+    const first = this.#take === null || this.#state === 'broken';
+    this.#take = take;
+    this.#current.pause();
+    this.#become('loading');
+    const next = first ? this.#shown : ((1 - this.#shown) as 0 | 1);
+    const video = this.videos[next];
+    try {
+      const address = await this.#handlers.address(take);
+      if (wish !== this.#wish) return;
+      video.src = address;
+      await event(video, 'loadedmetadata');
+      if (wish !== this.#wish) return;
+      video.playbackRate = this.#speed;
+      // Beyond the end nothing would be shown.
+      const end = Number.isFinite(video.duration) ? Math.max(0, video.duration - 0.001) : into;
+      video.currentTime = Math.min(Math.max(0, into), end);
+      await event(video, 'seeked');
+      if (wish !== this.#wish) return;
+    } catch {
+      if (wish === this.#wish) this.#become('broken');
+      return;
+    }
+    const before = this.#current;
+    this.#shown = next;
+    video.dataset.shown = '';
+    if (before !== video) {
+      delete before.dataset.shown;
+      stop(before);
+    }
+    this.#become('ready');
+    this.run(this.#playing, this.#speed);
+  }
+}
+
+function stop(video: HTMLVideoElement): void {
+  video.pause();
+  if (!video.hasAttribute('src')) return;
+  video.removeAttribute('src');
+  video.load();
+}
+
+function event(video: HTMLVideoElement, name: 'loadedmetadata' | 'seeked'): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const ends = new AbortController();
+    const { signal } = ends;
+    const settle = (how: () => void) => () => {
+      ends.abort();
+      how();
+    };
+    video.addEventListener(name, settle(resolve), { signal });
+    video.addEventListener(
+      'error',
+      settle(() => reject(new Error(video.error?.message ?? 'error'))),
+      { signal },
+    );
+  });
+}
