@@ -6,6 +6,7 @@ import { accessSync, constants, existsSync, mkdtempSync, rmSync, writeFileSync }
 import { homedir, tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { shelve } from './footage.mjs';
 
 export const root = dirname(dirname(dirname(dirname(fileURLToPath(import.meta.url)))));
 const target =
@@ -147,15 +148,27 @@ class Program {
   }
 }
 
-/** A server with a data folder of its own; `config` is the text of its configuration file. */
-export async function startServer({ config = '', demo = 0, log = 'info' } = {}) {
+/**
+ * A server with a data folder of its own; `config` is the text of its configuration file, `footage` what
+ * was recorded before (see `footage.mjs`).
+ */
+export async function startServer({ config = '', demo = 0, log = 'info', footage = null } = {}) {
   const dir = mkdtempSync(join(tmpdir(), 'nightjar-web-'));
   const file = join(dir, 'test.toml');
   writeFileSync(file, config);
   const demos = demo > 0 ? ['--demo', String(demo)] : [];
   const args = ['--config', file, '--data-dir', join(dir, 'data'), '--listen', '127.0.0.1:0'];
-  const program = new Program('nightjar-server', [...args, ...demos, '--log', log]);
-  const [, url] = await program.line(/^listening on (http:\/\/\S+)/);
+  const start = () => new Program('nightjar-server', [...args, ...demos, '--log', log]);
+  const listening = /^listening on (http:\/\/\S+)/;
+  if (footage) {
+    // The first start makes the catalogue.
+    const first = start();
+    await first.line(listening);
+    await first.stop();
+    shelve(join(dir, 'data'), footage);
+  }
+  const program = start();
+  const [, url] = await program.line(listening);
   const base = url.replace(/\/$/, '');
   return {
     url: base,
