@@ -15,6 +15,8 @@ export interface FilmHandlers {
 
 /** A video this far from where it should be is moved, s. */
 const APART_S = 0.2;
+/** Asked for exactly the time of a picture, a rounding would show the one before, s. */
+const INSIDE_S = 0.001;
 /** Up to this the speed is changed a little instead, s. */
 const CLOSE_S = 0.04;
 
@@ -74,8 +76,10 @@ export class Film {
     if (this.#state !== 'ready') return;
     const video = this.#current;
     const off = into - video.currentTime;
-    if (exact ? Math.abs(off) > 0.001 : Math.abs(off) > Math.max(APART_S, this.#speed * 0.1)) {
-      video.currentTime = Math.max(0, into);
+    if (
+      exact ? Math.abs(off) > 2 * INSIDE_S : Math.abs(off) > Math.max(APART_S, this.#speed * 0.1)
+    ) {
+      video.currentTime = Math.max(0, into) + INSIDE_S;
       video.playbackRate = this.#speed;
     } else if (!exact && this.#playing) {
       const nudge = Math.abs(off) > CLOSE_S ? 1 + Math.sign(off) * 0.05 : 1;
@@ -141,7 +145,7 @@ export class Film {
       video.playbackRate = this.#speed;
       // Beyond the end nothing would be shown.
       const end = Number.isFinite(video.duration) ? Math.max(0, video.duration - 0.001) : into;
-      video.currentTime = Math.min(Math.max(0, into), end);
+      video.currentTime = Math.min(Math.max(0, into) + INSIDE_S, end);
       await event(video, 'seeked');
       if (wish !== this.#wish) return;
     } catch {

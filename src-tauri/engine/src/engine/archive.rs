@@ -10,9 +10,9 @@ use bytes::Bytes;
 use tracing::{error, warn};
 use uuid::Uuid;
 
+use super::EngineHandle;
 use super::exports::Exports;
 use super::handle::blocking;
-use super::EngineHandle;
 use super::recording::Records;
 use crate::api::{
     ApiError, CameraStorage, ErrorCode, Occurrence, RecordingGap, Recordings, Segment, SegmentState, Storage,
@@ -259,8 +259,7 @@ impl EngineHandle {
 
     pub(super) fn shelf(&self) -> Result<&Arc<Shelf>, ApiError> {
         self.kept().ok_or_else(|| {
-            let message =
-                "Nothing is recorded: there is no data directory.";
+            let message = "Nothing is recorded: there is no data directory.";
             ApiError::new(ErrorCode::Internal, message)
         })
     }

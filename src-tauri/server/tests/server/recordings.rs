@@ -28,7 +28,19 @@ async fn shelves(locked: bool) -> (House, TempDir, Vec<u8>) {
     let root = dir.path().join("recordings/fixed");
     std::fs::create_dir_all(&root).unwrap();
     let made = Command::new("ffmpeg")
-        .args(["-v", "error", "-f", "lavfi", "-i", "testsrc=s=320x240:r=25", "-t", "4", "-c:v", "libx264", "-g"])
+        .args([
+            "-v",
+            "error",
+            "-f",
+            "lavfi",
+            "-i",
+            "testsrc=s=320x240:r=25",
+            "-t",
+            "4",
+            "-c:v",
+            "libx264",
+            "-g",
+        ])
         .args(["25", "-pix_fmt", "yuv420p", "-movflags", "faststart"])
         .arg(root.join("1.mp4"))
         .status();
@@ -93,7 +105,10 @@ async fn recordings_and_gaps_of_a_span_are_listed() {
     let list = house.ask("GET", "/api/v1/recordings?camera=fixed").await.json();
     let first = &list["segments"][0];
     assert_eq!(first["id"], id(1));
-    assert_eq!((&first["camera"], &first["state"], &first["protected"]), (&json!("fixed"), &json!("sealed"), &json!(false)));
+    assert_eq!(
+        (&first["camera"], &first["state"], &first["protected"]),
+        (&json!("fixed"), &json!("sealed"), &json!(false))
+    );
     assert_eq!(first["start"], "2026-11-20T14:00:00.000Z");
     assert_eq!(first["end"], "2026-11-20T14:00:04.000Z");
     assert_eq!(first["bytes"], bytes.len());
@@ -213,7 +228,9 @@ async fn a_recording_is_protected_and_removed() {
     let (house, dir, _) = shelves(false).await;
     let path = |n| format!("/api/v1/recordings/{}", id(n));
     let change = |n, body: &str| (path(n), body.to_owned());
-    for (body, field) in [("{}", "protected"), (r#"{"protected":1}"#, "protected"), (r#"{"protected":true,"x":1}"#, "x")] {
+    for (body, field) in
+        [("{}", "protected"), (r#"{"protected":1}"#, "protected"), (r#"{"protected":true,"x":1}"#, "x")]
+    {
         let (path, body) = change(1, body);
         let answer = house.send(Request::new("PATCH", &path).json(body.clone())).await;
         assert_eq!(answer.refused(422, "invalid"), field, "{body}");
@@ -249,7 +266,11 @@ async fn a_moment_of_a_recording_has_a_picture() {
     for (query, field) in
         [("?at=soon", "at"), ("?at=2026-11-20T14:00:09Z", "at"), ("?width=1", "width"), ("?width=x", "width")]
     {
-        assert_eq!(house.ask("GET", &format!("{path}{query}")).await.refused(422, "invalid"), field, "{query}");
+        assert_eq!(
+            house.ask("GET", &format!("{path}{query}")).await.refused(422, "invalid"),
+            field,
+            "{query}"
+        );
     }
     house.ask("GET", &path.replace(&id(1), &id(9))).await.refused(404, "not_found");
     house.close().await;
@@ -296,7 +317,10 @@ async fn a_span_is_exported_and_taken_away() {
     let export = begun.json()["id"].as_str().unwrap().to_owned();
     assert_eq!(begun.header("location"), Some(format!("/api/v1/exports/{export}").as_str()));
     let done = finished(&house, &export).await;
-    assert_eq!((&done["state"], &done["progress"], &done["cut"]), (&json!("done"), &json!(1.0), &json!("exact")));
+    assert_eq!(
+        (&done["state"], &done["progress"], &done["cut"]),
+        (&json!("done"), &json!(1.0), &json!("exact"))
+    );
     // Three seconds before the gap, two after it.
     assert_eq!(done["seconds"], 5.0);
     assert_eq!(done["name"], "fixed_20261120_140001Z.mp4");
