@@ -120,6 +120,7 @@ export class FakePlatform implements Platform {
         id: 'pairing',
         url,
         qr: fakeCode(),
+        code: null,
         expires_at: new Date(expires).toISOString(),
         trust_url: 'http://192.168.1.20:8080/trust',
       };

@@ -10,10 +10,13 @@ import type {
   CameraSpec,
   CameraState,
   Cause,
+  Device,
   Event,
   Export,
   ExportSpec,
   FaultKind,
+  NewPairing,
+  Pairing,
   Probe,
   Recordings,
   Segment,
@@ -21,11 +24,16 @@ import type {
   Storage,
   Stream,
   Track,
+  WhipToken,
 } from '../bindings/api';
 import type { DesktopSettings, Language } from '../bindings/commands';
 
 export type {
   DesktopSettings,
+  Device,
+  NewPairing,
+  Pairing,
+  WhipToken,
   Alert,
   Camera,
   CameraPatch,
@@ -87,50 +95,6 @@ export interface Snapshot {
   picture: Blob;
   /** When the picture was taken, if the server said so. */
   takenAt: number | null;
-}
-
-/** Leave for one phone to come in, as a QR code. */
-export interface NewPairing {
-  id: string;
-  /** What the code says. It is a secret for two minutes. */
-  url: string;
-  /** The code as an SVG drawing. */
-  qr: string;
-  expires_at: string;
-  trust_url?: string | null;
-}
-
-export type PairingState = 'waiting' | 'asked' | 'paired' | 'ended';
-
-export interface Pairing {
-  id: string;
-  state: PairingState;
-  /** Six digits to compare with the phone's. */
-  code?: string | null;
-  /** What the phone calls itself. */
-  name?: string | null;
-  device?: string | null;
-}
-
-/** A phone that was let in. */
-export interface Device {
-  id: string;
-  name: string;
-  /** The camera it is. */
-  room: string;
-  paired_at: string;
-  last_seen?: string | null;
-  online: boolean;
-}
-
-/** Leave for a program to publish by WHIP. */
-export interface WhipToken {
-  id: string;
-  name: string;
-  room: string;
-  made_at: string;
-  /** Shown once, when it is made. */
-  token?: string | null;
 }
 
 /** Where phones come in. */
