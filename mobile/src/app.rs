@@ -21,9 +21,14 @@ const EARLY: usize = 64;
 #[serde(tag = "kind", rename_all = "snake_case")]
 enum Told {
     Open,
-    Message { text: String },
+    Message {
+        text: String,
+    },
     /// Over. With a code where the computer gave one; `impostor` where it was not the computer.
-    Closed { code: Option<u16>, impostor: bool },
+    Closed {
+        code: Option<u16>,
+        impostor: bool,
+    },
 }
 
 /// The wire that is held.
@@ -116,7 +121,11 @@ fn permit(app: &AppHandle, kind: PermissionKind) -> PermissionResponse {
     match kind {
         // On Android the answer must leave the system's own question in place.
         PermissionKind::Camera | PermissionKind::Microphone if own => {
-            if cfg!(target_os = "android") { PermissionResponse::Default } else { PermissionResponse::Allow }
+            if cfg!(target_os = "android") {
+                PermissionResponse::Default
+            } else {
+                PermissionResponse::Allow
+            }
         }
         _ => PermissionResponse::Deny,
     }
