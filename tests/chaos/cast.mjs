@@ -70,13 +70,16 @@ export class Camera {
             built('nightjar-testcam'),
             ['--listen', anywhere, '--user', 'viewer', '--password', this.password]
               .concat(['--fault', fault, '--control'])
-              .concat(['--clip', `builtin:${this.clip ?? 'front-door'}`]),
+              .concat(['--clip', `builtin:${this.clip ?? 'front-door'}`, '--sound', 'pcmu']),
           ]
         : ['/usr/bin/python3', [join(root, 'tests/gstreamer/rtsp_server.py'), anywhere]];
     this.child = this.wire.spawn(path, args);
     // Killed while it is told something.
     this.child.stdin.on('error', () => {});
-    const { at } = await ready(this.child, /^ready at|^\{"open"/, this.log);
+    const { at } = await ready(this.child, /^frame 0 of|^\{"open"/, this.log);
+    const schedule = /^frame 0 of (\d+) left at .* the clip lasts (\d+) ms/;
+    const said = this.log.map((line) => schedule.exec(line)).find(Boolean);
+    if (said) this.fps = (Number(said[1]) * 1000) / Number(said[2]);
     return at;
   }
 
@@ -89,6 +92,9 @@ export class Camera {
 
   freeze = () => this.child.kill('SIGSTOP');
   thaw = () => this.child.kill('SIGCONT');
+
+  /** Resets what plays now (testcam). */
+  reset = () => this.child.stdin.write('reset\n');
 
   /** Another fault from now on (testcam). */
   behave(fault) {

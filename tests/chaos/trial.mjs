@@ -54,14 +54,9 @@ async function one(fault, target, camera, { server, witness }, delay) {
     reconnects: changes.filter((entry) => ['reconnecting', 'refused'].includes(entry.name)).length,
     lost: lost === null ? null : Math.max(0, Math.round(lost)),
     lostBeyond:
-      lost === null
-        ? null
-        : Math.max(0, Math.round(lost - (decided ? (camera.fps * (mended - from)) / 1000 : 0))),
+      lost === null ? null : Math.max(0, Math.round(lost - (camera.fps * (mended - from)) / 1000)),
     viewerClosed: viewer?.closedSince(from) ?? 0,
-    states: changes.map(
-      (entry) =>
-        `${((entry.at - from) / 1000).toFixed(2)} ${entry.name}${entry.cause ? ` (${entry.cause.code})` : ''}`,
-    ),
+    states: witness.story(id, from),
   };
 }
 

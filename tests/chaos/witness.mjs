@@ -108,6 +108,18 @@ export class Witness {
     return out;
   }
 
+  /** The same with every try and its cause, in words. */
+  story(id, from) {
+    const out = [];
+    let before = null;
+    for (const { at, name, attempt, cause } of this.states.get(id) ?? []) {
+      const words = [name, attempt, cause && `(${cause.code})`].filter(Boolean).join(' ');
+      if (at > from && words !== before) out.push(`${((at - from) / 1000).toFixed(2)} ${words}`);
+      before = words;
+    }
+    return out;
+  }
+
   /** Waits for a report after `from`; null when it does not come in time. */
   async until(id, from, condition, patience) {
     const end = now() + patience;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use axum::http::StatusCode;
-use nightjar_engine::api::StateName;
+use nightjar_engine::api::{Alert, StateName};
 use nightjar_engine::engine::CameraFigures;
 use nightjar_engine::env::Env;
 use nightjar_engine::sfu::ViewerStats;
@@ -58,7 +58,7 @@ const STATES: [(StateName, &str); 7] = [
 /// Name without its prefix, kind, help, and where it is read.
 type CameraMetric = (&'static str, &'static str, &'static str, fn(&CameraFigures) -> f64);
 
-const CAMERA_METRICS: [CameraMetric; 13] = [
+const CAMERA_METRICS: [CameraMetric; 15] = [
     ("fps", "gauge", "Pictures per second.", |c| f64::from(c.camera.stats.fps)),
     ("bitrate_bits", "gauge", "Bits per second.", |c| c.camera.stats.bitrate as f64),
     ("frames_total", "counter", "Frames received.", |c| c.camera.stats.frames as f64),
@@ -68,6 +68,10 @@ const CAMERA_METRICS: [CameraMetric; 13] = [
     ("buffer_percent", "gauge", "100 = on time, 0 = two seconds late.", |c| {
         f64::from(c.camera.stats.buffer_pct)
     }),
+    ("backlog_percent", "gauge", "How full the way to the decoder was lately.", |c| {
+        f64::from(c.camera.stats.backlog_pct)
+    }),
+    ("warnings", "gauge", "Troubles that do not stop the camera.", |c| c.camera.warnings.len() as f64),
     ("jitter_seconds", "gauge", "Jitter of arrival.", |c| f64::from(c.camera.stats.jitter_ms) / 1_000.0),
     ("last_frame_age_seconds", "gauge", "Age of the newest frame.", |c| {
         c.camera.stats.last_frame_ms.map_or(f64::NAN, |ms| ms as f64 / 1_000.0)
@@ -108,6 +112,12 @@ impl Page {
     fn single(&mut self, name: &str, kind: &str, help: &str, value: f64) {
         self.metric(name, kind, help);
         self.sample(name, "", value);
+    }
+
+    /// Alerts that last.
+    pub(crate) fn alerts(&mut self, alerts: &[Alert]) {
+        let open = alerts.iter().filter(|alert| alert.until.is_none()).count();
+        self.single("nightjar_alerts_open", "gauge", "Alerts that last.", open as f64);
     }
 
     pub(crate) fn finish(self) -> String {

@@ -1,6 +1,6 @@
 //! The test camera as a program of its own.
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::Parser;
 use nightjar_testcam::{Auth, Builtin, Clip, Fault, Options, Sound, TestCam};
@@ -43,7 +43,7 @@ struct Args {
     /// Session timeout to announce, in seconds.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u16).range(1..))]
     timeout: u16,
-    /// Take orders from the standard input, one a line: "fault MODE".
+    /// Take orders from the standard input, one a line: "fault MODE", or "reset" of what plays now.
     #[arg(long)]
     control: bool,
 }
@@ -83,7 +83,7 @@ fn run(args: Args) -> anyhow::Result<()> {
         fault: args.fault,
         bitrate: args.bitrate,
         tls: args.tls,
-        session_timeout: std::time::Duration::from_secs(args.timeout.into()),
+        session_timeout: Duration::from_secs(args.timeout.into()),
         sound: match args.sound {
             SoundArg::Clip => Sound::Clip,
             SoundArg::Pcmu => Sound::Pcmu,
@@ -125,7 +125,12 @@ async fn obey(cam: &TestCam) {
         match line.strip_prefix("fault ").map(str::parse) {
             Some(Ok(fault)) => cam.set_fault(fault).await,
             Some(Err(error)) => say_error(&anyhow::Error::new(error)),
-            None => say_error(&anyhow::anyhow!("an order is \"fault MODE\"")),
+            None if line == "reset" => {
+                cam.set_fault(Fault::Reset(Duration::ZERO)).await;
+                cam.wait(|stats| stats.playing == 0).await;
+                cam.set_fault(Fault::None).await;
+            }
+            None => say_error(&anyhow::anyhow!("an order is \"fault MODE\" or \"reset\"")),
         }
     }
     std::future::pending().await

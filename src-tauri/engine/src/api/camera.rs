@@ -38,6 +38,9 @@ pub struct Camera {
     /// The `[streaming]` settings that are this camera's own; the others are the program's.
     #[serde(flatten)]
     pub own: OwnSettings,
+    /// Its troubles raise alerts.
+    #[serde(default = "yes")]
+    pub alerts: bool,
     /// Defined in the configuration file; cannot be changed here.
     pub read_only: bool,
 }
@@ -55,6 +58,10 @@ pub struct OwnSettings {
     pub max_reconnect_attempts: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reconnect_delay_seconds: Option<u32>,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 /// Where a camera's pictures come from.
@@ -218,6 +225,9 @@ pub struct CameraSpec {
     pub sub_url: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub record: Option<bool>,
+    /// Raise alerts; yes when left out.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub alerts: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub tcp_timeout: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -263,6 +273,9 @@ pub struct CameraPatch {
     #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "nullable")]
     #[specta(optional, type = Option<bool>)]
     pub record: Option<Option<bool>>,
+    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "nullable")]
+    #[specta(optional, type = Option<bool>)]
+    pub alerts: Option<Option<bool>>,
     #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "nullable")]
     #[specta(optional, type = Option<u32>)]
     pub tcp_timeout: Option<Option<u32>>,

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use specta::Type;
 
-use super::{Camera, Device, Pairing, Timestamp};
+use super::{Camera, Cause, Device, Pairing, Timestamp};
 
 /// A message of the event stream. `seq` counts from 0 per connection without holes; whoever misses a
 /// number connects anew. Objects are always whole.
@@ -33,7 +33,7 @@ pub enum Event {
     Alert {
         #[specta(type = specta_typescript::Number)]
         seq: u64,
-        alert: Alert,
+        alert: Box<Alert>,
     },
     /// A pairing began or moved on.
     Pairing {
@@ -76,19 +76,46 @@ impl Event {
 pub struct Alert {
     pub id: String,
     pub kind: AlertKind,
-    /// The camera concerned.
+    /// The camera concerned, where it is one alone.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub camera: Option<String>,
+    /// All cameras concerned: several that fell together are one alert.
+    #[serde(default)]
+    pub cameras: Vec<String>,
+    /// Those among them that are well again.
+    #[serde(default)]
+    pub back: Vec<String>,
     pub since: Timestamp,
     /// When it was over; open alerts have none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub until: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cause: Option<Cause>,
+    /// What happened, in one sentence.
     pub message: String,
+    /// What to do about it.
+    #[serde(default)]
+    pub remedy: String,
+    /// Raised in quiet hours: nobody is to be disturbed.
+    #[serde(default)]
+    pub quiet: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Type, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AlertKind {
+    /// No picture; being reconnected to.
     CameraLost,
+    /// Refused for a reason that does not go away by itself.
     CameraRefused,
+    /// The attempts are used up; tried now and then.
+    CameraFailed,
+    /// It runs, with trouble.
+    CameraDegraded,
+    /// Pictures arrive late.
+    Buffering,
+    StorageLost,
+    DiskFull,
+    RecordingFailed,
+    PhoneAsleep,
 }

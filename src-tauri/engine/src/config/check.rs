@@ -150,6 +150,26 @@ impl Config {
         if !(recording.min_free_gb.is_finite() && recording.min_free_gb >= 0.0) {
             return Err(Invalid::new("recording.min_free_gb", "must be 0 or more"));
         }
+        let alerts = &self.alerts;
+        if alerts.after_seconds > 3_600 {
+            return Err(Invalid::new("alerts.after_seconds", "must be 0 to 3600 seconds"));
+        }
+        match (&alerts.quiet_from, &alerts.quiet_until) {
+            (Some(_), None) => {
+                return Err(Invalid::new("alerts.quiet_until", "is missing beside quiet_from"));
+            }
+            (None, Some(_)) => {
+                return Err(Invalid::new("alerts.quiet_from", "is missing beside quiet_until"));
+            }
+            _ => {}
+        }
+        if let Some(webhook) = &alerts.webhook {
+            // The text itself is never repeated: it may hold a secret.
+            let url = Url::parse(webhook.reveal()).ok().filter(Url::has_host);
+            if !url.is_some_and(|url| matches!(url.scheme(), "http" | "https")) {
+                return Err(Invalid::new("alerts.webhook", "must be an http:// or https:// address"));
+            }
+        }
         for (i, ice) in self.webrtc.ice_servers.iter().enumerate() {
             let field = format!("webrtc.ice_servers[{i}].urls");
             if ice.urls.is_empty() {

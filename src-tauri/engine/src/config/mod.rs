@@ -9,9 +9,10 @@ mod store;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
+use time::{OffsetDateTime, UtcOffset};
 
 use crate::api::CameraSpec;
 use crate::env::Secret;
@@ -28,6 +29,7 @@ pub struct Config {
     pub recording: Recording,
     pub webrtc: Webrtc,
     pub signaling: Signaling,
+    pub alerts: Alerts,
     /// Cameras of the file. They cannot be changed while running.
     pub camera: Vec<CameraSpec>,
 }
@@ -58,6 +60,64 @@ impl Default for Server {
             tls_cert: None,
             tls_key: None,
         }
+    }
+}
+
+/// `[alerts]`: what is told, when and where.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+pub struct Alerts {
+    /// A loss must last this long, in seconds (0 to 3,600).
+    pub after_seconds: u32,
+    /// From and until when nobody is disturbed, as `"22:00"`, local time; both or none. What happens then
+    /// stands in the list all the same.
+    pub quiet_from: Option<Clock>,
+    pub quiet_until: Option<Clock>,
+    /// Each alert is also sent there, by POST. The address may hold a secret.
+    pub webhook: Option<Secret<String>>,
+}
+
+impl Default for Alerts {
+    fn default() -> Self {
+        Self { after_seconds: 10, quiet_from: None, quiet_until: None, webhook: None }
+    }
+}
+
+impl Alerts {
+    /// Whether nobody is to be disturbed at that time.
+    #[must_use]
+    pub fn is_quiet(&self, at: SystemTime) -> bool {
+        let (Some(from), Some(until)) = (self.quiet_from, self.quiet_until) else { return false };
+        let at = OffsetDateTime::from(at);
+        // Where the system does not say where it is, its clock is taken as it stands.
+        let local = UtcOffset::local_offset_at(at).map_or(at, |offset| at.to_offset(offset));
+        let now = Clock::new(local.hour(), local.minute());
+        if from <= until { from <= now && now < until } else { from <= now || now < until }
+    }
+}
+
+/// A time of day, to the minute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Clock(u16);
+
+impl Clock {
+    const fn new(hour: u8, minute: u8) -> Self {
+        Self(hour as u16 * 60 + minute as u16)
+    }
+}
+
+impl TryFrom<String> for Clock {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        const WRONG: &str = "must be a time of day such as 22:00";
+        let (hour, minute) = text.split_once(':').ok_or(WRONG)?;
+        let number = |digits: &str, limit: u8| {
+            let plain = digits.len() == 2 && digits.bytes().all(|b| b.is_ascii_digit());
+            digits.parse::<u8>().ok().filter(|n| plain && *n < limit).ok_or(WRONG)
+        };
+        Ok(Self::new(number(hour, 24)?, number(minute, 60)?))
     }
 }
 

@@ -112,3 +112,31 @@ fn no_complaint_repeats_a_value() {
     let number = Config::parse("[[camera]]\nurl = \"rtsp://h/\"\npassword = 987654").expect_err("a number");
     assert_eq!(number.to_string(), "camera[0].password: must be a text in quotes");
 }
+
+#[test]
+fn quiet_hours_reach_over_midnight_and_nonsense_is_refused() {
+    let quiet = |from: &str, until: &str, hour: u64| {
+        let text = format!("[alerts]\nquiet_from = \"{from}\"\nquiet_until = \"{until}\"");
+        let alerts = Config::parse(&text).unwrap().alerts;
+        // The machine's own offset, whatever it is.
+        let offset = time::UtcOffset::local_offset_at(time::OffsetDateTime::UNIX_EPOCH).unwrap();
+        let seconds = i64::try_from(hour * 3_600).unwrap() + 86_400 - i64::from(offset.whole_seconds());
+        alerts.is_quiet(std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds.try_into().unwrap()))
+    };
+    assert_eq!(
+        [21, 22, 23, 0, 6, 7].map(|hour| quiet("22:00", "07:00", hour)),
+        [false, true, true, true, true, false]
+    );
+    assert_eq!([8, 9, 16, 17].map(|hour| quiet("09:00", "17:00", hour)), [false, true, true, false]);
+    for (field, text) in [
+        ("alerts.quiet_from", "quiet_from = \"24:00\"\nquiet_until = \"07:00\""),
+        ("alerts.quiet_from", "quiet_from = \"7:00\"\nquiet_until = \"07:00\""),
+        ("alerts.quiet_until", "quiet_from = \"22:00\""),
+        ("alerts.after_seconds", "after_seconds = 3601"),
+        ("alerts.webhook", "webhook = \"ftp://secret-token/\""),
+    ] {
+        let error = Config::parse(&format!("[alerts]\n{text}")).unwrap_err();
+        assert_eq!(error.field, field);
+        assert!(!error.to_string().contains("secret-token"), "{error}");
+    }
+}

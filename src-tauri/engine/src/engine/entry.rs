@@ -179,6 +179,7 @@ impl Entry {
                 max_reconnect_attempts: spec.max_reconnect_attempts,
                 reconnect_delay_seconds: spec.reconnect_delay_seconds,
             },
+            alerts: spec.alerts.unwrap_or(true),
             read_only: self.read_only,
         }
     }

@@ -17,13 +17,23 @@ pub struct EventStream {
     seq: u64,
     started: bool,
     seen: HashMap<String, u64>,
-    /// Events of one look around; at most one per camera.
+    /// The newest change of an alert that was told.
+    alerts: u64,
+    /// Events of one look around; at most one per camera and alert.
     ready: VecDeque<Event>,
 }
 
 impl EventStream {
     pub(super) fn new(engine: EngineHandle, changes: watch::Receiver<u64>) -> Self {
-        Self { engine, changes, seq: 0, started: false, seen: HashMap::new(), ready: VecDeque::new() }
+        Self {
+            engine,
+            changes,
+            seq: 0,
+            started: false,
+            seen: HashMap::new(),
+            alerts: 0,
+            ready: VecDeque::new(),
+        }
     }
 
     /// The next event; `None` when the engine has shut down. Cancel-safe.
@@ -53,7 +63,9 @@ impl EventStream {
             self.seen.insert(entry.id.clone(), entry.main.status.version());
             cameras.push(entry.to_api());
         }
-        self.ready.push_back(Event::Snapshot { seq: self.seq, cameras, alerts: Vec::new() });
+        let (alerts, newest) = self.engine.board().all();
+        self.alerts = newest;
+        self.ready.push_back(Event::Snapshot { seq: self.seq, cameras, alerts });
     }
 
     fn look_around(&mut self) {
@@ -71,6 +83,12 @@ impl EventStream {
             self.seen.remove(&id);
             self.seq += 1;
             self.ready.push_back(Event::CameraRemoved { seq: self.seq, id });
+        }
+        let (alerts, newest) = self.engine.board().since(self.alerts);
+        self.alerts = newest;
+        for alert in alerts {
+            self.seq += 1;
+            self.ready.push_back(Event::Alert { seq: self.seq, alert: Box::new(alert) });
         }
     }
 }

@@ -9,12 +9,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use super::alerts::{self, Board};
 use super::archive::Shelf;
 use super::entry::{Entry, Ground};
 use super::recording::{Records, RecordsError};
 use super::registry::{self, LoadError, Registry};
 use super::{Address, EventStream, Parts};
-use crate::api::{ApiError, Camera, CameraPatch, CameraSpec, ErrorCode, Fault, Stream};
+use crate::api::{Alert, ApiError, Camera, CameraPatch, CameraSpec, ErrorCode, Fault, Stream};
 use crate::config::{Config, ConfigStore, Webrtc, check_camera};
 use crate::hub::{Gap, Slot, Subscriber};
 use crate::ingest::ProbeReport;
@@ -53,9 +54,9 @@ pub struct EngineHandle {
     inner: Arc<Inner>,
 }
 
-struct Inner {
-    ground: Ground,
-    config: Config,
+pub(super) struct Inner {
+    pub(super) ground: Ground,
+    pub(super) config: Config,
     store: Arc<dyn ConfigStore>,
     cameras: RwLock<Registry>,
     /// One change of the registry at a time. Held across the save, so that what was answered is kept.
@@ -63,7 +64,8 @@ struct Inner {
     sfu: Sfu,
     /// The past; none where its catalogue could not be opened.
     shelf: Option<Arc<Shelf>>,
-    stop: CancellationToken,
+    pub(super) board: Board,
+    pub(super) stop: CancellationToken,
 }
 
 impl EngineHandle {
@@ -121,7 +123,11 @@ impl EngineHandle {
         let cameras = RwLock::new(registry);
         let changing = tokio::sync::Mutex::new(());
         let sfu = Sfu::new(sfu_options(&config.webrtc), ground.env.clone());
-        Ok(Self { inner: Arc::new(Inner { ground, config, store, cameras, changing, sfu, shelf, stop }) })
+        let board = Board::new(&config.alerts);
+        let inner = Arc::new(Inner { ground, config, store, cameras, changing, sfu, shelf, board, stop });
+        let watch = alerts::run(Arc::downgrade(&inner), inner.ground.changes.subscribe());
+        inner.ground.tasks.spawn(watch);
+        Ok(Self { inner })
     }
 
     /// The configuration it was started with.
@@ -273,6 +279,16 @@ impl EngineHandle {
         Ok(entry.main.slot.clone())
     }
 
+    /// What the user would want to know, newest first: what lasts, then what is over.
+    #[must_use]
+    pub fn alerts(&self) -> Vec<Alert> {
+        self.inner.board.all().0
+    }
+
+    pub(super) fn board(&self) -> &Board {
+        &self.inner.board
+    }
+
     /// Everything that happens from now on, after a snapshot.
     #[must_use]
     pub fn events(&self) -> EventStream {
@@ -326,7 +342,7 @@ impl EngineHandle {
     }
 
     pub(super) fn entries(&self) -> Vec<Arc<Entry>> {
-        self.registry().entries.clone()
+        self.inner.entries()
     }
 
     /// A look at an address, `demo:` among them.
@@ -379,6 +395,12 @@ impl EngineHandle {
     }
 }
 
+impl Inner {
+    pub(super) fn entries(&self) -> Vec<Arc<Entry>> {
+        self.cameras.read().unwrap_or_else(PoisonError::into_inner).entries.clone()
+    }
+}
+
 /// Returns with the first picture. A subscriber's first is a key frame.
 async fn has_picture(mut wanted: Subscriber) {
     loop {
@@ -419,7 +441,7 @@ fn sfu_options(webrtc: &Webrtc) -> SfuOptions {
 
 /// Only what people see differs: no need to connect anew.
 fn same_source(old: &CameraSpec, new: &CameraSpec) -> bool {
-    let seen = |spec: &CameraSpec| CameraSpec { name: None, record: None, ..spec.clone() };
+    let seen = |spec: &CameraSpec| CameraSpec { name: None, record: None, alerts: None, ..spec.clone() };
     seen(old) == seen(new)
 }
 
@@ -437,6 +459,7 @@ fn apply(spec: &mut CameraSpec, patch: CameraPatch) {
         transport,
         sub_url,
         record,
+        alerts,
         tcp_timeout,
         keepalive_timeout,
         auto_reconnect,
@@ -452,6 +475,7 @@ fn apply(spec: &mut CameraSpec, patch: CameraPatch) {
     set(&mut spec.transport, transport);
     set(&mut spec.sub_url, sub_url);
     set(&mut spec.record, record);
+    set(&mut spec.alerts, alerts);
     set(&mut spec.tcp_timeout, tcp_timeout);
     set(&mut spec.keepalive_timeout, keepalive_timeout);
     set(&mut spec.auto_reconnect, auto_reconnect);

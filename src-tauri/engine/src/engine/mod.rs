@@ -4,6 +4,7 @@
 //! are saved before they are answered; no call waits for a camera or a network, except the probe. The
 //! engine does not know who asks, nor where its configuration is kept.
 
+mod alerts;
 mod archive;
 mod diagnosis;
 mod entry;

@@ -32,8 +32,8 @@ pub(super) async fn health() -> Response {
     json(StatusCode::OK, &Health { status: "ok", version: env!("CARGO_PKG_VERSION") })
 }
 
-pub(super) async fn alerts() -> Response {
-    json(StatusCode::OK, &Alerts { alerts: Vec::new() })
+pub(super) async fn alerts(State(door): State<Arc<Door>>) -> Response {
+    json(StatusCode::OK, &Alerts { alerts: door.engine.alerts() })
 }
 
 pub(super) async fn openapi() -> Response {
@@ -44,6 +44,7 @@ pub(super) async fn metrics(State(door): State<Arc<Door>>) -> Response {
     let mut page = Page::new();
     page.door(&door.figures);
     page.cameras(&door.engine.figures());
+    page.alerts(&door.engine.alerts());
     page.viewers(&door.engine.viewers());
     page.process();
     let kind = "text/plain; version=0.0.4; charset=utf-8";

@@ -27,8 +27,9 @@ use crate::reply::{Refusal, Reply};
 
 /// Between two pings.
 const PING: Duration = Duration::from_secs(10);
-/// A peer that said nothing for this long, not even pong, is gone.
-const SILENCE: Duration = Duration::from_secs(25);
+/// A peer that left this many pings in a row unanswered is gone. Pings are counted, not seconds: a computer
+/// that slept wakes up with its peers.
+const UNANSWERED: u32 = 2;
 /// A message must be written in this time.
 const WRITE: Duration = Duration::from_secs(10);
 /// How long a peer may take to answer a goodbye.
@@ -85,7 +86,7 @@ enum End {
 async fn talk(door: &Door, socket: &mut WebSocket, feed: &mut impl Feed) -> End {
     let mut pings = interval_at(Instant::now() + PING, PING);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut heard = Instant::now();
+    let mut unanswered = 0;
     loop {
         let message = tokio::select! {
             () = door.stop.cancelled() => return End::Program,
@@ -93,14 +94,15 @@ async fn talk(door: &Door, socket: &mut WebSocket, feed: &mut impl Feed) -> End 
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return End::Left,
                 // Whatever a peer says shows that it is there, and nothing else.
                 Some(Ok(_)) => {
-                    heard = Instant::now();
+                    unanswered = 0;
                     continue;
                 }
             },
             _ = pings.tick() => {
-                if heard.elapsed() > SILENCE {
+                if unanswered == UNANSWERED {
                     return End::Silent;
                 }
+                unanswered += 1;
                 Message::Ping(bytes::Bytes::new())
             }
             message = feed.next() => match message {

@@ -8,13 +8,15 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use rustls::DigitallySignedStruct;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 use url::{Host, Url};
 
@@ -27,8 +29,10 @@ pub type Fingerprint = [u8; 32];
 /// reached as soon as it can answer, a fresh request joins the first one at this pace.
 const FRESH: Duration = Duration::from_millis(400);
 
-/// Addresses of one name that are tried.
+/// Addresses of one name that are tried, all at once.
 const MAX_ADDRESSES: usize = 4;
+/// While no address answers, the name is looked up again after this.
+const RESOLVE_AGAIN: Duration = Duration::from_secs(1);
 
 /// The reading half of a connection, plain or within TLS.
 pub(super) type Reader = Box<dyn AsyncRead + Send + Unpin>;
@@ -130,37 +134,66 @@ pub(super) async fn dial(
 
 async fn connect(url: &Url, deadline: Instant) -> Result<TcpStream, SourceError> {
     let (host, port) = (host_of(url), port_of(url));
-    let addresses: Vec<SocketAddr> = match url.host() {
+    let name = match url.host() {
+        Some(Host::Domain(name)) => Some(name),
+        _ => None,
+    };
+    let mut tried: Vec<SocketAddr> = match url.host() {
         Some(Host::Ipv4(address)) => vec![(address, port).into()],
         Some(Host::Ipv6(address)) => vec![(address, port).into()],
-        Some(Host::Domain(name)) => match timeout_at(deadline, tokio::net::lookup_host((name, port))).await {
-            Ok(Ok(found)) => found.take(MAX_ADDRESSES).collect(),
-            Ok(Err(_)) | Err(_) => Vec::new(),
-        },
+        Some(Host::Domain(name)) => timeout_at(deadline, resolve(name, port)).await.unwrap_or_default(),
         None => Vec::new(),
     };
-    if addresses.is_empty() {
+    if tried.is_empty() {
         return Err(SourceError::new(Code::Dns, format!("The name {host} could not be resolved.")));
     }
+    let mut attempts: FuturesUnordered<_> = tried.iter().map(|address| persist(*address)).collect();
     let mut failure = None;
-    let count = addresses.len();
-    for (i, address) in addresses.into_iter().enumerate() {
-        // Each address gets its share of what is left, the last one all of it.
-        let left = deadline.saturating_duration_since(Instant::now());
-        let share = left / u32::try_from(count - i).unwrap_or(1);
-        match timeout_at(Instant::now() + share, persist(address)).await {
-            Ok(Ok(stream)) => return Ok(stream),
-            Ok(Err(error)) => failure = Some(Some(error)),
-            Err(_) => failure = failure.or(Some(None)),
+    let found = timeout_at(deadline, async {
+        loop {
+            // A camera that is given another address meanwhile is found there.
+            let later = async {
+                sleep(RESOLVE_AGAIN).await;
+                match name {
+                    Some(name) => resolve(name, port).await,
+                    None => Vec::new(),
+                }
+            };
+            tokio::select! {
+                done = attempts.next() => match done {
+                    Some(Ok(stream)) => return Some(stream),
+                    Some(Err(error)) => failure = Some(error),
+                    None => return None,
+                },
+                addresses = later => {
+                    for address in addresses.into_iter().filter(|address| !tried.contains(address)).collect::<Vec<_>>() {
+                        if tried.len() < MAX_ADDRESSES {
+                            tried.push(address);
+                            attempts.push(persist(address));
+                        }
+                    }
+                }
+            }
         }
+    });
+    if let Ok(Some(stream)) = found.await {
+        return Ok(stream);
     }
-    Err(match failure.flatten() {
+    Err(match failure {
         Some(error) => unconnected(&host, port, &error),
         None => {
             let detail = format!("The camera at {host} did not answer on port {port} in time.");
             SourceError::new(Code::Timeout, detail)
         }
     })
+}
+
+/// The addresses of a name; none where it cannot be resolved.
+async fn resolve(name: &str, port: u16) -> Vec<SocketAddr> {
+    match tokio::net::lookup_host((name, port)).await {
+        Ok(found) => found.take(MAX_ADDRESSES).collect(),
+        Err(_) => Vec::new(),
+    }
 }
 
 /// Connects by whichever of two requests gets through: the first, for hosts that are far away, or the
