@@ -30,11 +30,7 @@ const HIDDEN: &str = "--hidden";
 pub fn run() -> ExitCode {
     let wanted = std::env::var("NIGHTJAR_LOG").unwrap_or_else(|_| log::DEFAULT.to_owned());
     let filter = log::filter(&wanted).or_else(|_| log::filter(log::DEFAULT)).expect("our own filter");
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .log_internal_errors(false)
-        .init();
+    log::init(filter);
 
     let specta = commands::builder();
     let app = tauri::Builder::default()

@@ -66,6 +66,11 @@ pub struct Ticket {
 }
 
 impl Auth {
+    /// The token, for whoever keeps it out of something.
+    pub(crate) fn token(&self) -> Option<Secret<String>> {
+        self.token.clone()
+    }
+
     pub(crate) fn new(token: Option<Secret<String>>, env: Env) -> Self {
         let text = token.as_ref().map_or("", |t| t.reveal().as_str());
         // One key for each purpose: a signature of one is worth nothing to another.

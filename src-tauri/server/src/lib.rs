@@ -7,6 +7,7 @@
 
 mod auth;
 mod body;
+mod bundle;
 pub mod demo;
 mod door;
 mod file;
@@ -24,7 +25,9 @@ mod signal;
 mod store;
 mod tls;
 mod wall;
+mod webhook;
 mod wire;
+mod zip;
 
 pub use auth::Ticket;
 pub use phones::PhoneOptions;

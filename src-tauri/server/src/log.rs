@@ -3,8 +3,14 @@
 //! Invariant: no filter that a user asks for brings out what a library says of a camera's session
 //! description, which may hold a password.
 
+use std::collections::VecDeque;
+use std::io::{self, IsTerminal as _};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Our own lines and what goes wrong elsewhere. The ICE agent warns of every viewer that has not sent its
 /// candidates yet.
@@ -18,4 +24,68 @@ pub fn filter(text: &str) -> Result<EnvFilter, ParseError> {
     // The RTSP client writes whole session descriptions at `warn` and below.
     let quiet = "retina=error".parse().expect("a directive");
     Ok(EnvFilter::try_new(text)?.add_directive(quiet))
+}
+/// Lines of the log that are kept for a report of a defect.
+const LINES: usize = 4_000;
+/// Their bytes, at most; the oldest go.
+const BYTES: usize = 1 << 20;
+/// A longer line is cut.
+const LINE_MAX: usize = 4_000;
+
+static RECENT: Mutex<Recent> = Mutex::new(Recent { lines: VecDeque::new(), bytes: 0 });
+
+/// The newest lines.
+#[derive(Debug)]
+struct Recent {
+    lines: VecDeque<String>,
+    bytes: usize,
+}
+
+impl Recent {
+    fn push(&mut self, line: &str) {
+        let end = (0..=LINE_MAX.min(line.len())).rev().find(|at| line.is_char_boundary(*at)).unwrap_or(0);
+        let line = line[..end].to_owned();
+        self.bytes += line.len();
+        self.lines.push_back(line);
+        while self.lines.len() > LINES || self.bytes > BYTES {
+            let Some(oldest) = self.lines.pop_front() else { return };
+            self.bytes -= oldest.len();
+        }
+    }
+}
+
+fn recent_lines() -> MutexGuard<'static, Recent> {
+    // A push is whole or not begun: poisoned lines are lines.
+    RECENT.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The newest lines of the log, oldest first.
+pub(crate) fn recent() -> String {
+    let recent = recent_lines();
+    recent.lines.iter().fold(String::with_capacity(recent.bytes), |text, line| text + line)
+}
+
+/// Takes each line that is logged.
+#[derive(Clone, Copy, Debug)]
+struct Tail;
+
+impl io::Write for Tail {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        recent_lines().push(&String::from_utf8_lossy(line));
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Begins to log: to the standard error output, and to what a report of a defect takes along.
+pub fn init(filter: EnvFilter) {
+    let colours = io::stderr().is_terminal();
+    let shown = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(colours);
+    // A log that cannot be written (a full disk, a closed pipe) must not end what it tells of.
+    let shown = shown.log_internal_errors(false);
+    let kept = tracing_subscriber::fmt::layer().with_writer(|| Tail).with_ansi(false);
+    tracing_subscriber::registry().with(filter).with(shown).with(kept).init();
 }

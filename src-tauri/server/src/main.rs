@@ -3,7 +3,7 @@
 //! Ends with 0 when it was told to, with 2 and one line naming the field when the configuration is not
 //! right, with 1 when it cannot run.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -97,13 +97,7 @@ fn one_line(message: &str) -> String {
 fn run(args: Args) -> Result<(), Failure> {
     let filter = nightjar_server::log::filter(&args.log)
         .map_err(|error| Failure::Config(format!("--log: {}", one_line(&error.to_string()))))?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        // A log that cannot be written (a full disk, a closed pipe) must not end what it tells of.
-        .log_internal_errors(false)
-        .init();
+    nightjar_server::log::init(filter);
     let data_dir = match args.data_dir.clone().or_else(default_dir) {
         Some(dir) => dir,
         None => return Err(Failure::Config("--data-dir: is needed where there is no home directory".into())),

@@ -346,6 +346,14 @@ impl Writer {
         self.operation("get", "/api/v1/debug/pipeline.dot", "pipeline", "The running graph")
             .raw(200, "In the DOT language", "text/vnd.graphviz")
             .end();
+        self.operation(
+            "get",
+            "/api/v1/debug/bundle",
+            "bundle",
+            "A report for the maintainers, free of secrets",
+        )
+        .raw(200, "Log, versions, cameras, alerts, figures, graph, configuration", "application/zip")
+        .end();
         self.operation("get", "/api/v1/openapi.json", "openapi", "This description")
             .raw(200, "OpenAPI 3.1", JSON)
             .end();

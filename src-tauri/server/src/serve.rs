@@ -35,6 +35,7 @@ use crate::phones::{self, Kept, Listeners, PhoneOptions, Phones};
 use crate::routes;
 use crate::signal::{Identity, Signal};
 use crate::tls::Tls;
+use crate::webhook;
 use crate::wire::Wire;
 
 /// Connections beyond this wait in the system's queue. What became a WebSocket counts there instead.
@@ -169,6 +170,10 @@ impl Server {
         let router = routes::router(Arc::clone(&door));
         let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         info!(%addr, tls = tls.is_some(), "door open");
+        if let Some(url) = door.engine.config().alerts.webhook.clone() {
+            let (engine, stop) = (door.engine.clone(), door.stop.clone());
+            door.tasks.spawn(webhook::run(engine, url, stop));
+        }
         let ways = WaysIn { door: Arc::clone(&door), places, stop };
         let Listeners { phones, trust } = listeners;
         let main = ways.take(listener, Way::Main, tls, router.clone());

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::EngineHandle;
 use crate::camera::state_name;
+use crate::env::Secret;
 use crate::hub::SlotStats;
 
 /// Figures of one camera beyond those of the interface.
@@ -33,6 +34,51 @@ impl EngineHandle {
             }
         });
         figures.collect()
+    }
+
+    /// All that must never be told, for whoever is about to tell much: passwords, keys, and what stands in
+    /// addresses behind the host, where some cameras want their password.
+    #[must_use]
+    pub fn secrets(&self) -> Vec<Secret<String>> {
+        let config = self.config();
+        let mut found: Vec<Secret<String>> = Vec::new();
+        let mut hide_url = |text: &str, behind_host: bool| {
+            let Ok(url) = url::Url::parse(text) else { return };
+            // "subtype=main" is a word of many a page; "token=…" is not.
+            let private = |key: &str| {
+                let key = key.to_ascii_lowercase();
+                ["pass", "pwd", "pw", "token", "auth", "key", "secret"].iter().any(|word| key.contains(word))
+            };
+            let values = url.query_pairs().filter(|(key, value)| private(key) || value.len() >= 12);
+            found.extend(values.map(|(_, value)| Secret::new(value.into_owned())));
+            found.extend(url.password().map(|password| Secret::new(password.to_owned())));
+            if behind_host {
+                found.push(Secret::new(text.to_owned()));
+                let segments = url.path_segments().into_iter().flatten();
+                // Short ones are words such as "hook".
+                found
+                    .extend(segments.filter(|part| part.len() >= 8).map(|part| Secret::new(part.to_owned())));
+            }
+        };
+        for entry in self.entries() {
+            for url in std::iter::once(&entry.spec.url).chain(&entry.spec.sub_url) {
+                hide_url(url, false);
+            }
+        }
+        if let Some(webhook) = &config.alerts.webhook {
+            hide_url(webhook.reveal(), true);
+        }
+        for entry in self.entries() {
+            let (user, password) = (&entry.spec.username, &entry.spec.password);
+            found.extend(password.clone());
+            if let (Some(user), Some(password)) = (user, password) {
+                found.push(Secret::new(format!("{user}:{}", password.reveal())));
+            }
+        }
+        found.extend(config.server.token.clone());
+        found.extend(config.signaling.room_key.clone());
+        found.extend(config.webrtc.ice_servers.iter().filter_map(|server| server.credential.clone()));
+        found
     }
 
     /// The running graph in the DOT language: cameras, their places in the hub, who reads.

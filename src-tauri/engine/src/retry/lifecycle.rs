@@ -129,8 +129,8 @@ pub struct Lifecycle {
     watchdog: Option<Watchdog>,
     /// When the session opened, and whether a key frame came since.
     opened: Option<(Instant, bool)>,
-    /// Another track gave a frame while this one was silent.
-    other_since: bool,
+    /// When another track last gave a frame.
+    other: Option<Instant>,
     /// Contained panics in a row.
     panics: u32,
 }
@@ -143,15 +143,7 @@ impl Lifecycle {
     #[must_use]
     pub fn new(policy: Policy) -> Self {
         let backoff = Backoff::new(policy.first_delay, policy.delay_cap);
-        Self {
-            policy,
-            phase: Phase::Idle,
-            backoff,
-            watchdog: None,
-            opened: None,
-            other_since: false,
-            panics: 0,
-        }
+        Self { policy, phase: Phase::Idle, backoff, watchdog: None, opened: None, other: None, panics: 0 }
     }
 
     /// Where the camera is.
@@ -181,14 +173,14 @@ impl Lifecycle {
             }
             Input::Opened if matches!(self.phase, Phase::Connecting { .. }) => {
                 self.opened = Some((now, false));
-                self.other_since = false;
+                self.other = None;
                 let dog = Watchdog::new(self.policy.stalled_after, self.policy.lost_after, now);
                 self.watchdog = Some(dog);
                 self.read(now)
             }
             Input::Frame { key } if self.opened.is_some() => self.frame(now, key),
             Input::OtherFrame if self.opened.is_some() => {
-                self.other_since = true;
+                self.other = Some(now);
                 self.read(now)
             }
             Input::Ended(cause) if self.is_trying() => self.ended(now, cause, rng),
@@ -231,7 +223,6 @@ impl Lifecycle {
         if let Some((_, seen)) = &mut self.opened {
             *seen |= key;
         }
-        self.other_since = false;
         self.phase = Phase::Live;
         if self.lasted(now) {
             self.backoff.reset();
@@ -270,7 +261,10 @@ impl Lifecycle {
         match silence {
             Silence::Lost => {
                 let seconds = self.policy.lost_after.as_secs();
-                let cause = if self.other_since {
+                // Sound that stopped with the picture, a packet later, is the same silence.
+                let stalled = self.policy.stalled_after;
+                let heard = self.other.is_some_and(|at| now.saturating_duration_since(at) < stalled);
+                let cause = if heard {
                     let text = format!("Sound arrives, but no picture for {seconds} s.");
                     SourceError::new(SourceErrorCode::NoVideo, text)
                 } else {

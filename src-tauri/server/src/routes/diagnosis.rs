@@ -5,14 +5,15 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use nightjar_engine::api::Alert;
+use nightjar_engine::api::{Alert, ErrorCode};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::bundle;
 use crate::door::Door;
 use crate::metrics::Page;
 use crate::openapi;
-use crate::reply::json;
+use crate::reply::{Refusal, json};
 
 /// It runs.
 #[derive(Serialize, JsonSchema)]
@@ -54,4 +55,17 @@ pub(super) async fn metrics(State(door): State<Arc<Door>>) -> Response {
 pub(super) async fn pipeline(State(door): State<Arc<Door>>) -> Response {
     let kind = "text/vnd.graphviz; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], door.engine.pipeline_dot()).into_response()
+}
+
+pub(super) async fn bundle(State(door): State<Arc<Door>>) -> Response {
+    let packed = tokio::task::spawn_blocking(move || bundle::make(&door)).await;
+    let Ok(packed) = packed else {
+        return Refusal::new(ErrorCode::Internal, "The report could not be put together.").into_response();
+    };
+    let headers = [
+        (header::CONTENT_TYPE, "application/zip"),
+        (header::CONTENT_DISPOSITION, "attachment; filename=\"nightjar-report.zip\""),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    (headers, packed).into_response()
 }

@@ -40,6 +40,7 @@ pub(crate) fn router(door: Arc<Door>) -> Router {
         .route("/api/v1/health", get(diagnosis::health))
         .route("/api/v1/openapi.json", get(diagnosis::openapi))
         .route("/api/v1/debug/pipeline.dot", get(diagnosis::pipeline))
+        .route("/api/v1/debug/bundle", get(diagnosis::bundle))
         .route("/metrics", get(diagnosis::metrics))
         .route("/login", get(wall::index).post(login::login))
         .route("/api/v1/tickets", post(login::ticket))

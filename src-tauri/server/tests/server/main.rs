@@ -5,6 +5,7 @@
 mod access;
 mod bodies;
 mod contract;
+mod healing;
 mod knock;
 mod media;
 mod phones;

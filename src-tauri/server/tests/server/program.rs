@@ -14,7 +14,7 @@ use crate::knock::PATIENCE;
 /// Phones find a program of a test on this machine alone.
 const AT_HOME: &str = "[signaling]\nlisten = \"127.0.0.1:0\"\n";
 
-fn program(dir: &Path) -> Command {
+pub(crate) fn program(dir: &Path) -> Command {
     let config = dir.join("nightjar.toml");
     if !config.exists() {
         std::fs::write(config, AT_HOME).unwrap();
@@ -33,13 +33,13 @@ async fn run(mut command: Command) -> (Option<i32>, String, String) {
 }
 
 /// A program that serves.
-struct Running {
+pub(crate) struct Running {
     child: Child,
     addr: String,
 }
 
 impl Running {
-    async fn start(mut command: Command) -> Self {
+    pub(crate) async fn start(mut command: Command) -> Self {
         let mut child = command.spawn().unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
@@ -49,7 +49,20 @@ impl Running {
         Self { child, addr }
     }
 
-    async fn post(&self, path: &str, headers: &str, body: &str) -> String {
+    /// The body of an answer.
+    pub(crate) async fn get(&self, path: &str, headers: &str) -> Vec<u8> {
+        let mut stream = TcpStream::connect(&self.addr).await.unwrap();
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{headers}\r\n", self.addr);
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        timeout(PATIENCE, stream.read_to_end(&mut answer)).await.unwrap().unwrap();
+        let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").expect("headers");
+        assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer[..end]));
+        answer.split_off(end + 4)
+    }
+
+    pub(crate) async fn post(&self, path: &str, headers: &str, body: &str) -> String {
         let mut stream = TcpStream::connect(&self.addr).await.unwrap();
         let request = format!(
             "POST {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Type: application/json\r\n\
@@ -64,7 +77,7 @@ impl Running {
     }
 
     /// Ends it by a signal; its log comes back.
-    async fn end(self, signal: &str) -> (ExitStatus, String) {
+    pub(crate) async fn end(self, signal: &str) -> (ExitStatus, String) {
         let id = self.child.id().unwrap().to_string();
         assert!(Command::new("kill").args([signal, &id]).status().await.unwrap().success());
         let output = timeout(PATIENCE, self.child.wait_with_output()).await.expect("it ends").unwrap();

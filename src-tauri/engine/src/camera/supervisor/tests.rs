@@ -17,7 +17,12 @@ use crate::source::{BoxFuture, Reach};
 #[derive(Clone)]
 enum Attempt {
     Refuse(SourceErrorCode),
-    Play { frames: u32, then: Then },
+    Play {
+        frames: u32,
+        then: Then,
+    },
+    /// Sound alone, for ever.
+    Sound,
 }
 
 #[derive(Clone, Copy)]
@@ -37,6 +42,7 @@ struct Script {
 struct ScriptedSource(Script);
 
 struct ScriptedSession {
+    kind: TrackKind,
     left: u32,
     number: i64,
     then: Then,
@@ -52,7 +58,15 @@ impl Source for ScriptedSource {
         Box::pin(async move {
             match attempt {
                 Attempt::Refuse(code) => Err(SourceError::new(code, "scripted")),
+                Attempt::Sound => Ok(Box::new(ScriptedSession {
+                    kind: TrackKind::Audio,
+                    left: u32::MAX,
+                    number: 0,
+                    then: Then::Silence,
+                    timer: Box::pin(sleep(FRAME)),
+                }) as Box<dyn Session>),
                 Attempt::Play { frames, then } => Ok(Box::new(ScriptedSession {
+                    kind: TrackKind::Video,
                     left: frames,
                     number: 0,
                     then,
@@ -71,10 +85,13 @@ impl Session for ScriptedSession {
     fn tracks(&self) -> Arc<[TrackInfo]> {
         Arc::from([TrackInfo {
             id: 0,
-            kind: TrackKind::Video,
-            codec: Codec::H264,
+            kind: self.kind,
+            codec: if self.kind == TrackKind::Video { Codec::H264 } else { Codec::Pcmu },
             timescale: 90_000,
-            parameters: Parameters::Video { width: 640, height: 360 },
+            parameters: match self.kind {
+                TrackKind::Video => Parameters::Video { width: 640, height: 360 },
+                TrackKind::Audio => Parameters::Audio { sample_rate: 8_000, channels: 1 },
+            },
             generation: 0,
             note: None,
         }])
@@ -187,6 +204,24 @@ async fn r_k2_silence_is_shown_then_decided_and_viewers_are_told() {
         gaps.extend(item.err());
     }
     assert!(gaps.contains(&Gap::SourceLost), "{gaps:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn r_k2_a_camera_that_comes_back_with_sound_only_is_not_back() {
+    let play = Attempt::Play { frames: 50, then: Then::Fail(SourceErrorCode::Closed) };
+    let bench = Bench::run([play.clone(), Attempt::Sound, play], Policy::default()).await;
+    let no_video = |phase: &Phase| matches!(phase, Phase::Reconnecting { cause, .. } if cause.code == SourceErrorCode::NoVideo);
+    // Two seconds of pictures, an end, and five of sound alone.
+    assert_eq!(bench.until(no_video).await, Duration::from_secs(7));
+    bench.until(live).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_camera_that_never_had_pictures_is_live_with_its_sound() {
+    let bench = Bench::run([Attempt::Sound], Policy::default()).await;
+    bench.until(live).await;
+    sleep(Duration::from_secs(60)).await;
+    assert!(live(&bench.status.get().phase));
 }
 
 #[tokio::test(start_paused = true)]

@@ -32,7 +32,7 @@ const FRESH: Duration = Duration::from_millis(400);
 /// Addresses of one name that are tried, all at once.
 const MAX_ADDRESSES: usize = 4;
 /// While no address answers, the name is looked up again after this.
-const RESOLVE_AGAIN: Duration = Duration::from_secs(1);
+const RESOLVE_AGAIN: Duration = Duration::from_millis(400);
 
 /// The reading half of a connection, plain or within TLS.
 pub(super) type Reader = Box<dyn AsyncRead + Send + Unpin>;

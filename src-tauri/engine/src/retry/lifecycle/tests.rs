@@ -167,6 +167,17 @@ fn sound_without_picture_is_a_loss_of_its_own() {
 }
 
 #[test]
+fn sound_that_stops_with_the_picture_is_plain_silence() {
+    let mut bench = Bench::new(Policy::default());
+    bench.live_for(400);
+    bench.after(20, Input::OtherFrame);
+    bench.tick();
+    bench.tick();
+    let Phase::Reconnecting { cause, .. } = bench.life.phase() else { panic!("not noticed") };
+    assert_eq!(cause.code, SourceErrorCode::Stalled);
+}
+
+#[test]
 fn packets_without_a_key_frame_are_noticed() {
     let mut bench = Bench::new(Policy::default());
     bench.give(Input::Opened);
