@@ -139,7 +139,16 @@ async function full() {
 
 const profile = process.env.NIGHTJAR_PROFILE || 'debug';
 
+/** What a reader of the table should know. */
+const REMARKS = [
+  'A picture waits for the camera’s next key frame: RTSP has no way to ask for one. The clips have one every two to four seconds; that is most of “picture”.',
+  '“No pictures after sound” and a password that is right again are found by the next attempt of the row, or by a person: the host answers all along, so nothing tells when the camera is well.',
+  'Half the bandwidth: the camera drops whole groups of pictures, so that nothing may come for longer than the five seconds of a loss.',
+  'Frames of a short gap that are lost are those that the camera itself could not queue.',
+];
+
 function write(report) {
+  report.remarks = REMARKS;
   report.load_after = Number(readFileSync('/proc/loadavg', 'utf8').split(' ')[0]);
   const out = join(root, 'bench', ...(only ? ['out'] : []));
   mkdirSync(out, { recursive: true });

@@ -5,15 +5,35 @@
 export type Alert = {
 	id: string,
 	kind: AlertKind,
-	/**  The camera concerned. */
+	/**  The camera concerned, where it is one alone. */
 	camera?: string | null,
+	/**  All cameras concerned: several that fell together are one alert. */
+	cameras?: string[],
+	/**  Those among them that are well again. */
+	back?: string[],
 	since: Timestamp,
 	/**  When it was over; open alerts have none. */
 	until?: Timestamp | null,
+	cause?: Cause | null,
+	/**  What happened, in one sentence. */
 	message: string,
+	/**  What to do about it. */
+	remedy?: string,
+	/**  Raised in quiet hours: nobody is to be disturbed. */
+	quiet?: boolean,
 };
 
-export type AlertKind = "camera_lost" | "camera_refused";
+export type AlertKind = 
+/**  No picture; being reconnected to. */
+"camera_lost" | 
+/**  Refused for a reason that does not go away by itself. */
+"camera_refused" | 
+/**  The attempts are used up; tried now and then. */
+"camera_failed" | 
+/**  It runs, with trouble. */
+"camera_degraded" | 
+/**  Pictures arrive late. */
+"buffering" | "storage_lost" | "disk_full" | "recording_failed" | "phone_asleep";
 
 /**  An answer that is not what was asked for. */
 export type ApiError = {
@@ -50,6 +70,8 @@ export type Camera = {
 	transport: Transport,
 	/**  Record when connected (R-N14). */
 	record: boolean,
+	/**  Its troubles raise alerts. */
+	alerts?: boolean,
 	/**  Defined in the configuration file; cannot be changed here. */
 	read_only: boolean,
 } & OwnSettings;
@@ -67,6 +89,7 @@ export type CameraPatch = {
 	transport?: Transport | null,
 	sub_url?: string | null,
 	record?: boolean | null,
+	alerts?: boolean | null,
 	tcp_timeout?: number | null,
 	keepalive_timeout?: number | null,
 	auto_reconnect?: boolean | null,
@@ -88,6 +111,8 @@ export type CameraSpec = {
 	transport?: Transport | null,
 	sub_url?: string | null,
 	record?: boolean | null,
+	/**  Raise alerts; yes when left out. */
+	alerts?: boolean | null,
 	tcp_timeout?: number | null,
 	keepalive_timeout?: number | null,
 	auto_reconnect?: boolean | null,

@@ -180,6 +180,9 @@ export class FakePlatform implements Platform {
   async version(): Promise<string> {
     return '0.1.0';
   }
+  async report(): Promise<Blob> {
+    return new Blob([]);
+  }
   async clockOffset(): Promise<number> {
     return 0;
   }

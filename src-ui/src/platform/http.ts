@@ -175,6 +175,9 @@ export function httpPlatform(options: HttpPlatformOptions): Platform {
     async version() {
       return (await json<{ version: string }>('GET', '/api/v1/health')).version;
     },
+    async report() {
+      return (await request('/api/v1/debug/bundle')).blob();
+    },
     async clockOffset() {
       const date = (await request('/api/v1/health')).headers.get('Date');
       const offset = date === null ? 0 : Date.parse(date) - Date.now();

@@ -139,6 +139,8 @@ export interface Platform {
   readonly address: string;
 
   version(): Promise<string>;
+  /** A report of a defect, for the maintainers: an archive free of secrets. */
+  report(): Promise<Blob>;
   /** Server clock minus this machine's, ms; 0 where they are the same or nearly so. */
   clockOffset(): Promise<number>;
   /** Throws `ApiError` 401 when a token is needed. */

@@ -30,6 +30,9 @@ const BY_CODE: Readonly<Record<string, CauseKey>> = {
   capture_stopped: 'capture_stopped',
   path_dead: 'path_dead',
   phone_gone: 'phone_gone',
+  buffering: 'buffering',
+  frozen: 'frozen',
+  no_sound: 'no_sound',
 };
 
 /** The phone said itself that it pauses: nobody has to do anything here. */

@@ -99,7 +99,7 @@ impl Ledger {
         let mut found = Vec::new();
         let state = &camera.state;
         let asleep = camera.kind == CameraKind::Phone
-            && state.cause.as_ref().is_some_and(|cause| matches!(&*cause.code, "asleep" | "paused"));
+            && state.cause.as_ref().is_some_and(|cause| cause.code.starts_with("paused"));
         let absence = match state.name {
             StateName::Stalled | StateName::Reconnecting | StateName::Failed if asleep => {
                 Some(AlertKind::PhoneAsleep)

@@ -28,6 +28,7 @@ fn camera(id: &str) -> Camera {
         has_password: false,
         transport: Transport::Tcp,
         record: false,
+        own: crate::api::OwnSettings::default(),
         alerts: true,
         read_only: false,
     }
