@@ -6,6 +6,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
@@ -14,6 +15,9 @@ use tracing::{debug, warn};
 
 const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
 const PORT: u16 = 5_353;
+/// Between two looks at the addresses of this machine, and before another attempt.
+const LOOK: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_secs(5);
 /// What others look for.
 const SERVICE: &str = "_camrelay._tcp.local";
 /// Seconds that an answer holds: a name that goes away is forgotten soon.
@@ -43,36 +47,64 @@ pub(super) struct Named {
     pub(super) told: Vec<String>,
 }
 
-/// Answers until told to stop. `ips` is asked for each answer.
+/// Answers until told to stop; begins anew when the addresses of this machine change. `ips` are those.
 pub(super) async fn answer(named: Named, ips: impl Fn() -> Vec<IpAddr>, stop: CancellationToken) {
-    let socket = match open(&ips()) {
-        Ok(socket) => socket,
-        Err(error) => {
-            warn!(%error, host = named.host, "the name cannot be announced; addresses work");
-            return;
+    let mut told = false;
+    loop {
+        let now = ips();
+        match open(&now) {
+            Ok(socket) => {
+                told = false;
+                serve(&named, &socket, &now, &ips, &stop).await;
+            }
+            Err(error) if !told => {
+                told = true;
+                warn!(%error, host = named.host, "the name cannot be announced; addresses work");
+            }
+            Err(_) => {}
         }
-    };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(PAUSE) => {}
+        }
+    }
+}
+
+/// Answers on these addresses, as long as they are those of this machine.
+async fn serve(
+    named: &Named,
+    socket: &UdpSocket,
+    on: &[IpAddr],
+    ips: &impl Fn() -> Vec<IpAddr>,
+    stop: &CancellationToken,
+) {
     let group = SocketAddr::from((GROUP, PORT));
-    let hello = named.reply(&ips(), 0, TTL);
-    if let Err(error) = socket.send_to(&hello, group).await {
+    if let Err(error) = socket.send_to(&named.reply(on, 0, TTL), group).await {
         debug!(%error, "the name was not announced");
     }
+    let mut looks = tokio::time::interval(LOOK);
     let mut packet = [0; PACKET];
     loop {
         let received = tokio::select! {
             () = stop.cancelled() => break,
+            _ = looks.tick() => {
+                if ips() != on {
+                    return;
+                }
+                continue;
+            }
             received = socket.recv_from(&mut packet) => received,
         };
-        let Ok((length, from)) = received else { continue };
+        let Ok((length, from)) = received else { return };
         let Some(id) = packet.get(..length).and_then(|packet| named.is_asked(packet)) else { continue };
         // Who asks from another port is no responder itself and gets the answer alone (RFC 6762, section 6.7).
         let (to, id) = if from.port() == PORT { (group, 0) } else { (from, id) };
-        if let Err(error) = socket.send_to(&named.reply(&ips(), id, TTL), to).await {
+        if let Err(error) = socket.send_to(&named.reply(on, id, TTL), to).await {
             debug!(%error, "a question for the name was not answered");
         }
     }
     // Goodbye: others forget the name at once.
-    let _ = socket.send_to(&named.reply(&ips(), 0, 0), group).await;
+    let _ = socket.send_to(&named.reply(on, 0, 0), group).await;
 }
 
 fn open(ips: &[IpAddr]) -> io::Result<UdpSocket> {
