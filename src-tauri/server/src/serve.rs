@@ -47,6 +47,8 @@ const MAX_TRUST_CONNECTIONS: usize = 64;
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// The head of a request must be there by then; an idle connection is closed after the same time.
 const HEAD: Duration = Duration::from_secs(30);
+/// The same where anybody on the network may knock.
+const PHONE_HEAD: Duration = Duration::from_secs(10);
 /// Bytes that the head of a request may have.
 const HEAD_MAX: usize = 32 * 1024;
 /// After this long at the end, connections are cut off.
@@ -339,7 +341,7 @@ impl Connection {
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(HEAD)
+            .header_read_timeout(if self.way == Way::Main { HEAD } else { PHONE_HEAD })
             .max_buf_size(HEAD_MAX)
             .serve_connection(TokioIo::new(Wire::new(stream)), answer)
             .with_upgrades();
