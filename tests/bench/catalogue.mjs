@@ -17,7 +17,14 @@ export async function catalogue({ quick }) {
         `${segments} recordings of a quarter of an hour of 16 cameras in ${days} days, written in ` +
         `${fill_s.toFixed(1)} s; then days by chance.`,
       figures: [
-        figure({ id: 'catalogue-day', name: 'A day of one camera', unit, values: of_one, goal: 5, judge: 'p95' }),
+        figure({
+          id: 'catalogue-day',
+          name: 'A day of one camera',
+          unit,
+          values: of_one,
+          goal: 5,
+          judge: 'p95',
+        }),
         figure({ id: 'catalogue-all', name: 'A day of all cameras', unit, values: of_all }),
         figure({ id: 'catalogue-open', name: 'Opening and checking it', unit, values: [open_ms] }),
       ],

@@ -54,7 +54,17 @@ export function shelve(dataDir, { takes = [], gaps = [], alerts = [] }) {
     const sound = clip ? [] : ['-f', 'lavfi', '-i', 'sine=440:r=48000', '-c:a', 'aac'];
     const coded = clip
       ? ['-map', '0:v', '-c', 'copy']
-      : [...sound, '-c:v', 'libx264', '-preset', 'ultrafast', '-g', String(FPS * 2), '-pix_fmt', 'yuv420p'];
+      : [
+          ...sound,
+          '-c:v',
+          'libx264',
+          '-preset',
+          'ultrafast',
+          '-g',
+          String(FPS * 2),
+          '-pix_fmt',
+          'yuv420p',
+        ];
     const form = open ? 'frag_keyframe+delay_moov+default_base_moof' : 'faststart';
     const end = ['-t', String(seconds), '-video_track_timescale', '90000', '-movflags', form, file];
     run('ffmpeg', ['-v', 'error', '-nostdin', '-y', ...source, ...coded, ...end]);

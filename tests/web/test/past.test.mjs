@@ -17,9 +17,14 @@ const local = (at) => {
   const d = new Date(at - new Date(at).getTimezoneOffset() * 60_000);
   return d.toISOString().slice(0, 19);
 };
-const CAMERAS = '[recording]\nenabled = false\n' + ['one', 'two']
-  .map((id) => `[[camera]]\nid = "${id}"\nname = "${id}"\nurl = "rtsp://127.0.0.1:1/"\nrecord = false\n`)
-  .join('');
+const CAMERAS =
+  '[recording]\nenabled = false\n' +
+  ['one', 'two']
+    .map(
+      (id) =>
+        `[[camera]]\nid = "${id}"\nname = "${id}"\nurl = "rtsp://127.0.0.1:1/"\nrecord = false\n`,
+    )
+    .join('');
 
 /** Two files that follow each other, a gap, and one more, of two cameras. */
 function footage(start) {
@@ -36,8 +41,12 @@ function footage(start) {
       take('one', 60, 10, { open: true }),
       take('two', 0, 30),
     ],
-    gaps: [{ camera: 'one', start: start + 20 * SECOND, end: start + 60 * SECOND, cause: 'disk_full' }],
-    alerts: [{ camera: 'one', at: start + 20 * SECOND, kind: 'disk_full', message: 'The disk is full' }],
+    gaps: [
+      { camera: 'one', start: start + 20 * SECOND, end: start + 60 * SECOND, cause: 'disk_full' },
+    ],
+    alerts: [
+      { camera: 'one', at: start + 20 * SECOND, kind: 'disk_full', message: 'The disk is full' },
+    ],
   };
 }
 
@@ -69,7 +78,10 @@ scene('the timeline seeks to the frame, steps, and plays from file to file', asy
   });
   // Back before the seam, and over it without a stop.
   await page.keyboard.press('ArrowLeft');
-  await eventually('ten seconds back', async () => (await frame('one').catch(() => null)) === 4 * FPS - 1);
+  await eventually(
+    'ten seconds back',
+    async () => (await frame('one').catch(() => null)) === 4 * FPS - 1,
+  );
   await page.getByLabel('Speed').selectOption('2');
   await page.evaluate(() => document.activeElement.blur());
   await page.keyboard.press('Space');
@@ -121,7 +133,10 @@ scene('a span is chosen by keyboard, exported, saved, and a recording protected'
   await page.getByRole('button', { name: /^Protect this recording/ }).click();
   await page.getByRole('button', { name: 'Protect it no more' }).waitFor();
   const { segments } = await server.api('GET', '/recordings?camera=one');
-  assert.deepEqual(segments.map((one) => one.protected), [true, false, false]);
+  assert.deepEqual(
+    segments.map((one) => one.protected),
+    [true, false, false],
+  );
   await page.keyboard.press('i');
   await page.keyboard.press('ArrowRight');
   await page.keyboard.press('o');
@@ -142,7 +157,10 @@ scene('a span is chosen by keyboard, exported, saved, and a recording protected'
   const [head] = await createReadStream(path, { end: 11 }).toArray();
   assert.equal(head.toString('latin1', 4, 8), 'ftyp');
   await dialog.getByRole('button', { name: 'Remove' }).click();
-  await eventually('it is gone', async () => (await server.api('GET', '/exports')).exports.length === 0);
+  await eventually(
+    'it is gone',
+    async () => (await server.api('GET', '/exports')).exports.length === 0,
+  );
 });
 
 scene('a day without recordings says so and leads to the newest', async (stage) => {
@@ -150,5 +168,7 @@ scene('a day without recordings says so and leads to the newest', async (stage) 
   await page.getByText('Nothing was recorded on this day').waitFor();
   await page.getByRole('button', { name: 'To the newest recording' }).click();
   await ready('one');
-  await eventually('the newest', async () => /12:01:0\d$/.test(await page.locator('output').textContent()));
+  await eventually('the newest', async () =>
+    /12:01:0\d$/.test(await page.locator('output').textContent()),
+  );
 });
