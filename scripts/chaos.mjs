@@ -49,4 +49,16 @@ if (ask('cc', ['-shared', '-fPIC', '-O2', '-o', shim, source]) === null) {
 const flags = typeof WebSocket === 'undefined' ? ['--experimental-websocket'] : [];
 const play = [process.execPath, ...flags, join(root, 'tests', 'chaos', 'run.mjs'), ...args];
 const extra = { NIGHTJAR_TARGET_DIR: env.CARGO_TARGET_DIR, NIGHTJAR_CHAOS_CLOCK: shim };
-process.exit(await run('unshare', [...spaces, ...play], { extra }));
+const healed = await run('unshare', [...spaces, ...play], { extra });
+
+// The disk: kill -9 needs nothing, the rest mounts file systems of its own and so needs root.
+const disk = [process.execPath, join(root, 'tests', 'chaos', 'storage.mjs')];
+let kept = 0;
+if (args.includes('--fast')) {
+  kept = await run(disk[0], [disk[1], '--kills', '3', '--only', 'kill'], { extra });
+} else if (process.getuid() === 0) {
+  kept = await run('unshare', ['--mount', ...disk, ...args], { extra });
+} else {
+  say('storage faults: file systems can be mounted by root only');
+}
+process.exit(healed || kept);

@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use nightjar_engine::api::{Alert, StateName};
 use nightjar_engine::engine::CameraFigures;
 use nightjar_engine::env::Env;
+use nightjar_engine::record::Figures as RecorderFigures;
 use nightjar_engine::sfu::ViewerStats;
 
 /// What the door counts itself.
@@ -140,6 +141,24 @@ impl Page {
             for figures in cameras {
                 self.sample(&name, &format!("camera=\"{}\"", figures.camera.id), read(figures));
             }
+        }
+    }
+
+    /// The recorder, where there is one.
+    pub(crate) fn recorder(&mut self, figures: &RecorderFigures) {
+        let seconds = |us: u64| us as f64 / 1_000_000.0;
+        for (name, kind, help, value) in [
+            ("queued_bytes", "gauge", "Bytes that wait for the disk.", figures.queued_bytes as f64),
+            ("written_bytes_total", "counter", "Bytes written.", figures.written_bytes as f64),
+            ("fragments_total", "counter", "Fragments brought to the disk.", figures.fragments as f64),
+            ("sync_seconds_total", "counter", "Time that took.", seconds(figures.sync_us)),
+            ("sync_longest_seconds", "gauge", "The longest of them.", seconds(figures.longest_sync_us)),
+            ("files_total", "counter", "Files completed.", figures.files as f64),
+            ("dropped_frames_total", "counter", "Frames that were not recorded.", figures.dropped as f64),
+            ("removed_total", "counter", "Recordings removed to make room.", figures.removed as f64),
+            ("free_bytes", "gauge", "Bytes free where recordings go.", figures.free_bytes as f64),
+        ] {
+            self.single(&format!("nightjar_recorder_{name}"), kind, help, value);
         }
     }
 

@@ -5,6 +5,7 @@ use std::io::{self, IoSlice, Write as _};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -50,6 +51,8 @@ impl From<MuxError> for ReelError {
 #[derive(Debug)]
 pub(super) struct Reel {
     file: File,
+    /// The first bytes of the file, which go with the first fragment: a file has pictures or nothing at all.
+    head: Bytes,
     hybrid: Hybrid,
     pub(super) segment: NewSegment,
     start: SystemTime,
@@ -78,22 +81,25 @@ impl Reel {
         let created = start.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         let text = serde_json::to_vec(&note).map_err(io::Error::from)?;
         let (hybrid, head) = Hybrid::new(tracks, created, &text)?;
-        let (mut file, path) = unused(root, camera, start, &mut taken)?;
-        file.write_all(&head)?;
+        let (file, path) = unused(root, camera, start, &mut taken)?;
         // Its length reaches the disk with the first fragment, its name now.
         if let Some(dir) = root.join(&path).parent() {
             sync_dir(dir)?;
         }
         let Note { id, camera, start_us, codec, width, height } = note;
         let segment = NewSegment { id, camera, path, start_us, codec, width, height };
-        Ok(Self { file, hybrid, segment, start, reaches: Duration::ZERO })
+        Ok(Self { file, head, hybrid, segment, start, reaches: Duration::ZERO })
     }
 
     /// Writes a fragment and waits until it is on the disk. Answers the bytes of the file.
     pub(super) fn append(&mut self, samples: &[Sample], reaches: Duration) -> Result<u64, ReelError> {
         let fragment = self.hybrid.fragment(samples)?;
-        let mut slices: Vec<IoSlice<'_>> = fragment.chunks().map(|chunk| IoSlice::new(chunk)).collect();
+        let head = std::mem::take(&mut self.head);
+        let mut slices: Vec<IoSlice<'_>> =
+            std::iter::once(&head).chain(fragment.chunks()).map(|chunk| IoSlice::new(chunk)).collect();
         let mut left = slices.as_mut_slice();
+        // Empty buffers at the front are none.
+        IoSlice::advance_slices(&mut left, 0);
         while !left.is_empty() {
             match self.file.write_vectored(left) {
                 Ok(0) => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),

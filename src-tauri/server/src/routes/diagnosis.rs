@@ -47,6 +47,9 @@ pub(super) async fn metrics(State(door): State<Arc<Door>>) -> Response {
     page.cameras(&door.engine.figures());
     page.alerts(&door.engine.alerts());
     page.viewers(&door.engine.viewers());
+    if let Some(figures) = door.engine.recorder_figures() {
+        page.recorder(&figures);
+    }
     page.process();
     let kind = "text/plain; version=0.0.4; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], page.finish()).into_response()
