@@ -43,6 +43,7 @@ const packages = {
     'gir1.2-gst-rtsp-server-1.0',
     'gir1.2-gstreamer-1.0',
     'python3-gi',
+    'python3-venv',
     'ffmpeg',
     'nftables',
     'iproute2',
@@ -61,6 +62,12 @@ export const tauriDriver = join(
   process.platform === 'win32' ? 'tauri-driver.exe' : 'tauri-driver',
 );
 
+// A stock WebRTC client that shares no code with Nightjar.
+const aiortcVersion = '1.16.0';
+const aiortcRoot = join(cache, 'tools', `aiortc-${aiortcVersion}`);
+/** Where the set-up puts Python with aiortc; its tests are told by `NIGHTJAR_AIORTC`. */
+export const aiortc = join(aiortcRoot, 'bin', 'python3');
+
 /** Sets the machine up for a level; returns what it lacks, in words. Ends the process when stuck. */
 export async function setUp(level) {
   const lacking = [];
@@ -72,6 +79,7 @@ export async function setUp(level) {
   await rust(level);
   await npmPackages();
   if (level === 'test' && process.platform !== 'darwin') await webDriver();
+  if (level === 'test' && process.platform === 'linux') await stockClient();
   return lacking;
 }
 
@@ -214,6 +222,21 @@ async function webDriver() {
   ];
   if ((await run('cargo', args)) !== 0)
     die('tauri-driver could not be built; the message is above.');
+}
+
+async function stockClient() {
+  const stamp = join(aiortcRoot, '.nightjar');
+  if (existsSync(stamp)) return;
+  say(bold(`Installing aiortc ${aiortcVersion} (once)`));
+  const pip = ['-m', 'pip', 'install', '-q', '--disable-pip-version-check'];
+  const wanted = [`aiortc==${aiortcVersion}`, 'aiohttp==3.14.5'];
+  if (
+    (await run('python3', ['-m', 'venv', aiortcRoot])) !== 0 ||
+    (await run(aiortc, [...pip, ...wanted])) !== 0
+  ) {
+    die('aiortc could not be installed; the message is above.');
+  }
+  writeFileSync(stamp, aiortcVersion);
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1]).href) {

@@ -7,7 +7,7 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { bold, npm, root, run, say, span, claimTarget } from './machine.mjs';
-import { setUp, tauriDriver } from './setup.mjs';
+import { aiortc, setUp, tauriDriver } from './setup.mjs';
 import { buildUi } from './ui.mjs';
 
 const targetDir = claimTarget();
@@ -68,6 +68,7 @@ for (const [name, program, args, extra = {}] of checkOnly ? checks : [...checks,
         NIGHTJAR_TEST_OUT: outputs,
         NIGHTJAR_TARGET_DIR: targetDir,
         TAURI_DRIVER: tauriDriver,
+        NIGHTJAR_AIORTC: aiortc,
         ...extra,
       },
       onLine: count,

@@ -138,6 +138,18 @@ pub enum SourceErrorCode {
     Frozen,
     /// Sound stopped although pictures flow. A warning.
     NoSound,
+    /// The phone said that it pauses, and why.
+    Paused,
+    PausedLocked,
+    PausedHidden,
+    PausedCall,
+    PausedPressure,
+    /// The phone is connected, but its camera gives nothing.
+    CaptureStopped,
+    /// The phone is there, but its media does not get through.
+    PathDead,
+    /// Neither media nor signaling of the phone.
+    PhoneGone,
     /// A defect of Nightjar, contained.
     Internal,
 }
@@ -165,6 +177,14 @@ impl SourceErrorCode {
             Self::Buffering => "buffering",
             Self::Frozen => "frozen",
             Self::NoSound => "no_sound",
+            Self::Paused => "paused",
+            Self::PausedLocked => "paused_locked",
+            Self::PausedHidden => "paused_hidden",
+            Self::PausedCall => "paused_call",
+            Self::PausedPressure => "paused_pressure",
+            Self::CaptureStopped => "capture_stopped",
+            Self::PathDead => "path_dead",
+            Self::PhoneGone => "phone_gone",
             Self::Internal => "internal",
         }
     }

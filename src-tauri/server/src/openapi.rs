@@ -220,6 +220,7 @@ impl Writer {
         self.operation("options", "/api/v1/cameras/{id}/whep/{viewer}", "whepViewerOptions", "What it takes")
             .says(204, "Accept-Patch says it")
             .end();
+        self.publishing();
         let (name, what, schema) = stream();
         self.operation(
             "get",
@@ -314,6 +315,34 @@ impl Writer {
         )
         .gives::<Storage>(200, "The storage")
         .end();
+    }
+
+    fn publishing(&mut self) {
+        self.operation(
+            "post",
+            "/api/v1/whip/{room}",
+            "whipPublish",
+            "Publish by WHIP: the camera of that name",
+        )
+        .body(SDP, json!({"type": "string"}))
+        .raw(201, "The answer, with all candidates", SDP)
+        .location()
+        .refused(&[406, 409, 422, 503])
+        .end();
+        self.operation("options", "/api/v1/whip/{room}", "whipOptions", "What WHIP takes")
+            .says(204, "Accept-Post says it")
+            .end();
+        self.operation("patch", "/api/v1/whip/{room}/{session}", "whipTrickle", "Candidates of a publisher")
+            .body(FRAGMENT, json!({"type": "string"}))
+            .says(204, "Taken")
+            .refused(&[412, 422])
+            .end();
+        self.operation("delete", "/api/v1/whip/{room}/{session}", "whipEnd", "End a publisher")
+            .says(200, "Ended")
+            .end();
+        self.operation("options", "/api/v1/whip/{room}/{session}", "whipSessionOptions", "What it takes")
+            .says(204, "Accept-Patch says it")
+            .end();
     }
 
     fn others(&mut self) {
@@ -445,12 +474,8 @@ impl Writer {
 
     /// What is in the contract and answers 501 so far.
     fn not_yet(&mut self) {
-        for (method, path, id, summary) in [
-            ("post", "/api/v1/cameras/{id}/ptz", "movePtz", "Move a camera"),
-            ("post", "/api/v1/whip/{room}", "whipPublish", "Publish by WHIP"),
-            ("patch", "/api/v1/whip/{room}/{session}", "whipTrickle", "Candidates of a publisher"),
-            ("delete", "/api/v1/whip/{room}/{session}", "whipEnd", "End a publisher"),
-        ] {
+        for (method, path, id, summary) in [("post", "/api/v1/cameras/{id}/ptz", "movePtz", "Move a camera")]
+        {
             self.absent(method, path, id, summary);
         }
     }

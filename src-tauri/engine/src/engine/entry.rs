@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
+use super::phone::Phone;
 use super::recording::{self, Records};
 use super::{Address, DemoCameras, Sources, address};
 use crate::api::{
@@ -22,6 +23,7 @@ use crate::hub::{Limits, Slot};
 use crate::media;
 use crate::record;
 use crate::retry::{Phase, Policy};
+use crate::sfu::PhoneSource;
 use crate::source::{BoxFuture, Session, Source, SourceError};
 use crate::still::{Decoders, Stills};
 
@@ -56,6 +58,8 @@ pub(super) struct Entry {
     /// Whether it is to be recorded, as far as anybody but its own setting says.
     records: Option<Records>,
     started: Timestamp,
+    /// What makes it a phone's.
+    pub(super) phone: Option<Arc<Phone>>,
     stop: CancellationToken,
 }
 
@@ -96,14 +100,66 @@ impl Entry {
         });
         let kind = if spec.url.starts_with("demo:") { CameraKind::Demo } else { CameraKind::Rtsp };
         let started = Timestamp::from(ground.env.wall());
-        let recorder = ground.records.as_ref().and_then(|records| records.recorder.as_ref());
-        let recording = recorder.map(|recorder| {
-            let status = main.status.clone();
-            Arc::new(recorder.camera(&id, &main.slot, &ground.tasks, move || status.touch()))
-        });
+        let recording = recorder(ground, &id, &main);
         let records = ground.records.clone();
         let stills = Arc::new(Stills::new(ground.decoders.clone()));
-        Self { id, spec, kind, read_only, main, sub, stills, recording, records, started, stop }
+        Self { id, spec, kind, read_only, main, sub, stills, recording, records, started, phone: None, stop }
+    }
+
+    /// A phone's camera, which waits for what is published.
+    pub(super) fn phone(
+        ground: &Ground,
+        id: String,
+        name: Option<String>,
+        phone: Arc<Phone>,
+        stop: &CancellationToken,
+    ) -> Self {
+        let stop = stop.child_token();
+        let main = Running::spawn(ground, &id, "main", Arc::clone(&ground.changes), &stop);
+        let spec = CameraSpec { id: Some(id.clone()), name, ..CameraSpec::default() };
+        let recording = recorder(ground, &id, &main);
+        let entry = Self {
+            id,
+            spec,
+            kind: CameraKind::Phone,
+            read_only: false,
+            main,
+            sub: None,
+            stills: Arc::new(Stills::new(ground.decoders.clone())),
+            recording,
+            records: ground.records.clone(),
+            started: Timestamp::from(ground.env.wall()),
+            phone: Some(phone),
+            stop,
+        };
+        entry.wake(&ground.env);
+        entry
+    }
+
+    /// A phone's camera waits for frames, where it does not do so already.
+    pub(super) fn wake(&self, env: &Env) {
+        let Some(phone) = &self.phone else { return };
+        if phone.set_rests(false) {
+            let source = Box::new(PhoneSource::new(phone.feed.clone(), env.clone()));
+            // Each try waits for as long as it takes: there is nothing to back off from.
+            let (max_attempts, first_delay, delay_cap) = (0, Duration::ZERO, Duration::ZERO);
+            let policy = Policy { max_attempts, first_delay, delay_cap, ..Policy::default() };
+            self.main.give(Order::Run { source, policy });
+        }
+    }
+
+    /// A phone's camera stays on the wall without a phone.
+    pub(super) fn rest(&self) {
+        if let Some(phone) = &self.phone
+            && !phone.set_rests(true)
+        {
+            self.main.give(Order::Rest);
+        }
+    }
+
+    /// Cancelled when it is closed.
+    pub(super) fn stop(&self) -> &CancellationToken {
+        &self.stop
     }
 
     /// The same running camera with another name.
@@ -119,6 +175,7 @@ impl Entry {
             recording: self.recording.clone(),
             records: self.records.clone(),
             started: self.started.clone(),
+            phone: self.phone.clone(),
             stop: self.stop.clone(),
         }
     }
@@ -137,7 +194,10 @@ impl Entry {
 
     /// Another try, now.
     pub(super) fn retry(&self) {
-        self.main.give(Order::Retry);
+        match &self.phone {
+            Some(phone) => phone.retry(),
+            None => self.main.give(Order::Retry),
+        }
     }
 
     /// Ends it. Subscribers are told.
@@ -153,11 +213,12 @@ impl Entry {
     pub(super) fn to_api(&self) -> Camera {
         let status = self.main.status.get();
         let spec = &self.spec;
+        let address = (self.kind != CameraKind::Phone).then(|| spec.url.clone());
         Camera {
             id: self.id.clone(),
             name: spec.name.clone().unwrap_or_else(|| self.id.clone()),
             kind: self.kind,
-            state: state(&status),
+            state: self.state(&status),
             tracks: self.main.slot.tracks().iter().map(track).collect(),
             recording: match &self.recording {
                 Some(running) => recording::tell(&running.status()),
@@ -165,7 +226,7 @@ impl Entry {
             },
             warnings: status.warnings.iter().map(tell).collect(),
             stats: stats(&status, self.viewers()),
-            url: Some(spec.url.clone()),
+            url: address,
             sub_url: spec.sub_url.clone(),
             sub: spec.sub_url.is_some(),
             username: spec.username.clone(),
@@ -182,6 +243,22 @@ impl Entry {
             alerts: spec.alerts.unwrap_or(true),
             read_only: self.read_only,
         }
+    }
+
+    /// For a phone its own diagnosis says more than that nothing arrives.
+    fn state(&self, status: &Status) -> CameraState {
+        let mut state = state(status);
+        if let Some(phone) = &self.phone
+            && matches!(status.phase, Phase::Connecting { .. } | Phase::Stalled | Phase::Reconnecting { .. })
+        {
+            let (trouble, retry_at) = phone.trouble();
+            state.cause = trouble.as_ref().map(tell).or(state.cause);
+            state.retry_at = retry_at.map(|at| {
+                let wait = at.saturating_duration_since(Instant::now());
+                Timestamp::from(phone.wall() + wait)
+            });
+        }
+        state
     }
 
     fn viewers(&self) -> u32 {
@@ -262,6 +339,13 @@ impl Running {
             }
         }
     }
+}
+
+/// What records a camera, where something can be recorded.
+fn recorder(ground: &Ground, id: &str, main: &Running) -> Option<Arc<record::Recording>> {
+    let recorder = ground.records.as_ref().and_then(|records| records.recorder.as_ref())?;
+    let status = main.status.clone();
+    Some(Arc::new(recorder.camera(id, &main.slot, &ground.tasks, move || status.touch())))
 }
 
 fn policy(streaming: &Streaming) -> Policy {

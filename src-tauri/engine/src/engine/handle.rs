@@ -7,16 +7,19 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{info, warn};
+use tracing::{Instrument as _, info, warn};
 
 use super::alerts::{self, Board};
 use super::archive::Shelf;
 use super::entry::{Entry, Ground};
+use super::phone::{self, Phone};
 use super::recording::{Records, RecordsError};
 use super::registry::{self, LoadError, Registry};
+use super::whip::Whip;
 use super::{Address, EventStream, Parts};
 use crate::api::{Alert, ApiError, Camera, CameraPatch, CameraSpec, ErrorCode, Fault, Stream};
 use crate::config::{Config, ConfigStore, Webrtc, check_camera};
+use crate::env::Env;
 use crate::hub::{Gap, Slot, Subscriber};
 use crate::ingest::ProbeReport;
 use crate::media::TrackKind;
@@ -64,6 +67,7 @@ pub(super) struct Inner {
     sfu: Sfu,
     /// The past; none where its catalogue could not be opened.
     shelf: Option<Arc<Shelf>>,
+    whip: Whip,
     pub(super) board: Board,
     pub(super) stop: CancellationToken,
 }
@@ -124,7 +128,9 @@ impl EngineHandle {
         let changing = tokio::sync::Mutex::new(());
         let sfu = Sfu::new(sfu_options(&config.webrtc), ground.env.clone());
         let board = Board::new(&config.alerts);
-        let inner = Arc::new(Inner { ground, config, store, cameras, changing, sfu, shelf, board, stop });
+        let whip = Whip::default();
+        let inner =
+            Arc::new(Inner { ground, config, store, cameras, changing, sfu, shelf, whip, board, stop });
         let watch = alerts::run(Arc::downgrade(&inner), inner.ground.changes.subscribe());
         inner.ground.tasks.spawn(watch);
         Ok(Self { inner })
@@ -187,6 +193,10 @@ impl EngineHandle {
         let old = self.changeable(id)?;
         let mut spec = old.spec.clone();
         apply(&mut spec, patch);
+        if old.phone.is_some() {
+            // It has no address, and comes and goes by itself: nothing of it is kept.
+            return self.change_phone(&old, spec).await;
+        }
         check_camera(&spec)?;
         let mut added = self.registry().added();
         for stored in added.iter_mut().filter(|s| s.id.as_deref() == Some(id)) {
@@ -208,13 +218,7 @@ impl EngineHandle {
             old.close();
             self.start_entry(id.to_owned(), spec)
         });
-        self.change(|registry| {
-            for slot in registry.entries.iter_mut().filter(|e| e.id == id) {
-                *slot = Arc::clone(&entry);
-            }
-        });
-        // After the change: whoever wakes must find it.
-        entry.main.status.touch();
+        self.replace(&entry);
         Ok(entry.to_api())
     }
 
@@ -229,9 +233,103 @@ impl EngineHandle {
         added.retain(|s| s.id.as_deref() != Some(id));
         self.save(added).await?;
         self.keep_switched(id, None).await;
-        entry.close();
-        self.change(|registry| registry.entries.retain(|e| e.id != id));
+        self.take_down(&entry);
         Ok(())
+    }
+
+    fn take_down(&self, entry: &Entry) {
+        entry.close();
+        if let Some(phone) = &entry.phone {
+            phone.dismiss("The camera was removed.");
+        }
+        self.change(|registry| registry.entries.retain(|e| e.id != entry.id));
+    }
+
+    async fn change_phone(&self, old: &Entry, spec: CameraSpec) -> Result<Camera, ApiError> {
+        if !same_source(&old.spec, &spec) {
+            let message = "Of a phone only the name and whether it is recorded can be changed.";
+            return Err(ApiError::new(ErrorCode::ReadOnly, message));
+        }
+        let records = old.spec.record != spec.record;
+        let entry = Arc::new(old.with_spec(spec));
+        if records {
+            self.keep_switched(&entry.id, None).await;
+            entry.record(false);
+        }
+        self.replace(&entry);
+        Ok(entry.to_api())
+    }
+
+    fn replace(&self, entry: &Arc<Entry>) {
+        self.change(|registry| {
+            for slot in registry.entries.iter_mut().filter(|e| e.id == entry.id) {
+                *slot = Arc::clone(entry);
+            }
+        });
+        // After the change: whoever wakes must find it.
+        entry.main.status.touch();
+    }
+
+    /// Puts a phone on the wall; `None` at the limit. Called within a change.
+    pub(super) fn add_phone(
+        &self,
+        id: String,
+        name: Option<String>,
+        phone: Arc<Phone>,
+    ) -> Option<Arc<Entry>> {
+        let inner = &self.inner;
+        if self.registry().entries.len() >= MAX_CAMERAS {
+            return None;
+        }
+        let span = tracing::info_span!("camera", id);
+        let entry = Arc::new(Entry::phone(&inner.ground, id, name, Arc::clone(&phone), &inner.stop));
+        entry.record(false);
+        self.change(|registry| registry.entries.push(Arc::clone(&entry)));
+        let (engine, watched) = (self.clone(), Arc::clone(&entry));
+        let remove = async move { engine.forget_phone(&watched).await };
+        inner.ground.tasks.spawn(phone::watch(phone, Arc::clone(&entry), remove).instrument(span));
+        Some(entry)
+    }
+
+    /// Takes a phone off the wall, if it is still the same.
+    pub(super) async fn forget_phone(&self, entry: &Entry) {
+        let _one_at_a_time = self.inner.changing.lock().await;
+        let now = self.registry().get(&entry.id);
+        if let Some(now) = now.filter(|now| now.main.slot.is(&entry.main.slot)) {
+            self.take_down(&now);
+        }
+    }
+
+    /// Held while the cameras are looked at and changed.
+    pub(super) async fn one_change(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.inner.changing.lock().await
+    }
+
+    /// Told of every change of any camera.
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.inner.ground.changes.subscribe()
+    }
+
+    pub(super) fn env(&self) -> Env {
+        self.inner.ground.env.clone()
+    }
+
+    /// An identifier that cannot be guessed.
+    pub(super) fn token(&self) -> String {
+        let bytes: [u8; 8] = self.inner.ground.env.token();
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// A task that ends with the engine.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.inner.stop.clone();
+        self.inner.ground.tasks.spawn(async move {
+            stop.run_until_cancelled(task).await;
+        });
+    }
+
+    pub(super) fn whip(&self) -> &Whip {
+        &self.inner.whip
     }
 
     /// Tries a camera again, now.

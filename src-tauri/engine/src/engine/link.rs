@@ -4,6 +4,7 @@
 //! becomes of them. Every media message names the generation of the peer connection that it is about
 //! (its generation, raised by the peer for each new one) so that stale ones can be told.
 
+pub use crate::retry::Stage;
 use crate::sfu::SfuError;
 
 /// What the engine says to one peer. Implemented by the door.
@@ -27,40 +28,6 @@ pub enum ToPeer {
     MediaStatus { generation: u32, packets: u64, frames: u64, last_frame_ms: Option<u64>, stage: Stage },
     /// The engine wants this peer gone: its camera was removed, or its right to be here was withdrawn.
     Bye { reason: String },
-}
-
-/// What is done about a publication at the moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Stage {
-    /// No frame came yet.
-    Waiting,
-    Live,
-    /// Two seconds without a frame.
-    Stalled,
-    /// A key frame was asked for.
-    KeyFrame,
-    /// The phone was asked to restart its camera.
-    Capture,
-    /// The phone was told to build its connection anew.
-    Reconnect,
-    /// The phone said that it pauses: nothing is done.
-    Paused,
-}
-
-impl Stage {
-    /// The name in messages and logs.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Waiting => "waiting",
-            Self::Live => "live",
-            Self::Stalled => "stalled",
-            Self::KeyFrame => "key_frame",
-            Self::Capture => "capture",
-            Self::Reconnect => "reconnect",
-            Self::Paused => "paused",
-        }
-    }
 }
 
 /// What a peer came for, as far as it said.
@@ -170,9 +137,6 @@ pub enum JoinError {
 /// Why an offer is not answered. Fit to be shown after "Failed to process offer: ".
 #[derive(Debug, thiserror::Error)]
 pub enum OfferError {
-    /// Nothing there to build on.
-    #[error("{0} is not available yet")]
-    NotYet(&'static str),
     /// The room is the name of a camera that is no phone.
     #[error("camera \"{0}\" is not a phone, so nobody can publish there")]
     NotAPhone(String),

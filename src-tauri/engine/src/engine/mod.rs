@@ -12,12 +12,14 @@ mod events;
 mod exports;
 mod handle;
 mod link;
+mod phone;
 mod phones;
 mod playback;
 mod probe;
 mod recording;
 mod registry;
 mod rtsp;
+mod whip;
 
 use std::path::PathBuf;
 use std::sync::Arc;

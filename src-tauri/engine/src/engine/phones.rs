@@ -1,14 +1,29 @@
 //! Peers that came by signaling: phones that publish, and those who watch in their rooms.
+//!
+//! A phone in room `r` is camera `r`, a second one `r-2`. A member of a room is shown the room's camera,
+//! phone or not, unless it is its own. Invariant: a peer has one connection at a time that counts; what
+//! belongs to an older one is dropped.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tracing::info;
+use tokio::sync::watch;
+use tracing::{debug, info};
 
 use super::EngineHandle;
+use super::entry::Entry;
 use super::link::{
-    JoinError, OfferError, PeerCandidate, PeerCard, PhoneState, PhoneStats, SignalLink, ToPeer,
+    JoinError, OfferError, PeerCandidate, PeerCard, PeerRole, PhoneState, PhoneStats, SignalLink, ToPeer,
 };
+use super::phone::Phone;
+use crate::api::CameraKind;
 use crate::env::Secret;
+use crate::hub::Slot;
+use crate::sfu::{Call, CallOptions, Candidate, Media};
+
+/// Candidates of a peer that wait for its offer.
+const EARLY: usize = 64;
+/// Publishers of one room.
+const PUBLISHERS: usize = 64;
 
 impl EngineHandle {
     /// A peer has joined a room.
@@ -24,44 +39,345 @@ impl EngineHandle {
             return Err(JoinError::BadRoom);
         }
         info!(tag = "RECONNECT", peer = short(&card.peer_id), room = card.room, "peer joined");
-        Ok(PhonePeer { card, link })
+        Ok(PhonePeer::new(self.clone(), card, Some(link)))
+    }
+
+    /// What a member of a room is shown: its camera, or the next of them, unless it is the member's own.
+    fn shown(&self, room: &str, own: Option<&str>) -> Option<Slot> {
+        let entries = self.entries();
+        let in_room = |entry: &&Arc<Entry>| {
+            entry.id == room || entry.phone.as_ref().is_some_and(|phone| phone.room == room)
+        };
+        let mut others = entries.iter().filter(in_room).filter(|entry| Some(entry.id.as_str()) != own);
+        let first = others.clone().next().map(|entry| entry.main.slot.clone());
+        // Who publishes goes before who is expected.
+        others.find(|entry| entry.main.slot.is_published()).map(|entry| entry.main.slot.clone()).or(first)
+    }
+
+    /// The camera that a publisher of this room is.
+    async fn phone_for(
+        &self,
+        card: &PeerCard,
+        link: Option<&Arc<dyn SignalLink>>,
+    ) -> Result<Arc<Entry>, OfferError> {
+        let _one_at_a_time = self.one_change().await;
+        let room = &card.room;
+        let entries = self.entries();
+        let own = entries.iter().find(|entry| entry.phone.as_ref().is_some_and(|p| p.is_of(&card.peer_id)));
+        if let Some(own) = own {
+            return Ok(Arc::clone(own));
+        }
+        for n in 1..=PUBLISHERS {
+            let id = if n == 1 { room.clone() } else { format!("{room}-{n}") };
+            match entries.iter().find(|entry| entry.id == id) {
+                None => {
+                    let phone = Arc::new(Phone::new(card.clone(), link.cloned(), self.env()));
+                    return self.add_phone(id, card.name.clone(), phone).ok_or(OfferError::Busy);
+                }
+                Some(entry) => {
+                    let frame = entry.main.status.get().last_frame;
+                    let phone = entry.phone.as_ref().filter(|phone| phone.room == *room);
+                    if let Some(phone) = phone
+                        && (phone.is_free(frame) || phone.is_silent().await)
+                    {
+                        return Ok(Arc::clone(entry));
+                    }
+                }
+            }
+        }
+        Err(OfferError::Busy)
     }
 }
 
 /// A peer in the engine. Dropping it says that its signaling is gone; its media lives on.
 pub struct PhonePeer {
+    engine: EngineHandle,
     card: PeerCard,
-    link: Arc<dyn SignalLink>,
+    link: Option<Arc<dyn SignalLink>>,
+    /// One offer at a time.
+    negotiating: tokio::sync::Mutex<()>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    current: Option<Current>,
+    /// Candidates that came before their offer was answered.
+    early: Vec<(u32, PeerCandidate)>,
+}
+
+/// The connection that counts.
+struct Current {
+    generation: u32,
+    negotiation: u16,
+    call: Arc<Call>,
+    answer: Secret<String>,
+    camera: Option<Arc<Entry>>,
 }
 
 impl PhonePeer {
-    /// Answers an offer.
+    pub(super) fn new(engine: EngineHandle, card: PeerCard, link: Option<Arc<dyn SignalLink>>) -> Self {
+        let negotiating = tokio::sync::Mutex::new(());
+        Self { engine, card, link, negotiating, state: Mutex::default() }
+    }
+
+    /// Answers an offer. `generation` names the peer's connection, `negotiation` the offer within it; an
+    /// offer that was answered before is answered the same again.
     ///
     /// # Errors
     /// See [`OfferError`]; an offer that fails leaves the connection before it as it was.
-    #[allow(clippy::unused_async, reason = "it will wait for the connection")]
     pub async fn offer(
         &self,
-        _generation: u32,
-        _neg: u16,
-        _sdp: Secret<String>,
+        generation: u32,
+        negotiation: u16,
+        sdp: Secret<String>,
     ) -> Result<Secret<String>, OfferError> {
-        Err(OfferError::NotYet("publishing"))
+        let _one_at_a_time = self.negotiating.lock().await;
+        let offer = sdp.reveal();
+        let same = {
+            let state = self.inner();
+            match &state.current {
+                Some(now) if generation < now.generation => {
+                    return Err(OfferError::Stale { current: now.generation });
+                }
+                Some(now) if generation == now.generation && negotiation <= now.negotiation => {
+                    return Ok(now.answer.clone());
+                }
+                // Clients of the older systems do not say whether it is the same connection.
+                Some(now)
+                    if generation == now.generation || self.card.legacy && now.call.continues(offer) =>
+                {
+                    if !now.call.is_of(offer) {
+                        return Err(OfferError::Fingerprint);
+                    }
+                    Some(Arc::clone(&now.call))
+                }
+                _ => None,
+            }
+        };
+        match same {
+            Some(call) => self.again(generation, negotiation, offer, &call).await,
+            None => self.anew(generation, negotiation, offer).await,
+        }
     }
 
-    /// Takes a candidate of the peer, or `None` for the end of them.
-    pub fn candidate(&self, _generation: u32, _candidate: Option<PeerCandidate>) {}
+    async fn anew(
+        &self,
+        generation: u32,
+        negotiation: u16,
+        offer: &str,
+    ) -> Result<Secret<String>, OfferError> {
+        let room = &self.card.room;
+        let media = Media::of(offer)?;
+        let publishes = match self.card.role {
+            PeerRole::Viewer => false,
+            PeerRole::Publisher => media.video || media.audio,
+            // Sound alone beside pictures to receive is somebody who talks to the camera.
+            PeerRole::Unknown => media.video || (media.audio && !media.wants_video),
+        };
+        if publishes
+            && let Ok(entry) = self.engine.entry(room)
+            && entry.kind != CameraKind::Phone
+        {
+            return Err(OfferError::NotAPhone(room.clone()));
+        }
+        let (show, shown) = watch::channel(None);
+        let options = CallOptions { room: room.clone(), show: shown, publish: publishes };
+        let call = Arc::new(self.engine.sfu().call(options, offer).await?);
+        let camera = if call.publication().is_some() {
+            match self.engine.phone_for(&self.card, self.link.as_ref()).await {
+                Ok(camera) => Some(camera),
+                Err(error) => {
+                    call.close();
+                    return Err(error);
+                }
+            }
+        } else {
+            None
+        };
+        if let Some((entry, phone)) = camera.as_ref().and_then(|entry| Some((entry, entry.phone.as_ref()?))) {
+            entry.wake(&self.engine.env());
+            phone.adopt(&self.card, self.link.clone(), generation, &call);
+        }
+        if call.watches() {
+            let own = camera.as_ref().map(|entry| entry.id.clone());
+            self.engine.spawn(keep_showing(self.engine.clone(), room.clone(), own, show, Arc::clone(&call)));
+        }
+        let answer = Secret::new(call.answer().to_owned());
+        let (replaced, early) = {
+            let mut state = self.inner();
+            let early = std::mem::take(&mut state.early);
+            let current =
+                Current { generation, negotiation, call: Arc::clone(&call), answer: answer.clone(), camera };
+            (state.current.replace(current), early)
+        };
+        if let Some(replaced) = replaced
+            && replaced.call.publication().is_none()
+        {
+            // One that publishes makes way when the new one has brought media.
+            replaced.call.close();
+        }
+        for (_, candidate) in early.into_iter().filter(|(of, _)| *of == generation) {
+            self.add(&call, candidate);
+        }
+        if let (Some(link), Some(own)) = (&self.link, call.candidates()) {
+            self.engine.spawn(trickle(Arc::clone(link), generation, call, own));
+        }
+        Ok(answer)
+    }
+
+    async fn again(
+        &self,
+        generation: u32,
+        negotiation: u16,
+        offer: &str,
+        call: &Arc<Call>,
+    ) -> Result<Secret<String>, OfferError> {
+        let answer = Secret::new(call.renegotiate(offer).await?);
+        let mut state = self.inner();
+        if let Some(current) = &mut state.current {
+            current.generation = generation;
+            current.negotiation = negotiation;
+            current.answer = answer.clone();
+            if let Some(phone) = current.camera.as_ref().and_then(|entry| entry.phone.as_ref()) {
+                phone.renewed(generation);
+            }
+        }
+        Ok(answer)
+    }
+
+    /// Takes a candidate of the peer, or `None` for the end of them. What comes before its offer waits; what
+    /// belongs to another connection is dropped.
+    pub fn candidate(&self, generation: u32, candidate: Option<PeerCandidate>) {
+        let Some(candidate) = candidate else { return };
+        let call = {
+            let mut state = self.inner();
+            match &state.current {
+                Some(now) if now.generation == generation => Arc::clone(&now.call),
+                Some(now) if generation < now.generation => return,
+                _ => {
+                    if state.early.len() < EARLY {
+                        state.early.push((generation, candidate));
+                    } else {
+                        debug!(peer = short(&self.card.peer_id), "too many candidates before the offer");
+                    }
+                    return;
+                }
+            }
+        };
+        self.add(&call, candidate);
+    }
+
+    fn add(&self, call: &Arc<Call>, candidate: PeerCandidate) {
+        let call = Arc::clone(call);
+        let PeerCandidate { candidate, mid, index } = candidate;
+        self.engine.spawn(async move {
+            call.add(Candidate { candidate, mid, index }).await;
+        });
+    }
 
     /// Takes note of what the phone says of itself.
-    pub fn state(&self, _state: PhoneState) {}
+    pub fn state(&self, state: PhoneState) {
+        if let Some(phone) = self.phone() {
+            phone.says(&self.card.peer_id, state);
+        }
+    }
 
     /// Takes note of what the phone counted.
-    pub fn stats(&self, _stats: PhoneStats) {}
+    pub fn stats(&self, stats: PhoneStats) {
+        if let Some(phone) = self.phone() {
+            phone.counts(&self.card.peer_id, stats);
+        }
+    }
 
-    /// The peer said goodbye: what it publishes ends.
+    /// The peer said goodbye, or lost the right to be here: its connection ends. A phone of the older
+    /// systems is taken off the wall; a paired one stays there, idle.
     pub fn leave(self) {
-        self.link.send(ToPeer::Bye { reason: "left".to_owned() });
+        self.go();
+    }
+
+    pub(super) fn go(&self) {
         info!(tag = "RECONNECT", peer = short(&self.card.peer_id), "peer left");
+        let current = self.inner().current.take();
+        let Some(current) = current else { return };
+        current.call.close();
+        let Some(entry) = current.camera else { return };
+        let Some(phone) = entry.phone.as_ref().filter(|phone| phone.is_of(&self.card.peer_id)) else {
+            return;
+        };
+        phone.end();
+        if self.card.legacy {
+            let engine = self.engine.clone();
+            self.engine.spawn(async move { engine.forget_phone(&entry).await });
+        } else {
+            entry.rest();
+        }
+    }
+
+    pub(super) fn call(&self) -> Option<Arc<Call>> {
+        self.inner().current.as_ref().map(|current| Arc::clone(&current.call))
+    }
+
+    fn phone(&self) -> Option<Arc<Phone>> {
+        self.inner().current.as_ref()?.camera.as_ref()?.phone.clone()
+    }
+
+    fn inner(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for PhonePeer {
+    fn drop(&mut self) {
+        if let Some(phone) = self.phone() {
+            phone.abandoned(&self.card.peer_id);
+        }
+    }
+}
+
+/// Shows a member what its room has, until its connection ends.
+async fn keep_showing(
+    engine: EngineHandle,
+    room: String,
+    own: Option<String>,
+    show: watch::Sender<Option<Slot>>,
+    call: Arc<Call>,
+) {
+    let mut changes = engine.changes();
+    loop {
+        changes.mark_unchanged();
+        let now = engine.shown(&room, own.as_deref());
+        show.send_if_modified(|shown| {
+            let same = match (&*shown, &now) {
+                (Some(shown), Some(now)) => shown.is(now),
+                (None, None) => true,
+                _ => false,
+            };
+            *shown = now;
+            !same
+        });
+        tokio::select! {
+            () = call.ended() => return,
+            changed = changes.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+/// Sends our candidates to the peer they belong to, however late they come (R-S2).
+async fn trickle(
+    link: Arc<dyn SignalLink>,
+    generation: u32,
+    call: Arc<Call>,
+    mut own: tokio::sync::mpsc::Receiver<String>,
+) {
+    let (mid, index) = call.section();
+    loop {
+        let candidate = tokio::select! {
+            () = call.ended() => return,
+            candidate = own.recv() => candidate,
+        };
+        let Some(candidate) = candidate else { return };
+        link.send(ToPeer::Candidate { generation, candidate, mid: mid.clone(), index: Some(index) });
     }
 }
 

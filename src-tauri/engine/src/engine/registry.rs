@@ -32,7 +32,8 @@ impl Registry {
 
     /// Specifications of the cameras that are kept in the store.
     pub(super) fn added(&self) -> Vec<CameraSpec> {
-        let added = self.entries.iter().filter(|e| !e.read_only);
+        // Phones come by themselves.
+        let added = self.entries.iter().filter(|e| !e.read_only && e.phone.is_none());
         added.map(|e| CameraSpec { id: Some(e.id.clone()), ..e.spec.clone() }).collect()
     }
 }

@@ -173,6 +173,12 @@ impl Slot {
         Some((track.clone(), Arc::clone(frame)))
     }
 
+    /// Whether both are the same place.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
     /// Whether a source is writing.
     #[must_use]
     pub fn is_published(&self) -> bool {

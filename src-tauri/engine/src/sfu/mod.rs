@@ -1,15 +1,22 @@
-//! Viewers by WebRTC: a browser's offer in, an answer out, and the camera's frames on their way.
+//! Viewers and phones by WebRTC: an offer in, an answer out, and a camera's frames on their way out or in.
 //!
 //! The only user of `webrtc` and `rtc`. Invariants: a viewer is one connection and one task, both owned
 //! here and gone after [`Sfu::shutdown`]; whatever a peer sends ends at most that peer; frames are
 //! packetised once per camera, and a viewer costs headers and encryption. It knows no HTTP: the door
 //! turns [`SfuError`] into a status.
 
+mod agreement;
+mod arrivals;
+mod call;
 mod clock;
+mod depacketize;
+pub mod hostile;
+mod inlet;
 mod outlet;
 mod packetize;
 mod peer;
 mod ports;
+mod publisher;
 mod runtime;
 mod sdp;
 mod tcp;
@@ -32,17 +39,20 @@ use tracing::{debug, info, warn};
 use uuid::Uuid;
 use webrtc::peer_connection::PeerConnection;
 
+pub use call::{Call, CallOptions, Candidate, Media};
 pub use peer::ViewerState;
+pub use publisher::{Feed, PhoneSource, Publication, PublicationStats};
 
 use crate::env::{Env, Secret};
 use crate::hub::Slot;
-use crate::media::{Codec, TrackInfo, TrackKind};
+use crate::media::{TrackInfo, TrackKind};
+use agreement::Agreement;
 use outlet::{Figures, Outlet};
-use peer::{Agreement, Materials};
-use ports::Ports;
+use peer::{Materials, Peer};
+use ports::{Lease, Ports};
 use sdp::{Description, Fragment, SDP_MAX};
 use tcp::Door;
-use viewer::{Codecs, Viewer};
+use viewer::{Codecs, Sight, Viewer};
 
 /// A connection that does not close in this time is left to its driver.
 const CLOSE: Duration = Duration::from_secs(2);
@@ -131,7 +141,7 @@ pub fn playable(tracks: &[TrackInfo]) -> Playable {
     let verdict = |kind, missing: &str| match tracks.iter().find(|t| t.kind == kind) {
         None => Err(missing.to_owned()),
         Some(TrackInfo { note: Some(note), .. }) => Err(note.to_string()),
-        Some(track) => peer::unplayable(track).map_or(Ok(()), Err),
+        Some(track) => agreement::unplayable(track).map_or(Ok(()), Err),
     };
     Playable {
         video: verdict(TrackKind::Video, "the camera sends no picture"),
@@ -239,7 +249,7 @@ impl Sfu {
         }
         let agreement = Agreement::find(&description, &tracks)?;
         let place = Arc::clone(&shared.places).try_acquire_owned().map_err(|_| SfuError::TooManyViewers)?;
-        let addresses = shared.options.addresses.clone().unwrap_or_else(ports::addresses);
+        let addresses = shared.addresses();
         // In a task of its own: a caller that goes away leaves no half-made connection behind, and foreign
         // bytes are in a foreign parser's hands, whose panic is this offer's fault alone.
         let order = Order {
@@ -247,6 +257,7 @@ impl Sfu {
             camera: camera.to_owned(),
             slot: slot.clone(),
             offer: offer.to_owned(),
+            description,
             agreement,
             addresses,
             place,
@@ -326,6 +337,7 @@ struct Order {
     camera: String,
     slot: Slot,
     offer: String,
+    description: Description,
     agreement: Agreement,
     addresses: Vec<IpAddr>,
     place: OwnedSemaphorePermit,
@@ -333,46 +345,20 @@ struct Order {
 
 /// Answers the offer and leaves the viewer's task running.
 async fn negotiate(shared: Arc<Shared>, order: Order) -> Result<Answer, SfuError> {
-    let Order { id, camera, slot, offer, agreement, addresses, place } = order;
+    let Order { id, camera, slot, offer, description, agreement, addresses, place } = order;
     let label = short(&id);
     let origin = Instant::now();
-    let wall = shared.env.wall().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let door = match &shared.door {
-        Some(door) if door.open().await => Some(door),
-        _ => None,
-    };
-    let mut tries = 0;
-    let (mut peer, lease) = loop {
-        let lease = shared.ports.lease(&addresses).ok_or(SfuError::NoPort)?;
-        let materials = Materials {
-            ice_servers: &shared.options.ice_servers,
-            tasks: &shared.tasks,
-            door,
-            sockets: lease.sockets(&addresses),
-            wall,
-            rng: shared.env.rng(),
-            label: &label,
-        };
-        let negotiated = peer::answer(materials, &agreement, &offer);
-        match negotiated.await {
-            Ok(peer) => break (peer, lease),
-            // Somebody else was quicker.
-            Err(SfuError::NoPort) if tries < PORT_TRIES => tries += 1,
-            Err(error) => return Err(error),
-        }
-    };
-
-    let codec = |side: &Option<(Codec, sdp::Match)>| side.as_ref().map(|(codec, _)| *codec);
-    let codecs = Codecs { video: codec(&agreement.video), audio: codec(&agreement.audio) };
+    let (mut peer, lease) = shared.connect(&agreement, &description, &offer, &addresses, &label).await?;
+    let codecs = Codecs::of(&agreement);
     let answer = Answer { id, sdp: std::mem::take(&mut peer.answer) };
     info!(
         viewer = label,
         camera,
-        video = codecs.video.map(tracing::field::display),
-        audio = codecs.audio.map(tracing::field::display),
+        video = codecs.video.first().map(|(codec, _)| tracing::field::display(codec)),
+        audio = codecs.audio.first().map(|(codec, _)| tracing::field::display(codec)),
         "offer answered"
     );
-    let viewer = Viewer::new(&label, slot, codecs, &peer, origin);
+    let viewer = Viewer::new(&label, Sight::Camera(slot), codecs, &peer, origin);
     let handle = Handle {
         camera: camera.clone(),
         since: origin,
@@ -403,6 +389,45 @@ async fn negotiate(shared: Arc<Shared>, order: Order) -> Result<Answer, SfuError
 }
 
 impl Shared {
+    fn addresses(&self) -> Vec<IpAddr> {
+        self.options.addresses.clone().unwrap_or_else(ports::addresses)
+    }
+
+    /// Answers an offer on a port of its own.
+    async fn connect(
+        &self,
+        agreement: &Agreement,
+        description: &Description,
+        offer: &str,
+        addresses: &[IpAddr],
+        label: &str,
+    ) -> Result<(Peer, Lease), SfuError> {
+        let wall = self.env.wall().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let door = match &self.door {
+            Some(door) if door.open().await => Some(door),
+            _ => None,
+        };
+        let mut tries = 0;
+        loop {
+            let lease = self.ports.lease(addresses).ok_or(SfuError::NoPort)?;
+            let materials = Materials {
+                ice_servers: &self.options.ice_servers,
+                tasks: &self.tasks,
+                door,
+                sockets: lease.sockets(addresses),
+                wall,
+                rng: self.env.rng(),
+                label,
+            };
+            match peer::answer(materials, agreement, description, offer).await {
+                Ok(peer) => return Ok((peer, lease)),
+                // Somebody else was quicker.
+                Err(SfuError::NoPort) if tries < PORT_TRIES => tries += 1,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     fn viewers(&self) -> MutexGuard<'_, HashMap<Uuid, Handle>> {
         self.viewers.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -52,10 +52,20 @@ pub(super) const PLAYOUT_DELAY_URI: &str = "http://www.webrtc.org/experiments/rt
 /// Seconds from 1900 to 1970.
 const NTP_EPOCH: u64 = 2_208_988_800;
 
+/// How a codec was negotiated. A stream may go from one to another: the receiver goes by the payload type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Route {
+    pub(super) payload_type: u8,
+    /// Payload type of repairs.
+    pub(super) repair: Option<u8>,
+    pub(super) clock_rate: u32,
+}
+
 /// A part of a frame, ready to leave.
 #[derive(Debug)]
 pub(super) struct Burst {
     pub(super) kind: TrackKind,
+    pub(super) route: Route,
     /// The viewer's clock, in nanoseconds.
     pub(super) at: i64,
     pub(super) packets: Packets,
@@ -103,9 +113,7 @@ struct State {
 #[derive(Debug)]
 struct Stream {
     ssrc: u32,
-    payload_type: u8,
-    clock_rate: u32,
-    repair: Option<(u32, u8)>,
+    repair_ssrc: Option<u32>,
     playout_delay: Option<u8>,
     base: u32,
     sequence: u16,
@@ -119,6 +127,7 @@ struct Stream {
 #[derive(Debug)]
 struct Sent {
     at: Instant,
+    route: Route,
     first: u16,
     timestamp: u32,
     packets: Packets,
@@ -255,12 +264,13 @@ impl State {
                 self.allowed -= 1;
                 continue;
             };
-            let timestamp = stream.timestamp(burst.at);
+            let timestamp = stream.timestamp(burst.at, burst.route);
             if self.next.is_none() {
                 stream.remember(self.now, timestamp, burst);
             }
             let payload = burst.packets[index].clone();
-            let mut header = stream.header(timestamp, index + 1 == burst.packets.len());
+            let marker = index + 1 == burst.packets.len();
+            let mut header = stream.header(timestamp, burst.route, marker);
             if let (true, 0, Some(id)) = (burst.key, index, stream.playout_delay) {
                 // Id and length in one byte, three of value: never refused.
                 let _ = header.set_extension(id, Bytes::from_static(&PLAYOUT_DELAY));
@@ -272,7 +282,7 @@ impl State {
             self.repair_credit = (self.repair_credit + credit).min(REPAIR_CREDIT);
             self.next = Some(index + 1);
             if index + 1 == burst.part.end {
-                if let Some(report) = stream.report(burst.at, self.wall, self.now) {
+                if let Some(report) = stream.report(burst.at, burst.route, self.wall, self.now) {
                     if self.awaited.len() == REPORTS {
                         self.awaited.pop_front();
                     }
@@ -324,9 +334,7 @@ impl Stream {
         let extension = info.rtp_header_extensions.iter().find(|e| e.uri == PLAYOUT_DELAY_URI);
         Self {
             ssrc: info.ssrc,
-            payload_type: info.payload_type,
-            clock_rate: info.clock_rate.max(1),
-            repair: info.ssrc_rtx.zip(info.payload_type_rtx),
+            repair_ssrc: info.ssrc_rtx,
             // Ids above 14 would need another form of the extension.
             playout_delay: extension.and_then(|e| u8::try_from(e.id).ok()).filter(|id| (1..15).contains(id)),
             base: start.timestamp,
@@ -340,18 +348,18 @@ impl Stream {
     }
 
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "timestamps wrap")]
-    fn timestamp(&self, nanos: i64) -> u32 {
-        let ticks = i128::from(nanos) * i128::from(self.clock_rate) / 1_000_000_000;
+    fn timestamp(&self, nanos: i64, route: Route) -> u32 {
+        let ticks = i128::from(nanos) * i128::from(route.clock_rate) / 1_000_000_000;
         self.base.wrapping_add(ticks as u32)
     }
 
-    fn header(&mut self, timestamp: u32, marker: bool) -> rtp::Header {
+    fn header(&mut self, timestamp: u32, route: Route, marker: bool) -> rtp::Header {
         let sequence_number = self.sequence;
         self.sequence = sequence_number.wrapping_add(1);
         rtp::Header {
             version: 2,
             marker,
-            payload_type: self.payload_type,
+            payload_type: route.payload_type,
             sequence_number,
             timestamp,
             ssrc: self.ssrc,
@@ -376,7 +384,8 @@ impl Stream {
             self.history.pop_front();
         }
         let (packets, part) = (Arc::clone(&burst.packets), burst.part.clone());
-        self.history.push_back(Sent { at: now, first: self.sequence, timestamp, packets, part });
+        let (route, first) = (burst.route, self.sequence);
+        self.history.push_back(Sent { at: now, route, first, timestamp, packets, part });
     }
 
     fn again(&mut self, sequence: u16) -> Option<rtp::Packet> {
@@ -391,13 +400,13 @@ impl Stream {
         let mut header = rtp::Header {
             version: 2,
             marker: index + 1 == sent.packets.len(),
-            payload_type: self.payload_type,
+            payload_type: sent.route.payload_type,
             sequence_number: sequence,
             timestamp: sent.timestamp,
             ssrc: self.ssrc,
             ..rtp::Header::default()
         };
-        let Some((ssrc, payload_type)) = self.repair else {
+        let Some((ssrc, payload_type)) = self.repair_ssrc.zip(sent.route.repair) else {
             return Some(rtp::Packet { header, payload: payload.clone() });
         };
         // RFC 4588: its own stream and numbers; the original number goes before the payload.
@@ -413,7 +422,7 @@ impl Stream {
 
     /// A sender report where one is due. Its two times are the same instant of the viewer's clock, which
     /// picture and sound share.
-    fn report(&mut self, at: i64, wall: Duration, now: Instant) -> Option<SenderReport> {
+    fn report(&mut self, at: i64, route: Route, wall: Duration, now: Instant) -> Option<SenderReport> {
         if self.reported.is_some_and(|before| now.saturating_duration_since(before) < REPORT_EVERY) {
             return None;
         }
@@ -422,7 +431,7 @@ impl Stream {
         Some(SenderReport {
             ssrc: self.ssrc,
             ntp_time: ntp(wall),
-            rtp_time: self.timestamp(at),
+            rtp_time: self.timestamp(at, route),
             packet_count: self.packets,
             octet_count: self.octets,
             ..SenderReport::default()

@@ -10,8 +10,9 @@ use std::time::Duration;
 use rand::Rng;
 use rand::rngs::SmallRng;
 use rtc::ice::mdns::MulticastDnsMode;
-use rtc::interceptor::{Registry, Slot as Place};
+use rtc::interceptor::{ReceiverReportBuilder, Registry, Slot as Place};
 use rtc::media_stream::MediaStreamTrack;
+use rtc::peer_connection::configuration::interceptor_registry::configure_twcc_receiver_only;
 use rtc::peer_connection::transport::{
     RTCDtlsRole, RTCDtlsTransportState, RTCIceCandidateInit, RTCIceServer,
 };
@@ -19,7 +20,8 @@ use rtc::rtp_transceiver::rtp_sender::{
     RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpCodingParameters, RTCRtpEncodingParameters,
     RTCRtpHeaderExtensionCapability, RTCRtpRtxParameters, RtpCodecKind,
 };
-use tokio::sync::watch;
+use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use webrtc::media_stream::track_local::TrackLocal;
@@ -32,12 +34,14 @@ use webrtc::peer_connection::{
 };
 use webrtc::runtime::Runtime;
 
+use super::agreement::Agreement;
+use super::inlet::Inlet;
 use super::outlet::{Outlet, PLAYOUT_DELAY_URI, Start};
 use super::runtime::PeerRuntime;
 use super::sdp::{self, Description, Match};
 use super::tcp::{self, Door, Registration};
 use super::{IceServer, SfuError};
-use crate::media::{Codec, TrackInfo, TrackKind};
+use crate::media::{Codec, TrackKind};
 
 /// ICE: no answer for 3 s shows, for 4 s more ends it; a keep-alive every second.
 const ICE_TIMEOUTS: [Duration; 3] = [Duration::from_secs(3), Duration::from_secs(4), Duration::from_secs(1)];
@@ -51,6 +55,13 @@ const LOOK: Duration = Duration::from_secs(1);
 const CANDIDATES_MAX: usize = 64;
 /// After all of the crate's own places.
 const OUTLET_PLACE: usize = 14_000;
+/// Before it: what the outlet is not meant to see.
+const INLET_PLACE: usize = 13_500;
+/// A publisher's connection lives until it is replaced or closed, whatever the network does meanwhile.
+const PUBLISHER_TIMEOUTS: [Duration; 3] =
+    [Duration::from_secs(3), Duration::from_secs(24 * 3_600), Duration::from_secs(1)];
+/// Packets that may come out of order.
+const REPLAY_WINDOW: usize = 1_024;
 /// What a connection binds for TCP; the door's addresses take its place in the answer.
 const TCP_PLACEHOLDER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
@@ -79,80 +90,22 @@ impl ViewerState {
     }
 }
 
-/// What a slot's tracks and an offer have in common.
-#[derive(Debug)]
-pub(super) struct Agreement {
-    pub(super) video: Option<(Codec, Match)>,
-    pub(super) audio: Option<(Codec, Match)>,
-    /// What an offered sound section is accepted with where the camera has no sound for it: the section
-    /// then lies idle instead of being refused, and with it what the sections share.
-    idle_audio: Option<(Codec, Match)>,
-}
-
 /// A negotiated connection.
 pub(super) struct Peer {
     pub(super) connection: Arc<dyn PeerConnection>,
     pub(super) outlet: Outlet,
-    /// The track whose channel wakes the driver.
-    pub(super) waker: Arc<TrackLocalStaticRTP>,
+    /// The track whose channel wakes the driver, where something is sent.
+    pub(super) waker: Option<Arc<TrackLocalStaticRTP>>,
+    /// Where what the peer sends arrives, where it may.
+    pub(super) inlet: Option<Inlet>,
     pub(super) state: watch::Receiver<ViewerState>,
     /// Cancelled when the connection is over.
     pub(super) over: CancellationToken,
     pub(super) remote_ufrag: String,
     pub(super) answer: String,
+    /// Candidates of ours, those of the answer among them.
+    pub(super) candidates: mpsc::Receiver<String>,
     _tcp: Option<Registration>,
-}
-
-impl Agreement {
-    /// Finds the formats.
-    ///
-    /// # Errors
-    /// [`SfuError::NoCommonCodec`] says why the picture (or the sound, where that is all there is) cannot
-    /// be played. Sound that cannot be played beside a picture is no error.
-    pub(super) fn find(offer: &Description, tracks: &[TrackInfo]) -> Result<Self, SfuError> {
-        let first = |kind| tracks.iter().find(|track| track.kind == kind && track.carried());
-        let sound = |codec| {
-            let found = offer.receiving("audio").find_map(|section| section.find(codec))?;
-            Some((codec, found))
-        };
-        let audio = first(TrackKind::Audio).and_then(|track| sound(track.codec));
-        let idle_audio = match &audio {
-            None => [Codec::Opus, Codec::Pcmu, Codec::Pcma].into_iter().find_map(sound),
-            Some(_) => None,
-        };
-        let Some(track) = first(TrackKind::Video) else {
-            return match (audio, tracks.iter().find_map(|track| track.note.as_deref())) {
-                (Some(audio), _) => Ok(Self { video: None, audio: Some(audio), idle_audio }),
-                (None, Some(note)) => Err(SfuError::NoCommonCodec(note.to_owned())),
-                (None, None) => Err(SfuError::NoCommonCodec(
-                    "the camera sends no picture, and its sound cannot be played by WebRTC".to_owned(),
-                )),
-            };
-        };
-        if let Some(reason) = unplayable(track) {
-            return Err(SfuError::NoCommonCodec(reason));
-        }
-        let found = offer.receiving("video").find_map(|section| section.find(track.codec));
-        let Some(found) = found else {
-            return Err(SfuError::NoCommonCodec(format!(
-                "the camera sends {}, which the offer does not ask for",
-                track.codec
-            )));
-        };
-        Ok(Self { video: Some((track.codec, found)), audio, idle_audio })
-    }
-}
-
-/// Why no browser plays this track by WebRTC, where none does.
-pub(super) fn unplayable(track: &TrackInfo) -> Option<String> {
-    match track.codec {
-        Codec::H264 | Codec::Vp8 | Codec::Vp9 | Codec::Av1 if track.reorder() > 0 => {
-            Some("the camera sends B-frames, which WebRTC cannot show in order; it plays by MSE".to_owned())
-        }
-        Codec::H264 | Codec::Vp8 | Codec::Vp9 | Codec::Av1 | Codec::Opus | Codec::Pcmu | Codec::Pcma => None,
-        Codec::H265 => Some("the camera sends h265, which browsers play by MSE and not by WebRTC".to_owned()),
-        other => Some(format!("the camera sends {other}, which WebRTC does not carry")),
-    }
 }
 
 /// What a connection is built from, besides the offer.
@@ -173,6 +126,7 @@ pub(super) struct Materials<'a> {
 pub(super) async fn answer(
     materials: Materials<'_>,
     agreement: &Agreement,
+    description: &Description,
     offer: &str,
 ) -> Result<Peer, SfuError> {
     let Materials { ice_servers, tasks, door, sockets, wall, mut rng, label } = materials;
@@ -181,30 +135,40 @@ pub(super) async fn answer(
     let runtime = Arc::new(PeerRuntime::new(tasks.clone(), streams));
     let mut start = || Start { timestamp: rng.random(), sequence: rng.random() };
     let outlet = Outlet::new(wall, runtime.now());
-    let registry = Registry::new().with(Place::from(OUTLET_PLACE), outlet.interceptor(start(), start()));
+    let mut registry = Registry::new().with(Place::from(OUTLET_PLACE), outlet.interceptor(start(), start()));
 
     let mut engine = MediaEngine::default();
+    for (kind, (codec, found)) in agreement.formats() {
+        register(&mut engine, kind, *codec, found)?;
+    }
     let mut tracks = Vec::new();
-    let sides = [(TrackKind::Video, &agreement.video), (TrackKind::Audio, &agreement.audio)];
-    for (kind, side) in sides {
-        let Some((codec, found)) = side else { continue };
-        let codec = register(&mut engine, kind, *codec, found)?;
-        tracks.push(track(kind, codec, found.repair.is_some(), [rng.random(), rng.random()], label));
+    for (kind, sides) in [(TrackKind::Video, &agreement.video), (TrackKind::Audio, &agreement.audio)] {
+        let Some((codec, found)) = sides.first() else { continue };
+        let codec = rtp_codec(kind, *codec, found)?;
+        tracks.push((kind, track(kind, codec, found.repair.is_some(), [rng.random(), rng.random()], label)));
     }
-    if let Some((codec, found)) = &agreement.idle_audio {
-        register(&mut engine, TrackKind::Audio, *codec, found)?;
+    let inlet = agreement.takes().then(|| Inlet::new(agreement.expected(), rng.random(), runtime.now()));
+    if let Some(inlet) = &inlet {
+        registry = registry.with(Place::from(INLET_PLACE), inlet.interceptor());
+        registry = registry.with(Place::ReceiverReport, ReceiverReportBuilder::new().build());
+        registry = configure_twcc_receiver_only(registry, &mut engine).map_err(internal)?;
     }
-    let Some(waker) = tracks.first().cloned() else {
+    let waker = tracks.first().map(|(_, track)| Arc::clone(track));
+    if waker.is_none() && inlet.is_none() {
         return Err(SfuError::NoCommonCodec("there is nothing to play".to_owned()));
-    };
+    }
 
-    let [disconnected, failed, keep_alive] = ICE_TIMEOUTS.map(Some);
+    // What a phone publishes waits for it to come back; a viewer just calls again.
+    let timeouts = if inlet.is_some() { PUBLISHER_TIMEOUTS } else { ICE_TIMEOUTS };
+    let [disconnected, failed, keep_alive] = timeouts.map(Some);
     let settings = SettingEngineBuilder::new()
         // Saves a flight: the browser speaks first, and it is ready by then.
         .with_answering_dtls_role(RTCDtlsRole::Server)
         .with_ice_timeouts(disconnected, failed, keep_alive)
         // Names under `.local` need no resolving: such a peer's checks reach us first.
         .with_multicast_dns_mode(MulticastDnsMode::Disabled)
+        // Repairs without a stream of their own come late.
+        .with_srtp_replay_protection_window(REPLAY_WINDOW)
         .build();
     let servers = ice_servers.iter().map(|server| RTCIceServer {
         urls: server.urls.clone(),
@@ -216,7 +180,8 @@ pub(super) async fn answer(
     let (state, states) = watch::channel(ViewerState::Connecting);
     let (gathered, mut gathering) = watch::channel(false);
     let over = CancellationToken::new();
-    let events = Events { label: label.to_owned(), state, gathered, over: over.clone() };
+    let (own, candidates) = mpsc::channel(CANDIDATES_MAX);
+    let events = Events { label: label.to_owned(), state, gathered, over: over.clone(), candidates: own };
     let connection = PeerConnectionBuilder::new()
         .with_configuration(configuration)
         .with_media_engine(engine)
@@ -236,29 +201,22 @@ pub(super) async fn answer(
     let connection: Arc<dyn PeerConnection> = Arc::new(connection);
     let mut unfinished = Unfinished(Some((Arc::clone(&connection), runtime)));
 
-    for track in &tracks {
-        connection.add_track(Arc::clone(track) as Arc<dyn TrackLocal>).await.map_err(internal)?;
+    for (kind, track) in &tracks {
+        let track = Arc::clone(track) as Arc<dyn TrackLocal>;
+        if agreement.room {
+            let direction = direction(description, *kind);
+            let init = RTCRtpTransceiverInit { direction, streams: Vec::new(), send_encodings: Vec::new() };
+            connection.add_transceiver_from_track(track, Some(init)).await.map_err(internal)?;
+        } else {
+            connection.add_track(track).await.map_err(internal)?;
+        }
     }
-    let (description, candidates) = without_candidates(offer);
-    let description = RTCSessionDescription::offer(description).map_err(|e| malformed(&e))?;
-    connection.set_remote_description(description).await.map_err(|e| malformed(&e))?;
-    let mut skipped = 0;
-    for candidate in candidates {
-        let candidate = RTCIceCandidateInit { candidate, ..RTCIceCandidateInit::default() };
-        skipped += usize::from(connection.add_ice_candidate(candidate).await.is_err());
-    }
-    if skipped > 0 {
-        tracing::debug!(viewer = label, skipped, "candidates of the offer that could not be added");
-    }
-    let answer = connection.create_answer(None).await.map_err(|e| malformed(&e))?;
-    connection.set_local_description(answer).await.map_err(|e| malformed(&e))?;
     let patience = if ice_servers.is_empty() { GATHER_LOCAL } else { GATHER_SERVERS };
-    // Late or missing candidates are no failure: those that are there may do.
-    let _ = tokio::time::timeout(patience, gathering.wait_for(|gathered| *gathered)).await;
-    let answer = connection.local_description().await.map(|description| description.sdp);
-    let answer = answer.ok_or_else(|| SfuError::Internal("there is no local description".to_owned()))?;
-    let answer = sdp::settle(&answer);
-    check(&answer, agreement)?;
+    let gathered = async {
+        // Late or missing candidates are no failure: those that are there may do.
+        let _ = tokio::time::timeout(patience, gathering.wait_for(|gathered| *gathered)).await;
+    };
+    let answer = negotiate(&*connection, agreement, offer, &addresses, label, gathered).await?;
     let (answer, tcp) = match (door, guest, sdp::ufrag(&answer)) {
         (Some(door), Some(guest), Some(ufrag)) => {
             let registration = door.register(ufrag, guest);
@@ -269,7 +227,68 @@ pub(super) async fn answer(
 
     unfinished.0 = None;
     let remote_ufrag = sdp::ufrag(offer).unwrap_or_default().to_owned();
-    Ok(Peer { connection, outlet, waker, state: states, over, remote_ufrag, answer, _tcp: tcp })
+    Ok(Peer {
+        connection,
+        outlet,
+        waker,
+        inlet,
+        state: states,
+        over,
+        remote_ufrag,
+        answer,
+        candidates,
+        _tcp: tcp,
+    })
+}
+
+/// One exchange of offer and answer, the first or a later one.
+pub(super) async fn negotiate(
+    connection: &dyn PeerConnection,
+    agreement: &Agreement,
+    offer: &str,
+    addresses: &[IpAddr],
+    label: &str,
+    gathered: impl Future<Output = ()>,
+) -> Result<String, SfuError> {
+    let (description, candidates) = without_candidates(offer);
+    let description = match agreement.room {
+        true => sdp::narrow(&description, &agreement.payload_types()),
+        false => description,
+    };
+    let description = RTCSessionDescription::offer(description).map_err(|e| malformed(&e))?;
+    connection.set_remote_description(description).await.map_err(|e| malformed(&e))?;
+    let mut skipped = 0;
+    let local = addresses.iter().any(IpAddr::is_loopback);
+    for candidate in candidates {
+        let usable = !agreement.room || sdp::reaches_out(&candidate, local);
+        let candidate = RTCIceCandidateInit { candidate, ..RTCIceCandidateInit::default() };
+        skipped += usize::from(!usable || connection.add_ice_candidate(candidate).await.is_err());
+    }
+    if skipped > 0 {
+        tracing::debug!(viewer = label, skipped, "candidates of the offer that could not be added");
+    }
+    let answer = connection.create_answer(None).await.map_err(|e| malformed(&e))?;
+    connection.set_local_description(answer).await.map_err(|e| malformed(&e))?;
+    gathered.await;
+    let answer = connection.local_description().await.map(|description| description.sdp);
+    let answer = answer.ok_or_else(|| SfuError::Internal("there is no local description".to_owned()))?;
+    let answer = sdp::settle(&answer, agreement.takes());
+    check(&answer, agreement)?;
+    Ok(answer)
+}
+
+/// Which way a track of ours is offered, so that the crate puts it into the section that is meant: beside
+/// what the peer sends only where the peer's section goes both ways.
+fn direction(offer: &Description, kind: TrackKind) -> RTCRtpTransceiverDirection {
+    let name = match kind {
+        TrackKind::Video => "video",
+        TrackKind::Audio => "audio",
+    };
+    let mut sections = offer.sections.iter().filter(|s| s.kind == name && s.receives);
+    match sections.next() {
+        Some(section) if section.sends => RTCRtpTransceiverDirection::Sendrecv,
+        _ => RTCRtpTransceiverDirection::Sendonly,
+    }
 }
 
 impl Peer {
@@ -282,8 +301,11 @@ impl Peer {
     /// Waits until the other side has said goodbye. The crate tells nobody: without looking, a viewer that
     /// left would be noticed when ICE gives up, seven seconds later.
     pub(super) async fn left(&self) {
-        while let Some(transport) = self.transport().await {
-            if !matches!(transport.state().await, Ok(state) if state != RTCDtlsTransportState::Closed) {
+        loop {
+            // There may be none yet: of a connection that only receives it is known late.
+            if let Some(transport) = self.transport().await
+                && !matches!(transport.state().await, Ok(state) if state != RTCDtlsTransportState::Closed)
+            {
                 return;
             }
             tokio::time::sleep(LOOK).await;
@@ -291,8 +313,11 @@ impl Peer {
     }
 
     async fn transport(&self) -> Option<Arc<dyn DtlsTransport>> {
-        let sender = self.connection.get_senders().await.into_iter().next()?;
-        sender.transport().await.ok()?
+        if let Some(sender) = self.connection.get_senders().await.into_iter().next() {
+            return sender.transport().await.ok()?;
+        }
+        let receiver = self.connection.get_receivers().await.into_iter().next()?;
+        receiver.transport().await.ok()?
     }
 }
 
@@ -312,12 +337,25 @@ impl Drop for Unfinished {
 /// The answer must send what was agreed.
 fn check(answer: &str, agreement: &Agreement) -> Result<(), SfuError> {
     let answer = Description::parse(answer).map_err(|error| SfuError::Internal(error.to_string()))?;
-    let sends = |kind: &str| answer.sections.iter().any(|section| section.kind == kind && section.sends);
-    let kind = if agreement.video.is_some() { "video" } else { "audio" };
-    if sends(kind) {
-        Ok(())
-    } else {
-        Err(SfuError::NoCommonCodec(format!("the offer's {kind} section was refused")))
+    let [mut sends, mut takes] =
+        [(&agreement.video, &agreement.audio), (&agreement.takes_video, &agreement.takes_audio)].map(
+            |(video, audio)| match (video.is_empty(), audio.is_empty()) {
+                (false, _) => Some("video"),
+                (true, false) => Some("audio"),
+                (true, true) => None,
+            },
+        );
+    for section in &answer.sections {
+        if section.sends {
+            sends.take_if(|kind| *kind == section.kind);
+        }
+        if section.receives {
+            takes.take_if(|kind| *kind == section.kind);
+        }
+    }
+    match sends.or(takes) {
+        None => Ok(()),
+        Some(kind) => Err(SfuError::NoCommonCodec(format!("the offer's {kind} section was refused"))),
     }
 }
 
@@ -341,18 +379,9 @@ fn without_candidates(offer: &str) -> (String, Vec<String>) {
     (rest, candidates)
 }
 
-fn register(
-    engine: &mut MediaEngine,
-    kind: TrackKind,
-    codec: Codec,
-    found: &Match,
-) -> Result<RTCRtpCodec, SfuError> {
+fn rtp_codec(kind: TrackKind, codec: Codec, found: &Match) -> Result<RTCRtpCodec, SfuError> {
     let feedback =
         |typ: &str, parameter: &str| RTCPFeedback { typ: typ.to_owned(), parameter: parameter.to_owned() };
-    let (sort, prefix) = match kind {
-        TrackKind::Video => (RtpCodecKind::Video, "video"),
-        TrackKind::Audio => (RtpCodecKind::Audio, "audio"),
-    };
     let name = match codec {
         Codec::H264 => "H264",
         Codec::Vp8 => "VP8",
@@ -368,20 +397,33 @@ fn register(
         TrackKind::Audio => Vec::new(),
     };
     // As the offer has it, the line is an exact match for itself.
-    let rtp_codec = RTCRtpCodec {
-        mime_type: format!("{prefix}/{name}"),
+    Ok(RTCRtpCodec {
+        mime_type: format!("{}/{name}", prefix(kind)),
         clock_rate: found.format.clock_rate,
         channels: found.format.channels,
         sdp_fmtp_line: found.format.fmtp.clone(),
         rtcp_feedback,
+    })
+}
+
+const fn prefix(kind: TrackKind) -> &'static str {
+    match kind {
+        TrackKind::Video => "video",
+        TrackKind::Audio => "audio",
+    }
+}
+
+fn register(engine: &mut MediaEngine, kind: TrackKind, codec: Codec, found: &Match) -> Result<(), SfuError> {
+    let rtp_codec = rtp_codec(kind, codec, found)?;
+    let sort = match kind {
+        TrackKind::Video => RtpCodecKind::Video,
+        TrackKind::Audio => RtpCodecKind::Audio,
     };
     let payload_type = found.format.payload_type;
-    engine
-        .register_codec(RTCRtpCodecParameters { rtp_codec: rtp_codec.clone(), payload_type }, sort)
-        .map_err(internal)?;
+    engine.register_codec(RTCRtpCodecParameters { rtp_codec, payload_type }, sort).map_err(internal)?;
     if let Some(repair) = found.repair {
         let repair_codec = RTCRtpCodec {
-            mime_type: format!("{prefix}/rtx"),
+            mime_type: format!("{}/rtx", prefix(kind)),
             clock_rate: found.format.clock_rate,
             channels: 0,
             sdp_fmtp_line: format!("apt={payload_type}"),
@@ -394,7 +436,7 @@ fn register(
         let extension = RTCRtpHeaderExtensionCapability { uri: PLAYOUT_DELAY_URI.to_owned() };
         engine.register_header_extension(extension, sort, None).map_err(internal)?;
     }
-    Ok(rtp_codec)
+    Ok(())
 }
 
 fn track(
@@ -429,12 +471,17 @@ struct Events {
     state: watch::Sender<ViewerState>,
     gathered: watch::Sender<bool>,
     over: CancellationToken,
+    candidates: mpsc::Sender<String>,
 }
 
 #[async_trait::async_trait]
 impl PeerConnectionEventHandler for Events {
     async fn on_ice_candidate(&self, event: RTCPeerConnectionIceEvent) {
         tracing::debug!(viewer = self.label, kind = %event.candidate.typ, "own candidate");
+        if let Ok(own) = event.candidate.to_json() {
+            // Full means that nobody takes them: the answer has them too.
+            let _ = self.candidates.try_send(own.candidate);
+        }
     }
 
     async fn on_ice_gathering_state_change(&self, state: RTCIceGatheringState) {

@@ -254,9 +254,69 @@ impl Fragment {
     }
 }
 
+/// The offer with nothing in it but what shall be agreed on, in our order of preference, which the crate's
+/// answer then keeps. `wanted` are payload types, repairs among them. Simulcast is not taken, and neither is
+/// the rotation extension: without it a phone turns the picture itself.
+pub(super) fn narrow(offer: &str, wanted: &[u8]) -> String {
+    const DROPPED: [&str; 3] = ["simulcast:", "rid:", "ssrc-group:SIM"];
+    const ROTATION: &str = "urn:3gpp:video-orientation";
+    let mut out = String::with_capacity(offer.len());
+    let mut kept: Option<Vec<u8>> = None;
+    for line in offer.lines().map(str::trim_end).filter(|line| !line.is_empty()) {
+        if let Some(media) = line.strip_prefix("m=") {
+            let words: Vec<&str> = media.split_ascii_whitespace().collect();
+            let offered: Vec<u8> = words.iter().skip(3).filter_map(|word| word.parse().ok()).collect();
+            let ours: Vec<u8> = wanted.iter().copied().filter(|pt| offered.contains(pt)).collect();
+            if matches!(words.first(), Some(&"video" | &"audio")) && !ours.is_empty() {
+                out.push_str("m=");
+                out.push_str(&words[..3].join(" "));
+                for payload_type in &ours {
+                    out.push_str(&format!(" {payload_type}"));
+                }
+                out.push_str("\r\n");
+                kept = Some(ours);
+                continue;
+            }
+            kept = None;
+        } else if let Some(attribute) = line.strip_prefix("a=") {
+            let formats = ["rtpmap:", "fmtp:", "rtcp-fb:"];
+            let format = formats.iter().find_map(|name| attribute.strip_prefix(name));
+            let number = format.and_then(|rest| rest.split_ascii_whitespace().next()?.parse::<u8>().ok());
+            let foreign = kept.as_ref().zip(number).is_some_and(|(kept, number)| !kept.contains(&number));
+            let rotation = attribute.starts_with("extmap:") && attribute.contains(ROTATION);
+            if foreign || rotation || DROPPED.iter().any(|name| attribute.starts_with(name)) {
+                continue;
+            }
+        }
+        out.push_str(line);
+        out.push_str("\r\n");
+    }
+    out
+}
+
+/// Whether a peer's candidate may be tried: never an address that names this machine to itself, nobody, or
+/// everybody. `local` allows loopback, for peers on this machine without a network.
+pub(super) fn reaches_out(candidate: &str, local: bool) -> bool {
+    let Some(address) = candidate.split_ascii_whitespace().nth(4) else { return false };
+    match address.parse::<std::net::IpAddr>() {
+        Ok(ip) if ip.is_loopback() => local,
+        Ok(std::net::IpAddr::V4(ip)) => {
+            !(ip.is_unspecified() || ip.is_multicast() || ip.is_broadcast() || ip.is_link_local())
+        }
+        Ok(std::net::IpAddr::V6(ip)) => {
+            let inner = ip.to_ipv4_mapped();
+            let link_local = ip.segments()[0] & 0xffc0 == 0xfe80;
+            !(ip.is_unspecified() || ip.is_multicast() || link_local || inner.is_some())
+        }
+        // Names are not resolved: such a peer's checks reach us first.
+        Err(_) => false,
+    }
+}
+
 /// Puts straight what the crate writes: a section in which nothing is sent says so, candidates stand in a
-/// section that was accepted, and none is for a second component, which does not exist.
-pub(super) fn settle(answer: &str) -> String {
+/// section that was accepted, and none is for a second component, which does not exist. `receives` says
+/// that we take what the other side sends.
+pub(super) fn settle(answer: &str, receives: bool) -> String {
     let mut sections: Vec<Vec<&str>> = vec![Vec::new()];
     for line in answer.lines().map(str::trim_end).filter(|line| !line.is_empty()) {
         if line.starts_with("m=") {
@@ -265,9 +325,15 @@ pub(super) fn settle(answer: &str) -> String {
         sections.last_mut().expect("there is always the session's").push(line);
     }
     let (session, media) = sections.split_first_mut().expect("there is always the session's");
+    let rejected = |section: &[&str]| {
+        section.first().and_then(|media| media.split_ascii_whitespace().nth(1)) == Some("0")
+    };
     let mut candidates = Vec::new();
     for section in &mut *media {
         let sends = section.iter().any(|line| line.starts_with("a=ssrc:"));
+        let takes = receives
+            && section.iter().any(|line| matches!(*line, "a=sendrecv" | "a=recvonly"))
+            && !rejected(section);
         section.retain(|line| {
             let candidate = line.starts_with("a=candidate:");
             if candidate && line.split_ascii_whitespace().nth(1) == Some("1") {
@@ -278,12 +344,9 @@ pub(super) fn settle(answer: &str) -> String {
         });
         // A data channel has no direction.
         if !sends && !section.first().is_some_and(|media| media.starts_with("m=application")) {
-            section.push("a=inactive");
+            section.push(if takes { "a=recvonly" } else { "a=inactive" });
         }
     }
-    let rejected = |section: &[&str]| {
-        section.first().and_then(|media| media.split_ascii_whitespace().nth(1)) == Some("0")
-    };
     if let Some(section) = media.iter_mut().find(|section| !rejected(section)) {
         section.extend(candidates);
         section.push("a=end-of-candidates");
@@ -387,7 +450,7 @@ mod tests {
             a=end-of-candidates\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:1\r\na=ssrc:7 cname:x\r\n\
             a=sendonly\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\na=sendonly\r\na=mid:2\r\n";
         assert_eq!(
-            settle(answer),
+            settle(answer, false),
             "v=0\r\na=group:BUNDLE 1 2\r\nm=audio 0 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\na=inactive\r\n\
              m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:1\r\na=ssrc:7 cname:x\r\na=sendonly\r\n\
              a=candidate:1 1 udp 9 10.0.0.1 5 typ host\r\na=end-of-candidates\r\n\

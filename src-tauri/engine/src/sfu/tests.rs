@@ -1,6 +1,7 @@
 //! A viewer made of the same crates, on loopback: what comes out at the far end, packet by packet.
 
 mod far;
+mod phones;
 
 use std::net::Ipv4Addr;
 use std::sync::OnceLock;
@@ -18,7 +19,7 @@ use far::Far;
 
 use super::*;
 use crate::hub::{Limits, Publisher};
-use crate::media::{Frame, Parameters, TrackInfo, TrackKind};
+use crate::media::{Codec, Frame, Parameters, TrackInfo, TrackKind};
 
 /// Far more than anything here takes, however busy the machine.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -7,20 +7,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{debug, info};
 use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 
+use super::agreement::{Agreement, Side, unplayable};
 use super::clock::ViewerClock;
-use super::outlet::{Burst, Outlet};
+use super::outlet::{Burst, Outlet, Route};
 use super::packetize;
-use super::peer::{Peer, ViewerState, unplayable};
+use super::peer::{Peer, ViewerState};
 use crate::hub::{Gap, Slot, Subscriber};
 use crate::media::{Codec, Frame, TrackId, TrackInfo, TrackKind};
 
 /// An answer that nobody follows up.
-const CONNECT: Duration = Duration::from_secs(20);
+pub(super) const CONNECT: Duration = Duration::from_secs(20);
 /// Packets a viewer is sent within a millisecond. A cached group of pictures comes at up to 460 Mbit/s:
 /// a browser's socket holds about a hundred packets while its owner is busy elsewhere.
 const PACE: usize = 48;
@@ -57,38 +59,69 @@ impl End {
     }
 }
 
-/// The negotiated codecs.
-#[derive(Clone, Copy, Debug)]
+/// The negotiated codecs and their ways.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Codecs {
-    pub(super) video: Option<Codec>,
-    pub(super) audio: Option<Codec>,
+    pub(super) video: Vec<(Codec, Route)>,
+    pub(super) audio: Vec<(Codec, Route)>,
+}
+
+impl Codecs {
+    pub(super) fn of(agreement: &Agreement) -> Self {
+        let routes = |sides: &[Side]| {
+            let routes = sides.iter().map(|(codec, found)| {
+                let format = &found.format;
+                let (payload_type, clock_rate) = (format.payload_type, format.clock_rate);
+                (*codec, Route { payload_type, repair: found.repair, clock_rate })
+            });
+            routes.collect()
+        };
+        Self { video: routes(&agreement.video), audio: routes(&agreement.audio) }
+    }
+
+    fn route(&self, track: &TrackInfo) -> Option<Route> {
+        let routes = match track.kind {
+            TrackKind::Video => &self.video,
+            TrackKind::Audio => &self.audio,
+        };
+        routes.iter().find(|(codec, _)| *codec == track.codec).map(|(_, route)| *route)
+    }
+}
+
+/// What is watched.
+#[derive(Clone, Debug)]
+pub(super) enum Sight {
+    /// One camera, and the end of it is the viewer's end.
+    Camera(Slot),
+    /// Whatever a room has to show, which changes.
+    Room(watch::Receiver<Option<Slot>>),
 }
 
 pub(super) struct Viewer {
     /// Its name in logs.
     label: String,
-    slot: Slot,
+    sight: Sight,
     codecs: Codecs,
     outlet: Outlet,
-    waker: Arc<TrackLocalStaticRTP>,
+    waker: Option<Arc<TrackLocalStaticRTP>>,
     clock: ViewerClock,
     pacer: Pacer,
     /// The tracks whose frames are sent.
-    video: Option<TrackInfo>,
-    audio: Option<TrackInfo>,
+    video: Option<(TrackInfo, Route)>,
+    audio: Option<(TrackInfo, Route)>,
     began: Instant,
     patience: Duration,
 }
 
 impl Viewer {
     /// `origin` is the instant of the wall time that the peer's outlet was made with.
-    pub(super) fn new(label: &str, slot: Slot, codecs: Codecs, peer: &Peer, origin: Instant) -> Self {
+    pub(super) fn new(label: &str, sight: Sight, codecs: Codecs, peer: &Peer, origin: Instant) -> Self {
         Self {
             label: label.to_owned(),
-            slot,
+            sight,
             codecs,
             outlet: peer.outlet.clone(),
-            waker: Arc::clone(&peer.waker),
+            waker: peer.waker.clone(),
             clock: ViewerClock::new(origin),
             pacer: Pacer { left: PACE, at: origin },
             video: None,
@@ -123,16 +156,56 @@ impl Viewer {
     }
 
     async fn serve(&mut self) -> End {
-        let mut subscriber = self.slot.subscribe();
-        if !self.select(&Arc::clone(subscriber.tracks())) {
+        let mut room = match self.sight.clone() {
+            Sight::Camera(slot) => return self.watch(&slot).await,
+            Sight::Room(room) => room,
+        };
+        loop {
+            let slot = room.borrow_and_update().clone();
+            let shown = async {
+                match &slot {
+                    Some(slot) => self.watch(slot).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                changed = room.changed() => {
+                    if changed.is_err() {
+                        return End::CameraRemoved;
+                    }
+                }
+                end = shown => match end {
+                    // Another camera may take its place.
+                    End::CameraRemoved | End::CodecChanged => {
+                        if room.changed().await.is_err() {
+                            return End::CameraRemoved;
+                        }
+                    }
+                    end => return end,
+                },
+            }
+            // What follows has nothing to do with what was shown.
+            self.clock.source_lost();
+            self.clock.catch_up();
+        }
+    }
+
+    /// Serves one camera.
+    async fn watch(&mut self, slot: &Slot) -> End {
+        let mut subscriber = slot.subscribe();
+        if !self.select(&Arc::clone(subscriber.tracks())) && !self.in_room() {
             return End::CodecChanged;
+        }
+        if self.in_room() {
+            // A phone can make a picture at once.
+            slot.request_key_frame();
         }
         self.began = Instant::now();
         loop {
             let item = tokio::select! {
                 biased;
                 () = self.outlet.picture_wanted() => {
-                    if let Some(again) = self.replay() {
+                    if let Some(again) = self.replay(slot) {
                         subscriber = again;
                     }
                     continue;
@@ -151,7 +224,8 @@ impl Viewer {
                     self.clock.catch_up();
                 }
                 Err(Gap::TracksChanged(tracks)) => {
-                    if !self.select(&tracks) {
+                    // Somebody in a room waits for something that it can play.
+                    if !self.select(&tracks) && !self.in_room() {
                         return End::CodecChanged;
                     }
                 }
@@ -163,25 +237,34 @@ impl Viewer {
 
     /// Finds the tracks of the negotiated codecs; false where the picture cannot go on.
     fn select(&mut self, tracks: &[TrackInfo]) -> bool {
-        let find = |kind, codec: Option<Codec>| {
+        let find = |kind| {
             let first = tracks.iter().find(|track| track.kind == kind && track.carried())?;
-            (Some(first.codec) == codec && (kind == TrackKind::Audio || unplayable(first).is_none()))
-                .then(|| first.clone())
+            let route = self.codecs.route(first)?;
+            (kind == TrackKind::Audio || unplayable(first).is_none()).then(|| (first.clone(), route))
         };
-        self.audio = find(TrackKind::Audio, self.codecs.audio);
-        self.video = find(TrackKind::Video, self.codecs.video);
-        let wanted = if self.codecs.video.is_some() { &self.video } else { &self.audio };
+        let (audio, video) = (find(TrackKind::Audio), find(TrackKind::Video));
+        (self.audio, self.video) = (audio, video);
+        let pictures = tracks.iter().any(|track| track.kind == TrackKind::Video && track.carried());
+        let wanted = if self.codecs.video.is_empty() || (self.in_room() && !pictures) {
+            &self.audio
+        } else {
+            &self.video
+        };
         // Before the first source there are no tracks: nothing changed yet.
         tracks.is_empty() || wanted.is_some()
     }
 
-    fn track(&self, id: TrackId) -> Option<&TrackInfo> {
-        [&self.video, &self.audio].into_iter().flatten().find(|track| track.id == id)
+    fn in_room(&self) -> bool {
+        matches!(self.sight, Sight::Room(_))
+    }
+
+    fn track(&self, id: TrackId) -> Option<&(TrackInfo, Route)> {
+        [&self.video, &self.audio].into_iter().flatten().find(|(track, _)| track.id == id)
     }
 
     /// False where the connection takes nothing any more.
     async fn send(&mut self, frame: &Frame, newest: bool) -> bool {
-        let Some(track) = self.track(frame.track).cloned() else { return true };
+        let Some((track, route)) = self.track(frame.track).cloned() else { return true };
         if !self.outlet.carries(track.kind) {
             return true;
         }
@@ -197,6 +280,7 @@ impl Viewer {
             }
             let burst = Burst {
                 kind: track.kind,
+                route,
                 at,
                 packets: Arc::clone(&packets),
                 part: from..from + count,
@@ -205,7 +289,8 @@ impl Viewer {
             from += count;
             // An empty packet passes the driver's channel and ends at the outlet, which then has its turn.
             self.outlet.push(burst);
-            if self.waker.write_rtcp(Vec::new()).await.is_err() {
+            let Some(waker) = &self.waker else { return false };
+            if waker.write_rtcp(Vec::new()).await.is_err() {
                 return false;
             }
             if self.outlet.in_hand() > IN_HAND {
@@ -216,15 +301,15 @@ impl Viewer {
     }
 
     /// The viewer lost its picture. A phone can make a new one; what is cached helps at once.
-    fn replay(&mut self) -> Option<Subscriber> {
-        self.slot.request_key_frame();
+    fn replay(&mut self, slot: &Slot) -> Option<Subscriber> {
+        slot.request_key_frame();
         let since = self.began.elapsed();
-        if since < self.patience || self.clock.catching_up() || !self.slot.is_published() {
+        if since < self.patience || self.clock.catching_up() || !slot.is_published() {
             return None;
         }
         self.patience =
             if since > 2 * REPLAY_LAST { REPLAY_FIRST } else { (self.patience * 2).min(REPLAY_LAST) };
-        let subscriber = self.slot.subscribe();
+        let subscriber = slot.subscribe();
         if !self.select(&Arc::clone(subscriber.tracks())) {
             // The old subscription will tell.
             return None;

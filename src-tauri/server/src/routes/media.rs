@@ -20,8 +20,8 @@ use crate::reply::{Refusal, Reply};
 
 /// Widths that a still may have.
 const WIDTHS: std::ops::RangeInclusive<u16> = 16..=3_840;
-const SDP: &str = "application/sdp";
-const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
+pub(super) const SDP: &str = "application/sdp";
+pub(super) const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
 
 /// `?stream=`: which of a camera's streams.
 pub(super) fn stream(uri: &Uri) -> Result<Stream, Refusal> {
@@ -97,7 +97,7 @@ pub(super) async fn offer(
 }
 
 /// The STUN and TURN servers for the other end, as RFC 9725 section 4.6 has them.
-fn ice_links(servers: &[IceServer]) -> impl Iterator<Item = HeaderValue> {
+pub(super) fn ice_links(servers: &[IceServer]) -> impl Iterator<Item = HeaderValue> {
     let links = servers.iter().flat_map(|server| {
         let (user, secret) = (server.username.as_deref(), server.credential.as_ref());
         let login = user.zip(secret).map(|(user, secret)| {
@@ -120,7 +120,7 @@ fn quoted(text: &str) -> String {
 }
 
 /// Whether the request is meant for this tag (RFC 9110 section 13.1.1).
-fn matches(headers: &HeaderMap, tag: &str) -> bool {
+pub(super) fn matches(headers: &HeaderMap, tag: &str) -> bool {
     let mut meant = headers.get_all(header::IF_MATCH).iter().peekable();
     let names_it = |list: &HeaderValue| {
         list.as_bytes()
@@ -131,7 +131,7 @@ fn matches(headers: &HeaderMap, tag: &str) -> bool {
     meant.peek().is_none() || meant.any(names_it)
 }
 
-fn etag(viewer: &Uuid) -> String {
+pub(super) fn etag(viewer: &Uuid) -> String {
     format!("\"{}\"", viewer.simple())
 }
 
@@ -165,7 +165,7 @@ pub(super) async fn viewer_options() -> Response {
     (StatusCode::NO_CONTENT, headers).into_response()
 }
 
-fn text<'a>(headers: &HeaderMap, kind: &str, bytes: &'a [u8]) -> Result<&'a str, Refusal> {
+pub(super) fn text<'a>(headers: &HeaderMap, kind: &str, bytes: &'a [u8]) -> Result<&'a str, Refusal> {
     body::expect_type(headers, kind)?;
     match std::str::from_utf8(bytes) {
         Ok(text) if !text.trim().is_empty() => Ok(text),

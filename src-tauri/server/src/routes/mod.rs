@@ -12,6 +12,7 @@ mod phones;
 mod recordings;
 mod signaling;
 mod sockets;
+mod whip;
 
 pub(crate) use cameras::{Cameras, Demo, RecordingSwitch};
 pub(crate) use diagnosis::{Alerts, Health};
@@ -66,6 +67,11 @@ pub(crate) fn router(door: Arc<Door>) -> Router {
         .route("/api/v1/exports", get(exports::list).post(exports::begin))
         .route("/api/v1/exports/{id}", get(exports::one).delete(exports::remove))
         .route("/api/v1/storage", get(recordings::storage))
+        .route("/api/v1/whip/{room}", post(whip::offer).options(whip::offer_options))
+        .route(
+            "/api/v1/whip/{room}/{session}",
+            patch(whip::trickle).delete(whip::hang_up).options(whip::session_options),
+        )
         .route("/api/v1/demo", post(cameras::demo))
         .route("/api/v1/alerts", get(diagnosis::alerts))
         .route("/api/v1/events", get(sockets::events))
@@ -90,11 +96,7 @@ pub(crate) fn router(door: Arc<Door>) -> Router {
 /// What comes with the recorder, the phones and camera control.
 fn not_yet() -> Router<Arc<Door>> {
     let absent = || not_implemented;
-    let routes: [(&str, MethodRouter<Arc<Door>>); 3] = [
-        ("/api/v1/cameras/{id}/ptz", post(absent())),
-        ("/api/v1/whip/{room}", post(absent())),
-        ("/api/v1/whip/{room}/{session}", delete(absent()).patch(absent())),
-    ];
+    let routes: [(&str, MethodRouter<Arc<Door>>); 1] = [("/api/v1/cameras/{id}/ptz", post(absent()))];
     routes.into_iter().fold(Router::new(), |router, (path, route)| router.route(path, route))
 }
 

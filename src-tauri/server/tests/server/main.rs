@@ -13,3 +13,4 @@ mod program;
 mod recordings;
 mod signaling;
 mod sockets;
+mod whip;

@@ -45,7 +45,11 @@ impl Bench {
         let mut sent = Vec::new();
         for from in (0..packets.len()).step_by(2) {
             let part = from..packets.len().min(from + 2);
-            self.outlet.push(Burst { kind, at, packets: Arc::clone(&packets), part, key });
+            let route = match kind {
+                TrackKind::Video => Route { payload_type: 102, repair: Some(103), clock_rate: 90_000 },
+                TrackKind::Audio => Route { payload_type: 111, repair: None, clock_rate: 48_000 },
+            };
+            self.outlet.push(Burst { kind, route, at, packets: Arc::clone(&packets), part, key });
             assert!(self.tap.poll_write().is_none(), "nothing leaves before the driver is woken");
             let wake = AttributedPacket::new(Packet::Rtcp(Vec::new()));
             let (now, transport) = (self.now, TransportContext::default());
