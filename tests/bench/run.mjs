@@ -1,4 +1,4 @@
-// npm run bench [-- --quick] [-- --only live,fanout,ingest,cycles,catalogue] [-- --built]
+// npm run bench [-- --quick] [-- --only live,fanout,ingest,cycles,catalogue,phones] [-- --built]
 //
 // Builds the programs for release, measures them as processes, and writes bench/REPORT.md and
 // bench/report.json. `--quick` takes a few minutes and writes to bench/out/ instead, so that the
@@ -31,6 +31,7 @@ const parts = {
   ingest: (await import('./ingest.mjs')).ingest,
   cycles: (await import('./cycles.mjs')).cycles,
   catalogue: (await import('./catalogue.mjs')).catalogue,
+  phones: (await import('./phones.mjs')).phones,
 };
 
 const report = { date: new Date().toISOString(), quick, machine: machine(), sections: [] };

@@ -150,14 +150,17 @@ class Program {
 
 /**
  * A server with a data folder of its own; `config` is the text of its configuration file, `footage` what
- * was recorded before (see `footage.mjs`).
+ * was recorded before (see `footage.mjs`). With `again`, what an earlier one's `again()` gave, it has
+ * that one's folder and address.
  */
-export async function startServer({ config = '', demo = 0, log = 'info', footage = null } = {}) {
-  const dir = mkdtempSync(join(tmpdir(), 'nightjar-web-'));
+export async function startServer(options = {}) {
+  const { config = '', demo = 0, log = 'info', footage = null, again = null } = options;
+  const dir = again?.dir ?? mkdtempSync(join(tmpdir(), 'nightjar-web-'));
   const file = join(dir, 'test.toml');
-  writeFileSync(file, config);
+  if (again === null) writeFileSync(file, config);
+  const listen = again?.listen ?? '127.0.0.1:0';
   const demos = demo > 0 ? ['--demo', String(demo)] : [];
-  const args = ['--config', file, '--data-dir', join(dir, 'data'), '--listen', '127.0.0.1:0'];
+  const args = ['--config', file, '--data-dir', join(dir, 'data'), '--listen', listen];
   const start = () => new Program('nightjar-server', [...args, ...demos, '--log', log]);
   const listening = /^listening on (http:\/\/\S+)/;
   if (footage) {
@@ -170,6 +173,7 @@ export async function startServer({ config = '', demo = 0, log = 'info', footage
   const program = start();
   const [, url] = await program.line(listening);
   const base = url.replace(/\/$/, '');
+  let over = false;
   return {
     url: base,
     pid: program.pid,
@@ -187,7 +191,14 @@ export async function startServer({ config = '', demo = 0, log = 'info', footage
       if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
       return text === '' ? null : JSON.parse(text);
     },
+    /** Cuts its power; gives what `startServer` takes to bring it back. */
+    async again() {
+      over = true;
+      await program.kill();
+      return { dir, listen: new URL(base).host };
+    },
     async stop() {
+      if (over) return 0;
       const code = await program.stop();
       rmSync(dir, { recursive: true, force: true });
       return code;

@@ -1,0 +1,136 @@
+// A phone that films, a real server, and a wall that shows it: through everything that happens to
+// phones. Nobody reloads, nobody touches anything.
+
+import assert from 'node:assert/strict';
+import { eventually, scene } from '../stage/scene.mjs';
+
+const OPEN = '[signaling]\nlegacy_join = true\nlisten = "127.0.0.1:0"\n';
+/** The viewers of a server that dies note that in their consoles. */
+const GONE = [
+  /ERR_CONNECTION_REFUSED/,
+  /WebSocket/,
+  /ERR_EMPTY_RESPONSE/,
+  /ERR_CONNECTION_RESET/,
+  /status of 50\d/,
+  /status of 404.*\/whep\//,
+];
+
+async function filming(stage, expected = []) {
+  const server = await stage.server({ config: OPEN });
+  const wall = await stage.wall(server.url, { expected: [...expected, /status of 503/] });
+  const phone = await stage.phone({ expected });
+  await phone.open(`${server.url}/publish?room=hall`);
+  await phone.start();
+  await phone.until('connected');
+  await shown(wall);
+  return { server, wall, phone };
+}
+
+/** Waits until the phone's tile shows pictures that were not there before. */
+async function shown(wall) {
+  await wall.until(
+    'the tile of the phone plays',
+    () => window.__eye?.tile('hall')?.state === 'playing',
+  );
+  await wall.page.evaluate(() => window.__eye.watch('hall'));
+  await wall.more('hall', 5);
+}
+
+/** Says something to the relay, as a viewer of the older systems. */
+function asViewer(wall, message) {
+  return wall.page.evaluate(
+    (text) =>
+      new Promise((resolve, reject) => {
+        const socket = new WebSocket(`${location.origin.replace('http', 'ws')}/signal`);
+        socket.onerror = () => reject(new Error('no signaling'));
+        socket.onopen = () =>
+          socket.send('{"type":"join_room","data":{"room":"hall","role":"viewer"}}');
+        socket.onmessage = ({ data }) => {
+          if (JSON.parse(data).type !== 'joined_room') return;
+          socket.send(text);
+          window.__viewer = socket;
+          resolve();
+        };
+      }),
+    JSON.stringify(message),
+  );
+}
+
+scene(
+  'R-P1 R-P5 a phone is on the wall, and is reborn at a command while it is watched',
+  async (stage) => {
+    const { server, wall, phone } = await filming(stage);
+    const camera = await server.api('GET', '/cameras/hall');
+    assert.equal(camera.kind, 'phone');
+    assert.equal(camera.state.name, 'live');
+    const dials = (await wall.report('hall')).redials;
+
+    const { gen } = await phone.view();
+    await asViewer(wall, { type: 'reconnect_request', reason: 'No frames for 11s' });
+    await phone.until('connected', gen + 1);
+    await wall.more('hall', 10);
+    assert.equal((await wall.report('hall')).redials, dials, 'the viewer kept its connection');
+    assert.equal((await server.api('GET', '/cameras')).cameras.length, 1);
+  },
+);
+
+scene('R-P10 a capture that ends while the connection stays heals by itself', async (stage) => {
+  const { wall, phone } = await filming(stage);
+  const { gen } = await phone.view();
+  await phone.stopCapture();
+  await eventually('the camera is open again', async () => (await phone.view()).capture === 'live');
+  await wall.more('hall', 10);
+  assert.equal((await phone.view()).gen, gen, 'nothing was negotiated for it');
+});
+
+scene(
+  'R-P7 a page that is reloaded, and one that is closed and opened, is back on the wall',
+  async (stage) => {
+    const { server, wall, phone } = await filming(stage);
+    await phone.page.reload();
+    await phone.until('connected');
+    await shown(wall);
+
+    await phone.page.close();
+    await eventually('the wall notices', async () => {
+      const { state } = await server.api('GET', '/cameras/hall');
+      return state.name !== 'live';
+    });
+    await phone.open(`${server.url}/publish?room=hall`);
+    await phone.until('connected');
+    await shown(wall);
+  },
+);
+
+scene(
+  'R-P10 a server that is killed and comes back finds its phone, and nobody does anything',
+  async (stage) => {
+    const { server, wall, phone } = await filming(stage, GONE);
+    const place = await server.again();
+    await phone.page
+      .getByText('Looking for your computer…')
+      .or(phone.page.getByText('Looking for it…'))
+      .waitFor();
+    await stage.server({ again: place });
+    await phone.until('connected');
+    await shown(wall);
+  },
+);
+
+scene('a phone that is locked says so, and goes on when it is unlocked', async (stage) => {
+  const { wall, phone } = await filming(stage);
+  const see = (state) =>
+    phone.page.evaluate((value) => {
+      Object.defineProperty(document, 'visibilityState', { value, configurable: true });
+      document.dispatchEvent(new Event('visibilitychange'));
+    }, state);
+  await see('hidden');
+  await phone.stopCapture();
+  await wall
+    .tile('hall')
+    .getByText(/^Paused/)
+    .waitFor();
+  await see('visible');
+  await phone.until('connected');
+  await wall.more('hall', 10);
+});
