@@ -39,6 +39,7 @@ async fn against(configuration: &str, ports: &str, script: &str) -> serde_json::
         store: Arc::new(MemoryStore::default()),
         sources: Arc::new(Rtsp::default()),
         demo: None,
+        data_dir: None,
     };
     let engine = EngineHandle::start(parts).await.unwrap();
     let options = ServerOptions::new("127.0.0.1:0".parse().unwrap(), Env::system());

@@ -25,9 +25,9 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{FromRequestParts, Path};
+use axum::extract::{FromRequestParts, Path, State};
 use axum::http::request::Parts;
-use axum::routing::{MethodRouter, delete, get, patch, post};
+use axum::routing::{delete, get, patch, post};
 use nightjar_engine::api::ErrorCode;
 use serde::de::DeserializeOwned;
 
@@ -85,7 +85,7 @@ pub(crate) fn router(door: Arc<Door>) -> Router {
         .route("/signal", get(signaling::socket))
         .route("/api/v1/sig", post(signaling::post))
         .route("/api/v1/sig/stream", get(signaling::stream))
-        .merge(not_yet())
+        .route("/api/v1/cameras/{id}/ptz", post(ptz))
         .route("/", get(wall::index))
         .route("/publish", get(wall::phone))
         .fallback(wall::file)
@@ -93,15 +93,10 @@ pub(crate) fn router(door: Arc<Door>) -> Router {
         .with_state(door)
 }
 
-/// What comes with the recorder, the phones and camera control.
-fn not_yet() -> Router<Arc<Door>> {
-    let absent = || not_implemented;
-    let routes: [(&str, MethodRouter<Arc<Door>>); 1] = [("/api/v1/cameras/{id}/ptz", post(absent()))];
-    routes.into_iter().fold(Router::new(), |router, (path, route)| router.route(path, route))
-}
-
-async fn not_implemented() -> Refusal {
-    Refusal::new(ErrorCode::NotImplemented, "This is not built yet.")
+/// Comes with camera control (R-N11).
+async fn ptz(State(door): State<Arc<Door>>, CameraId(id): CameraId) -> Reply {
+    door.engine.camera(&id)?;
+    Err(Refusal::new(ErrorCode::NotImplemented, "Cameras cannot be moved yet."))
 }
 
 async fn wrong_method() -> Refusal {
