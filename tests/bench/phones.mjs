@@ -29,7 +29,8 @@ async function pictures(wall, since) {
 async function back(wall, since) {
   const until = Date.now() + PATIENCE_MS;
   for (;;) {
-    const all = await pictures(wall, since - 1000);
+    // Far enough back to hold the last picture before the trouble, which may have begun earlier.
+    const all = await pictures(wall, since - 15_000);
     // The last hole is what the trouble cost; behind it they must flow.
     const holes = all.flatMap((at, i) => (i > 0 && at - all[i - 1] > HOLE_MS ? [i] : []));
     const start = holes.filter((i) => all[i] > since).at(-1);
