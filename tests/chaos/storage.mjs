@@ -6,7 +6,15 @@
 // written below an empty mount point, and recording resumes by itself. Needs root (Linux).
 
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -121,8 +129,11 @@ function decodes(root, what) {
   let seconds = 0;
   const all = files(root).filter((name) => name.endsWith('.mp4') && statSync(name).size > 0);
   for (const name of all) {
-    const run = spawnSync('ffmpeg', ['-v', 'error', '-i', name, '-f', 'null', '-'], { encoding: 'utf8' });
-    if (run.status !== 0 || run.stderr.trim() !== '') problems.push(`${what}: ${name}: ${run.stderr.trim()}`);
+    const run = spawnSync('ffmpeg', ['-v', 'error', '-i', name, '-f', 'null', '-'], {
+      encoding: 'utf8',
+    });
+    if (run.status !== 0 || run.stderr.trim() !== '')
+      problems.push(`${what}: ${name}: ${run.stderr.trim()}`);
     const probe = ['-v', 'error', '-show_entries', 'format=duration', '-of', 'csv=p=0', name];
     seconds += Number(sh('ffprobe', ...probe).toString()) || 0;
   }
@@ -163,7 +174,8 @@ const faults = {
           rmSync(join(house.root, camera), { recursive: true });
         }
         rmSync(join(house.dir, 'catalogue.db'), { force: true });
-        for (const end of ['-wal', '-shm']) rmSync(join(house.dir, `catalogue.db${end}`), { force: true });
+        for (const end of ['-wal', '-shm'])
+          rmSync(join(house.dir, `catalogue.db${end}`), { force: true });
       }
     }
     house.clean();
@@ -205,7 +217,10 @@ const faults = {
     await house.until('recording');
     await pause(60_000);
     const states = await house.states();
-    check(states.every((state) => state === 'recording'), `small: ${states}`);
+    check(
+      states.every((state) => state === 'recording'),
+      `small: ${states}`,
+    );
     await house.writes();
     await house.end('SIGTERM');
     const { count, seconds } = decodes(root, 'small');
@@ -261,7 +276,12 @@ const faults = {
     await house.start();
     await house.until('recording');
     await house.writes();
-    const held = [root, ...readdirSync(root).filter((n) => n.startsWith('cam_')).map((n) => join(root, n))];
+    const held = [
+      root,
+      ...readdirSync(root)
+        .filter((n) => n.startsWith('cam_'))
+        .map((n) => join(root, n)),
+    ];
     const days = held.slice(1).flatMap((dir) => readdirSync(dir).map((day) => join(dir, day)));
     sh('chattr', '+i', ...held, ...days);
     const noticed = await house.until('storage_lost', 20_000);
@@ -327,7 +347,10 @@ async function vanishes(what, mount) {
   check(noticed < 3000, `${what}: noticed after ${noticed} ms`);
   const before = await house.frames();
   await pause(5000);
-  check(readdirSync(root).length === 0, `${what}: ${readdirSync(root)} below the empty mount point`);
+  check(
+    readdirSync(root).length === 0,
+    `${what}: ${readdirSync(root)} below the empty mount point`,
+  );
   check((await house.frames()) > before + 5 * CAMERAS * 10, `${what}: live view stopped`);
   mount(image, root);
   const from = performance.now();
