@@ -102,6 +102,11 @@ impl Door {
         self.cameras.clone()
     }
 
+    /// All that happens, after a snapshot.
+    pub(crate) fn events(&self) -> EventStream {
+        self.engine.events()
+    }
+
     /// Ends every connection and camera.
     pub(crate) async fn close(&self) {
         self.stop.cancel();

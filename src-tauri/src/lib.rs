@@ -10,6 +10,7 @@
 mod commands;
 mod door;
 mod keychain;
+mod notice;
 mod settings;
 mod tray;
 mod view;
@@ -44,12 +45,18 @@ pub fn run() -> ExitCode {
         .on_window_event(window::on_event)
         .setup(move |app| {
             specta.mount_events(app);
+            // On Linux the desktop is spoken to directly: the plugin cannot be told of clicks.
+            #[cfg(not(target_os = "linux"))]
+            app.handle().plugin(tauri_plugin_notification::init())?;
             app.manage(settings::load(app.handle()));
             let door = tauri::async_runtime::block_on(Door::open(app.handle()));
             if let Err(error) = &door {
                 tracing::error!(code = error.code, "the engine did not start: {}", error.message);
             }
             let cameras = door.as_ref().ok().map(Door::cameras);
+            if let Ok(door) = &door {
+                tauri::async_runtime::spawn(notice::follow(app.handle().clone(), door.events()));
+            }
             app.manage(door);
             let in_tray = tray::build(app.handle(), cameras);
             let hidden = in_tray && std::env::args().any(|argument| argument == HIDDEN);
