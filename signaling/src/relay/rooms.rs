@@ -5,6 +5,9 @@
 //! here. A room's name comes from what the peer was granted, or, in the legacy form, from its wish. Who breaks
 //! a limit loses its connection, and nobody else notices.
 
+mod entry;
+mod media;
+
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,17 +15,16 @@ use std::time::SystemTime;
 
 use tokio::time::Instant;
 
-use super::keys::{Asked, Chance, Claim, Denied, Devices, Pairings, random, sha256};
+use super::keys::{Chance, Devices, Pairings};
 use super::limits::{self, Bucket, Window, Windows, network};
-use super::seat::{Held, Seat};
+use super::seat::Seat;
 use super::words::{self, Dialect};
-use crate::candidate::{Heard, Taken};
+use crate::candidate::Taken;
 use crate::inbound::{self, Join, Said, Spoken, Unreadable};
 use crate::message::{
-    Auth, AuthOk, CLOSE_AUTH_TIMEOUT, Candidate, ErrorCode, Hello, IceServer, PairOk, PairPending,
-    PairRequest, Peer as Other, Rejected, Role, Sdp, State, Stats, ToPhone, Welcome,
+    CLOSE_AUTH_TIMEOUT, Candidate, Envelope, ErrorCode, IceServer, Peer as Other, Role, Sdp, State, Stats,
+    ToPhone,
 };
-use crate::proof;
 
 /// A connection, numbered; a number is never used again.
 pub type SocketId = u64;
@@ -39,7 +41,7 @@ pub enum Mode {
     Forward,
 }
 
-/// Signs what proves that the relay has its key. It is handed texts of [`proof`] alone.
+/// Signs what proves that the relay has its key. It is handed texts of [`crate::proof`] alone.
 pub trait Signer: Send + Sync {
     /// The public key: SPKI, DER, base64url.
     fn relay_key(&self) -> String;
@@ -440,7 +442,7 @@ impl Rooms {
         &mut self,
         socket: SocketId,
         re: Option<String>,
-        envelope: &crate::message::Envelope,
+        envelope: &Envelope,
         said: Said,
         at: &Moment<'_>,
         out: &mut Vec<Output>,
@@ -537,210 +539,6 @@ impl Rooms {
             self.counts.limited += 1;
             self.dismiss(socket, ErrorCode::RateLimited, "Too many attempts", at, out);
         }
-    }
-
-    fn hello(
-        &mut self,
-        socket: SocketId,
-        re: Option<String>,
-        hello: &Hello,
-        at: &Moment<'_>,
-        out: &mut Vec<Output>,
-    ) {
-        let nonce = random::<16>(at.chance);
-        let Some(peer) = self.peers.get_mut(&socket) else { return };
-        peer.nonce = Some(nonce.clone());
-        let nonce_c = hello.nonce_c.clone().filter(|nonce| proof::is_nonce(nonce));
-        let relay_id = self.terms.relay_id.clone();
-        // Nothing is signed but this text, which holds a nonce of ours (A26).
-        let sig = nonce_c
-            .zip(self.terms.signer.as_ref())
-            .and_then(|(nonce_c, signer)| signer.sign(&proof::hello(&relay_id, &nonce, &nonce_c)));
-        let welcome = Welcome {
-            protos: vec![crate::message::PROTOCOL.to_owned()],
-            relay_id,
-            nonce,
-            sig,
-            limits: words::limited(),
-            heartbeat_s: limits::HEARTBEAT.as_secs() as u32,
-            relay_key: self.terms.signer.as_ref().map(|signer| signer.relay_key()),
-        };
-        self.say(socket, ToPhone::Hello(welcome), re, out);
-    }
-
-    fn pair(
-        &mut self,
-        socket: SocketId,
-        re: Option<String>,
-        asked: PairRequest,
-        at: &Moment<'_>,
-        out: &mut Vec<Output>,
-    ) {
-        let Some(peer) = self.peers.get_mut(&socket) else { return };
-        let from = network(peer.origin.ip);
-        let in_all = self.bad_pairings_in_all.count(at.now) >= limits::BAD_PAIRINGS_IN_ALL;
-        if in_all || self.bad_pairings.count(&from, at.now) >= limits::BAD_PAIRINGS {
-            self.counts.limited += 1;
-            return self.dismiss(socket, ErrorCode::RateLimited, "Too many attempts", at, out);
-        }
-        let nonce = peer.nonce.take().filter(|_| proof::is_nonce(&asked.nonce_c));
-        let claim = match nonce {
-            None => Claim::Rejected,
-            Some(nonce) => {
-                let text = proof::pair(&self.terms.relay_id, &asked.spki, &nonce, &asked.nonce_c);
-                let code = proof::digits(&sha256(text.as_bytes()));
-                let asking = Asked { socket, spki: asked.spki, name: asked.name, code };
-                self.pairings.claim(&asked.token.0, asking, at.now)
-            }
-        };
-        match claim {
-            Claim::Pending { code } => {
-                peer.pairing = true;
-                self.say(socket, ToPhone::PairPending(PairPending { code }), re, out);
-            }
-            Claim::Paired { device } => self.paired(socket, &device, re, at, out),
-            Claim::Rejected => {
-                self.bad_pairings.note(from, at.now, limits::BAD_PAIRINGS);
-                self.bad_pairings_in_all.note(at.now, limits::BAD_PAIRINGS_IN_ALL);
-                let body = ToPhone::PairRejected(Rejected { code: Some(ErrorCode::PairRejected) });
-                self.say(socket, body, re, out);
-            }
-        }
-    }
-
-    fn paired(
-        &mut self,
-        socket: SocketId,
-        device: &str,
-        re: Option<String>,
-        at: &Moment<'_>,
-        out: &mut Vec<Output>,
-    ) {
-        let Some(room) = self.devices.get(device).map(|device| device.room.clone()) else { return };
-        let nonce = random::<16>(at.chance);
-        let Some(peer) = self.peers.get_mut(&socket) else { return };
-        peer.pairing = false;
-        peer.opened = at.now;
-        peer.nonce = Some(nonce.clone());
-        let body = PairOk {
-            device_id: device.to_owned(),
-            rooms: vec![room],
-            grants: vec!["publish".to_owned()],
-            relay_id: self.terms.relay_id.clone(),
-            nonce,
-        };
-        self.say(socket, ToPhone::PairOk(body), re, out);
-    }
-
-    /// A person let the phone in that waits at this pairing. `None`: there is none.
-    pub fn allow(
-        &mut self,
-        pairing: &str,
-        device: String,
-        taken: &dyn Fn(&str) -> bool,
-        at: &Moment<'_>,
-    ) -> Option<Vec<Output>> {
-        let mut out = vec![Output::Keep];
-        self.devices_version += 1;
-        let used: Vec<String> = self.devices.kept().iter().map(|device| device.room.clone()).collect();
-        let free = || {
-            let mut names = (1_u32..).map(|n| format!("phone_{n:02}"));
-            let free = |name: &String| !used.contains(name) && !taken(name);
-            names.find(free).expect("there are more names than rooms")
-        };
-        let (asked, device) =
-            self.pairings.allow(pairing, &mut self.devices, at.now, at.wall, device, free)?;
-        if self.peers.contains_key(&asked.socket) {
-            self.paired(asked.socket, &device.id, None, at, &mut out);
-        }
-        Some(out)
-    }
-
-    /// A person refused, or gave up. `None`: there is no such pairing.
-    pub fn end_pairing(&mut self, pairing: &str, at: &Moment<'_>) -> Option<Vec<Output>> {
-        let mut out = Vec::new();
-        if let Some(asked) = self.pairings.end(pairing)? {
-            self.reject(asked.socket, at, &mut out);
-        }
-        Some(out)
-    }
-
-    fn reject(&mut self, socket: SocketId, at: &Moment<'_>, out: &mut Vec<Output>) {
-        let Some(peer) = self.peers.get_mut(&socket) else { return };
-        peer.pairing = false;
-        peer.opened = at.now;
-        self.say(socket, ToPhone::PairRejected(Rejected { code: Some(ErrorCode::PairRejected) }), None, out);
-    }
-
-    /// Lets a device in no more, at once. `false`: there is no such device.
-    pub fn revoke(&mut self, device: &str, at: &Moment<'_>) -> Option<Vec<Output>> {
-        if !self.devices.revoke(device) {
-            return None;
-        }
-        let mut out = vec![Output::Keep];
-        self.devices_version += 1;
-        self.memory.remove(device);
-        let of_it = |(_, peer): &(&SocketId, &Peer)| peer.device.as_deref() == Some(device);
-        let sockets: Vec<SocketId> = self.peers.iter().filter(of_it).map(|(socket, _)| *socket).collect();
-        for socket in sockets {
-            self.dismiss(socket, ErrorCode::Revoked, "This phone may no longer publish here", at, &mut out);
-        }
-        Some(out)
-    }
-
-    fn auth(
-        &mut self,
-        socket: SocketId,
-        re: Option<String>,
-        auth: &Auth,
-        at: &Moment<'_>,
-        out: &mut Vec<Output>,
-    ) {
-        let Some(peer) = self.peers.get_mut(&socket) else { return };
-        if peer.device.is_some() {
-            return self.error(socket, re, ErrorCode::BadMessage, "Already authenticated", out);
-        }
-        // A nonce is good for one attempt, right or wrong.
-        let nonce = peer.nonce.take().filter(|_| proof::is_nonce(&auth.nonce_c));
-        let checked = nonce.ok_or(Denied::Failed).and_then(|nonce| {
-            self.devices
-                .check(auth, &nonce, &self.terms.relay_id, &peer.origin.host)
-                .map(|d| (d.id.clone(), d.room.clone()))
-        });
-        let (device, room) = match checked {
-            Ok(found) => found,
-            Err(denied) => {
-                let (code, message) = match denied {
-                    Denied::Failed => (ErrorCode::AuthFailed, "This phone is not known here"),
-                    Denied::Revoked => (ErrorCode::Revoked, "This phone may no longer publish here"),
-                };
-                self.say(socket, ToPhone::AuthFailed(Rejected { code: Some(code) }), re, out);
-                return self.dismiss(socket, code, message, at, out);
-            }
-        };
-        let before =
-            |(id, peer): &(&SocketId, &Peer)| **id != socket && peer.device.as_ref() == Some(&device);
-        let before: Vec<SocketId> = self.peers.iter().filter(before).map(|(id, _)| *id).collect();
-        for old in before {
-            self.dismiss(old, ErrorCode::Replaced, "The phone connected anew", at, out);
-        }
-        self.devices.seen(&device, at.wall);
-        self.devices_version += 1;
-        out.push(Output::Keep);
-        let gen_hint = self.memory.get(&device).map_or(0, |memory| memory.generation);
-        let session = random::<6>(at.chance);
-        let Some(peer) = self.peers.get_mut(&socket) else { return };
-        let device_id = device.clone();
-        peer.device = Some(device.clone());
-        peer.peer_id = device;
-        let body = AuthOk {
-            session,
-            rooms: vec![room],
-            grants: vec!["publish".to_owned()],
-            ice_servers: (self.terms.ice_servers)(&device_id, at.wall),
-            gen_hint,
-        };
-        self.say(socket, ToPhone::AuthOk(body), re, out);
     }
 
     fn join(
@@ -900,248 +698,6 @@ impl Rooms {
                 out.push(Output::Send { socket: other, text });
             }
         }
-    }
-
-    fn offer(
-        &mut self,
-        socket: SocketId,
-        re: Option<String>,
-        envelope: &crate::message::Envelope,
-        sdp: Sdp,
-        at: &Moment<'_>,
-        out: &mut Vec<Output>,
-    ) {
-        let Some(peer) = self.peers.get_mut(&socket) else { return };
-        if !peer.offers.note(at.now, limits::OFFERS) && peer.device.is_some() {
-            self.counts.limited += 1;
-            return self.error(socket, re, ErrorCode::RateLimited, "Too many offers", out);
-        }
-        let dialect = peer.dialect();
-        let Some(seat) = peer.seat.as_mut() else { return };
-        // The older clients know no generations: each offer of theirs is of a new connection.
-        let generation = envelope.generation.unwrap_or(seat.generation.saturating_add(1));
-        let neg = envelope.neg.unwrap_or(1);
-        let same = seat.answered.as_ref().filter(|(g, n, _)| (*g, *n) == (generation, neg));
-        if let Some((_, _, answer)) = same
-            && self.terms.mode == Mode::Desk
-        {
-            let text = words::answer(dialect, re, generation, neg, answer);
-            out.push(Output::Send { socket, text });
-            return;
-        }
-        if generation == 0 || (generation, neg) < (seat.generation, seat.neg) {
-            self.counts.stale += 1;
-            return self.stale(socket, re, out);
-        }
-        if (generation, neg) == (seat.generation, seat.neg) {
-            // It is being answered.
-            return;
-        }
-        seat.offered(generation, neg);
-        seat.re = re;
-        if self.terms.mode == Mode::Forward {
-            return self.forward_offer(socket, envelope.to.as_deref(), &sdp, out);
-        }
-        let number = seat.number;
-        out.push(Output::Desk { socket, seat: number, call: Call::Offer { generation, neg, sdp } });
-        for candidate in std::mem::take(&mut seat.early) {
-            out.push(Output::Desk { socket, seat: number, call: Call::Candidate { generation, candidate } });
-        }
-    }
-
-    fn stale(&mut self, socket: SocketId, re: Option<String>, out: &mut Vec<Output>) {
-        let Some(peer) = self.peers.get(&socket) else { return };
-        let Some(seat) = &peer.seat else { return };
-        out.push(Output::Send { socket, text: words::stale(peer.dialect(), re, seat.generation) });
-    }
-
-    pub(super) fn bad_offer(
-        &mut self,
-        socket: SocketId,
-        re: Option<String>,
-        why: &str,
-        at: &Moment<'_>,
-        out: &mut Vec<Output>,
-    ) {
-        let Some(peer) = self.peers.get(&socket) else { return };
-        let from = network(peer.origin.ip);
-        let message = format!("Failed to process offer: {why}");
-        self.error(socket, re, ErrorCode::BadSdp, &message, out);
-        if !self.bad_offers.note(from, at.now, limits::BAD_OFFERS) {
-            self.counts.limited += 1;
-            self.dismiss(socket, ErrorCode::RateLimited, "Too many offers", at, out);
-        }
-    }
-
-    /// The desk has answered an offer, or could not.
-    pub fn answered(
-        &mut self,
-        socket: SocketId,
-        seat: u64,
-        (generation, neg): (u32, u16),
-        result: Result<Answered, String>,
-        at: &Moment<'_>,
-    ) -> Vec<Output> {
-        let mut out = Vec::new();
-        let Some(peer) = self.peers.get_mut(&socket) else { return out };
-        let dialect = peer.dialect();
-        let Some(own) = peer.seat.as_mut().filter(|own| own.number == seat) else { return out };
-        let newest = (own.generation, own.neg) == (generation, neg);
-        match result {
-            Err(why) => {
-                let re = if newest { own.re.take() } else { None };
-                self.bad_offer(socket, re, &why, at, &mut out);
-            }
-            Ok(_) if !newest => self.counts.stale += 1,
-            Ok(Answered { sdp, publishes }) => {
-                if publishes {
-                    own.role = Some(Role::Publisher);
-                }
-                let re = own.re.take();
-                out.push(Output::Send { socket, text: words::answer(dialect, re, generation, neg, &sdp) });
-                own.answered = Some((generation, neg, sdp));
-                // Ours that were found meanwhile: a client may not take them before the answer.
-                for candidate in std::mem::take(&mut own.held) {
-                    let text = words::candidate(dialect, generation, &candidate, DESK);
-                    out.push(Output::Send { socket, text });
-                }
-            }
-        }
-        out
-    }
-
-    fn candidate(
-        &mut self,
-        socket: SocketId,
-        re: Option<String>,
-        envelope: &crate::message::Envelope,
-        heard: Result<Heard, crate::candidate::BadCandidate>,
-        out: &mut Vec<Output>,
-    ) {
-        let candidate = match heard {
-            Ok(Heard::Candidate { candidate, .. }) => Some(candidate),
-            Ok(Heard::End) => None,
-            Ok(Heard::Dropped(_)) => {
-                self.counts.candidates_dropped += 1;
-                return;
-            }
-            Err(error) => {
-                self.counts.candidates_bad += 1;
-                let message = format!("Invalid candidate: {error}");
-                return self.error(socket, re, ErrorCode::BadCandidate, &message, out);
-            }
-        };
-        let mode = self.terms.mode;
-        let Some(seat) = self.seat(socket) else { return };
-        // Who watches where the relay stands alone has no generation of its own.
-        let own = mode == Mode::Desk || seat.role == Some(Role::Publisher);
-        let generation = envelope.generation.unwrap_or(seat.generation);
-        if own && generation != seat.generation {
-            self.counts.stale += 1;
-            return;
-        }
-        if seat.candidates >= limits::CANDIDATES {
-            self.counts.candidates_dropped += 1;
-            return;
-        }
-        seat.candidates += 1;
-        if mode == Mode::Forward {
-            if let Some(candidate) = candidate {
-                self.forward_candidate(socket, envelope.to.as_deref(), generation, &candidate, out);
-            }
-        } else if seat.neg == 0 {
-            // Its offer is still to come.
-            seat.early.push(candidate);
-        } else {
-            let number = seat.number;
-            out.push(Output::Desk { socket, seat: number, call: Call::Candidate { generation, candidate } });
-        }
-    }
-
-    /// The desk says something to a peer.
-    pub fn told(&mut self, socket: SocketId, seat: u64, message: ToPeer, at: &Moment<'_>) -> Vec<Output> {
-        let mut out = Vec::new();
-        let Some(peer) = self.peers.get_mut(&socket) else { return out };
-        let dialect = peer.dialect();
-        let Some(own) = peer.seat.as_mut().filter(|own| own.number == seat) else { return out };
-        match message {
-            ToPeer::Candidate { generation, candidate } => match own.hold(generation, &candidate) {
-                Held::Say => {
-                    let text = words::candidate(dialect, generation, &candidate, DESK);
-                    out.push(Output::Send { socket, text });
-                }
-                Held::Kept => {}
-                Held::Stale => self.counts.stale += 1,
-            },
-            ToPeer::Reconnect { generation, reason } => {
-                if generation < own.generation {
-                    self.counts.stale += 1;
-                } else {
-                    self.command(socket, &reason, at, &mut out);
-                }
-            }
-            ToPeer::RestartCapture { generation, reason } if dialect == Dialect::V1 => {
-                out.push(Output::Send { socket, text: words::restart_capture(generation, reason) });
-            }
-            ToPeer::MediaStatus { generation, status } if dialect == Dialect::V1 => {
-                out.push(Output::Send { socket, text: words::media_status(generation, status) });
-            }
-            // The older clients know neither.
-            ToPeer::RestartCapture { .. } | ToPeer::MediaStatus { .. } => {}
-            ToPeer::Bye { reason } => {
-                out.push(Output::Send { socket, text: words::bye(dialect, &reason) });
-                self.leave_room(socket, Call::Gone, at, &mut out);
-                self.forget(socket);
-                out.push(Output::Close { socket, code: 1000, reason: "" });
-            }
-        }
-        out
-    }
-
-    /// Somebody who watches sees nothing any more (R-P4).
-    fn reconnect_request(
-        &mut self,
-        socket: SocketId,
-        re: Option<String>,
-        envelope: &crate::message::Envelope,
-        reason: &str,
-        at: &Moment<'_>,
-        out: &mut Vec<Output>,
-    ) {
-        let Some(peer) = self.peers.get(&socket) else { return };
-        // A phone asks for nobody.
-        if peer.device.is_some() {
-            return self.forbid(socket, re, at, out);
-        }
-        let Some(seat) = &peer.seat else { return };
-        let members = self.rooms.get(&seat.room).cloned().unwrap_or_default();
-        for member in members {
-            let Some(peer) = self.peers.get(&member) else { continue };
-            let publishes = peer.seat.as_ref().is_some_and(|seat| seat.role == Some(Role::Publisher));
-            let meant = envelope.to.as_ref().is_none_or(|to| *to == peer.peer_id);
-            if publishes && meant {
-                self.command(member, reason, at, out);
-            }
-        }
-    }
-
-    /// Tells a publisher to tear down and build anew: once, however many complain, and not more often than
-    /// every five seconds. A complaint about a connection that is younger than the last order is kept until then.
-    fn command(&mut self, socket: SocketId, reason: &str, at: &Moment<'_>, out: &mut Vec<Output>) {
-        let Some(peer) = self.peers.get_mut(&socket) else { return };
-        let dialect = peer.dialect();
-        let Some(seat) = peer.seat.as_mut() else { return };
-        if let Some((generation, when)) = seat.commanded
-            && at.now < when + limits::RECONNECT_PAUSE
-        {
-            if seat.generation != generation {
-                seat.due = Some((when + limits::RECONNECT_PAUSE, reason.to_owned()));
-            }
-            return;
-        }
-        seat.commanded = Some((seat.generation, at.now));
-        seat.due = None;
-        out.push(Output::Send { socket, text: words::reconnect(dialect, seat.generation, reason) });
     }
 
     /// When [`Rooms::tick`] has something to do next.

@@ -354,5 +354,4 @@ fn words(alert: &Alert, names: &[&str]) -> (String, String) {
 }
 
 #[cfg(test)]
-#[path = "ledger_tests.rs"]
 mod tests;
