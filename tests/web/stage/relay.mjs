@@ -58,6 +58,8 @@ export class ScriptedRelay {
     const relay = new ScriptedRelay();
     relay.#page = page;
     await page.evaluate(receiver);
+    // The server behind the page has a relay of its own, which the page would find over HTTPS.
+    await context.route(/\/api\/v1\/sig/, (route) => route.abort());
     await context.routeWebSocket(/\/signal/, (socket) => {
       if (!relay.up) {
         socket.close({ code: 1001 });

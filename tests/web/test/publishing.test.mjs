@@ -8,7 +8,7 @@ import { eventually, scene } from '../stage/scene.mjs';
 async function publishing(stage) {
   const server = await stage.server();
   const screen = await stage.blank();
-  const phone = await stage.phone({ expected: [/sig\/stream/] });
+  const phone = await stage.phone({ expected: [/api\/v1\/sig/, /ERR_FAILED/] });
   const relay = await ScriptedRelay.set(phone.context, screen);
   await phone.open(`${server.url}/publish?room=hall`);
   await phone.start();
