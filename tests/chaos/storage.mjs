@@ -7,10 +7,13 @@
 
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import {
+  closeSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
+  readSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -86,7 +89,9 @@ class House {
   /** Bytes of all files. */
   written() {
     if (!existsSync(this.root)) return 0;
-    return files(this.root).reduce((sum, name) => sum + statSync(name).size, 0);
+    // The repair at the start takes files away that never got a picture.
+    const size = (name) => statSync(name, { throwIfNoEntry: false })?.size ?? 0;
+    return files(this.root).reduce((sum, name) => sum + size(name), 0);
   }
 
   /** Milliseconds until something is written. */
@@ -125,9 +130,11 @@ function files(root) {
 }
 
 /** Every file decodes without a word; answers how many there are and how long they are in all. */
-function decodes(root, what) {
+function decodes(root, what, only = () => true) {
   let seconds = 0;
-  const all = files(root).filter((name) => name.endsWith('.mp4') && statSync(name).size > 0);
+  const all = files(root).filter(
+    (name) => name.endsWith('.mp4') && statSync(name).size > 0 && only(name),
+  );
   for (const name of all) {
     const run = spawnSync('ffmpeg', ['-v', 'error', '-i', name, '-f', 'null', '-'], {
       encoding: 'utf8',
@@ -140,10 +147,19 @@ function decodes(root, what) {
   return { count: all.length, seconds };
 }
 
+/** Whether a file was being written: its room for a header is still free. */
+function isOpen(name) {
+  const head = Buffer.alloc(40);
+  const file = openSync(name);
+  readSync(file, head, 0, head.length, 0);
+  closeSync(file);
+  return head.toString('latin1', 36, 40) === 'free';
+}
+
 /** How long before `at` each camera was last written to, of those that were written to since `began`. */
 function ages(root, at, began) {
   const newest = new Map();
-  for (const name of files(root)) {
+  for (const name of files(root).filter(isOpen)) {
     const camera = name.slice(root.length).split('/')[1];
     newest.set(camera, Math.max(newest.get(camera) ?? 0, statSync(name).mtimeMs));
   }
@@ -314,7 +330,7 @@ const faults = {
       sh('cp', image, copy);
       sh('mount', '-o', 'loop', copy, at);
       oldest = Math.max(oldest, ...ages(at, from, began));
-      decodes(at, 'power');
+      decodes(at, 'power', isOpen);
       sh('umount', at);
     }
     await house.end('SIGTERM');
