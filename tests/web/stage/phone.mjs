@@ -63,8 +63,9 @@ export class Phone {
     try {
       await this.page.waitForFunction(
         ([wanted, number]) => {
-          const { phase: is, gen: of } = window.__phone.view;
-          return is === wanted && (number === null || of === number);
+          // A page that was just reloaded has no phone yet.
+          const view = window.__phone?.view;
+          return view?.phase === wanted && (number === null || view.gen === number);
         },
         [phase, gen],
         { polling: 20 },
