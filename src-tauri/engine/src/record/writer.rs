@@ -155,7 +155,9 @@ impl Writer {
                 let cause = failed.map(|detail| Cause { code: Code::NotRecordable, detail });
                 camera.cell.set_failed(cause.map(|cause| (self.env.wall(), cause)));
             }
-            Word::Frame(_) if !self.storage.is_ready() || camera.awaits => self.drop_frames(&mut camera, 1),
+            // The stream begins anew at a key frame that is kept: what comes before is not lost.
+            Word::Frame(_) if camera.awaits || self.is_starting() => {}
+            Word::Frame(_) if !self.storage.is_ready() => self.drop_frames(&mut camera, 1),
             Word::Frame(frame) => camera.cutter.frame(&frame, &mut cuts),
             Word::Hole(hole) => {
                 camera.cutter.skip(&mut cuts);
@@ -181,6 +183,11 @@ impl Writer {
         if let Err(fault) = done {
             self.fault(&fault);
         }
+    }
+
+    /// The storage is looked at for the first time.
+    fn is_starting(&self) -> bool {
+        matches!(self.storage.phase(), Phase::Lost(cause) if cause.code == Code::Starting)
     }
 
     /// Does to the files what the cutter says.
@@ -412,7 +419,7 @@ impl Writer {
     /// Tries to get the storage back.
     fn attempt(&mut self, now: Instant) {
         let was_full = matches!(self.storage.phase(), Phase::Full(_));
-        let first = matches!(self.storage.phase(), Phase::Lost(cause) if cause.code == Code::Starting);
+        let first = self.is_starting();
         let opened = if was_full { self.root.check() } else { self.root.open() };
         let found = opened.and_then(|()| self.make_room(now));
         match found {
