@@ -51,6 +51,59 @@ async function wallOf(cameras, name, options) {
   await server.stop();
 }
 
+/** A morning of four cameras, one of which was away for a while. */
+async function lookingBack() {
+  const quarter = 900;
+  const day = new Date();
+  day.setDate(day.getDate() - 1);
+  day.setHours(9, 0, 0, 0);
+  const at = (minutes) => day.getTime() + minutes * 60_000;
+  const scenes = { door: 'front-door', drive: 'driveway', living: 'living-room', garden: 'garden' };
+  const clip = (id) => join(root, 'src-tauri', 'testcam', 'clips', `${scenes[id]}.mp4`);
+  const away = { camera: 'drive', from: 75, until: 105 };
+  const takes = Object.keys(scenes).flatMap((camera) =>
+    Array.from({ length: 14 }, (_, n) => n * 15)
+      .filter((from) => camera !== away.camera || from < away.from || from >= away.until)
+      .map((from) => ({ camera, start: at(from), seconds: quarter, clip: clip(camera) })),
+  );
+  const gap = { camera: away.camera, start: at(away.from), end: at(away.until) };
+  const footage = {
+    takes,
+    gaps: [{ ...gap, cause: 'camera_lost' }],
+    alerts: [{ camera: away.camera, at: gap.start, kind: 'camera_lost', message: 'It is lost' }],
+  };
+  const named = { door: 'Front door', drive: 'Driveway', living: 'Living room', garden: 'Garden' };
+  const config =
+    '[recording]\nenabled = false\n' +
+    Object.entries(named)
+      .map(
+        ([id, name]) => `[[camera]]\nid = "${id}"\nname = "${name}"\nurl = "rtsp://127.0.0.1:1/"\n`,
+      )
+      .join('');
+  const past = await startServer({ config, footage });
+  const when = new Date(at(64) - new Date(at(64)).getTimezoneOffset() * 60_000);
+  const url = `${past.url}/#/timeline/${Object.keys(scenes).join(',')}/${when.toISOString().slice(0, 19)}`;
+  const wall = await Wall.open(browser, url, { ...SIZE, expected: [/status of 503/] });
+  for (const id of Object.keys(scenes)) {
+    await wall.page.locator(`[data-film="${id}"][data-state="ready"]`).waitFor();
+  }
+  await pause(1500);
+  await shoot(wall, 'timeline.png');
+  await past.stop();
+}
+
+/** The code that makes a phone a camera. */
+async function addingAPhone() {
+  const house = await startServer({ demo: 4, config: '[signaling]\nlisten = "127.0.0.1:0"\n' });
+  const wall = await Wall.open(browser, house.url, SIZE);
+  for (const { id } of (await house.api('GET', '/cameras')).cameras) await wall.playing(id);
+  await wall.page.goto(`${house.url}/#/cameras/phone`);
+  await wall.page.locator('img[src^="data:image/svg"]').waitFor();
+  await pause(1500);
+  await shoot(wall, 'add-phone.png');
+  await house.stop();
+}
+
 await wallOf(9, 'wall.png', { ...SIZE, prefs: { layout: 9 } });
 const light = { layout: 'focus', theme: 'light', language: 'ko' };
 await wallOf(10, 'wall-light-ko.png', { ...SIZE, prefs: light });
@@ -99,6 +152,9 @@ await bad
 hall.freeze();
 await bad.tile('hall').and(bad.page.locator('[data-state="stalled"]')).waitFor();
 await shoot(bad, 'trouble.png');
+
+await lookingBack();
+await addingAPhone();
 
 await server.stop();
 await Promise.all([porch, hall, cellar, yard].map((camera) => camera.stop()));

@@ -358,6 +358,7 @@ impl Writer {
         self.operation("post", "/login", "login", "The token for a session")
             .takes::<Login>()
             .says(204, "The session is in the cookie")
+            .says(303, "The same, to a form")
             .refused(&[401, 503])
             .end();
         self.operation("get", "/login", "loginPage", "The wall").raw(200, "The page", "text/html").end();

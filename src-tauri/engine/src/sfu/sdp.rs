@@ -342,6 +342,10 @@ pub(super) fn settle(answer: &str, receives: bool) -> String {
             let direction = matches!(*line, "a=sendrecv" | "a=sendonly" | "a=recvonly" | "a=inactive");
             !(candidate || *line == "a=end-of-candidates" || (direction && !sends))
         });
+        // Who only watches is not asked for its own camera, though its offer has one to give.
+        if sends && !receives {
+            section.iter_mut().filter(|line| **line == "a=sendrecv").for_each(|line| *line = "a=sendonly");
+        }
         // A data channel has no direction.
         if !sends && !section.first().is_some_and(|media| media.starts_with("m=application")) {
             section.push(if takes { "a=recvonly" } else { "a=inactive" });
@@ -456,6 +460,13 @@ mod tests {
              a=candidate:1 1 udp 9 10.0.0.1 5 typ host\r\na=end-of-candidates\r\n\
              m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:2\r\na=inactive\r\n"
         );
+    }
+
+    #[test]
+    fn who_only_watches_is_asked_for_nothing() {
+        let answer = "v=0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\na=sendrecv\r\na=ssrc:7 cname:x\r\n";
+        assert!(settle(answer, false).contains("a=sendonly"));
+        assert!(settle(answer, true).contains("a=sendrecv"));
     }
 
     #[test]

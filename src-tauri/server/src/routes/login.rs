@@ -31,6 +31,8 @@ pub(crate) struct TicketFor {
     path: String,
 }
 
+/// What a form in a page without a script sends.
+const FORM: &str = "application/x-www-form-urlencoded";
 /// Longest path that a ticket is made for.
 const PATH_MAX: usize = 512;
 
@@ -41,18 +43,33 @@ pub(super) async fn login(
     bytes: Bytes,
 ) -> Reply {
     let bearer = headers.get(header::AUTHORIZATION).and_then(|v| guard::bearer(v.to_str().ok()?));
+    let form = body::is_type(&headers, FORM);
     let token = match bearer {
         Some(token) if bytes.is_empty() => Secret::new(token.to_owned()),
+        _ if form => of_form(&bytes)?,
         _ => body::json::<Login>(&headers, &bytes)?.token,
     };
     guard::check_token(&door, arrival, token.reveal()).await?;
-    let mut response = StatusCode::NO_CONTENT.into_response();
+    // A form without a script shows what it is answered with.
+    let mut response = match form {
+        true => (StatusCode::SEE_OTHER, [(header::LOCATION, "/")]).into_response(),
+        false => StatusCode::NO_CONTENT.into_response(),
+    };
     if !door.auth.is_open() {
         let https = headers.get(header::ORIGIN).is_some_and(|v| v.as_bytes().starts_with(b"https://"));
         let cookie = guard::session_cookie(&door, arrival.tls || https);
         response.headers_mut().insert(header::SET_COOKIE, cookie);
     }
     Ok(response)
+}
+
+/// The token out of a form's fields.
+fn of_form(bytes: &[u8]) -> Result<Secret<String>, Refusal> {
+    let mut fields = url::form_urlencoded::parse(bytes);
+    let (_, token) = fields
+        .find(|(name, _)| name == "token")
+        .ok_or_else(|| Refusal::invalid("token", "is missing"))?;
+    Ok(Secret::new(token.into_owned()))
 }
 
 pub(super) async fn ticket(State(door): State<Arc<Door>>, headers: HeaderMap, bytes: Bytes) -> Reply {

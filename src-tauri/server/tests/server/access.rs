@@ -92,6 +92,14 @@ async fn a_browser_logs_in_by_a_cookie_that_is_not_the_token() {
         assert!(set.contains(part), "{set}");
     }
     assert!(!set.contains("Secure") && !set.contains("horse"), "{set}");
+    let form = |body: &str| Request::new("POST", "/login").body("application/x-www-form-urlencoded", body);
+    house.send(form("token=wrong")).await.refused(401, "unauthorized");
+    assert_eq!(house.send(form("tok=1")).await.refused(422, "invalid"), "token");
+    let of_form = house.send(form(&format!("a=b&token={}", TOKEN.replace(' ', "+")))).await;
+    assert_eq!((of_form.status, of_form.header("location")), (303, Some("/")));
+    let with_form = Request::new("GET", CAMERAS).header("Cookie", self::cookie(&of_form));
+    assert_eq!(house.send(with_form).await.status, 200);
+
     let cookie = cookie(&answer);
     let with = |cookie: &str| Request::new("GET", CAMERAS).header("Cookie", format!("a=b; {cookie}; c=d"));
     assert_eq!(house.send(with(&cookie)).await.status, 200);
