@@ -67,17 +67,26 @@ impl Archive {
         Ok(())
     }
 
-    /// Writes the span into `to`, which is complete or not there.
+    /// Writes the span into `to`, which is complete or not there; more than `most` bytes are not begun.
     ///
     /// # Errors
     /// [`ArchiveError`].
-    pub fn export(&self, span: &Span, to: &Path, progress: &Progress) -> Result<(), ArchiveError> {
+    pub fn export(
+        &self,
+        span: &Span,
+        to: &Path,
+        most: u64,
+        progress: &Progress,
+    ) -> Result<(), ArchiveError> {
         let (splice, parts) = self.plan(span, progress)?;
         let created = self.env.wall().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs();
         let head = splice.head(created)?;
         let total = head.len() as u64 + splice.payload();
         progress.total.store(total, Ordering::Relaxed);
         progress.plays_us.store(splice.duration_us(), Ordering::Relaxed);
+        if total > most {
+            return Err(ArchiveError::Full { needs: total });
+        }
         let beside = to.with_extension("part");
         let written = self.write(&beside, &head, splice.extents(), &parts, progress);
         let written = written.and_then(|()| fs::rename(&beside, to).map_err(|error| fault(error, total)));

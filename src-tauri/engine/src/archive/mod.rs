@@ -19,7 +19,7 @@ use uuid::Uuid;
 use crate::env::Env;
 use crate::fmp4::{Footage, FootageError, SpliceError};
 use crate::media::{Frame, TrackInfo};
-use crate::store::{Catalogue, Micros, Query, SegmentRow, SegmentState, StoreError, wall};
+use crate::store::{Catalogue, MARKER, Micros, Query, SegmentRow, SegmentState, StoreError, wall};
 
 pub use export::{Cut, Progress, Span};
 
@@ -164,7 +164,8 @@ impl Archive {
     /// Removes a recording and its file. What it covered is a gap from then on.
     ///
     /// # Errors
-    /// [`ArchiveError::Open`] while it is written, [`ArchiveError::Protected`].
+    /// [`ArchiveError::Open`] while it is written, [`ArchiveError::Protected`], [`ArchiveError::Gone`] where
+    /// the root is not there.
     pub fn remove(&self, id: Uuid) -> Result<(), ArchiveError> {
         let row = self.catalogue.segment(id)?.ok_or(ArchiveError::Unknown(id))?;
         if row.state == SegmentState::Open {
@@ -176,6 +177,8 @@ impl Archive {
         let path = self.path(&row.path)?;
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(ArchiveError::Write(error)),
+            // Its disk is away: the file comes back with it.
+            Err(error) if !self.root.join(MARKER).exists() => return Err(ArchiveError::Gone(error)),
             _ => {}
         }
         self.catalogue.segment_removed(id)?;

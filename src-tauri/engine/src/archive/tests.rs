@@ -106,7 +106,7 @@ impl Shelf {
         let to = self.dir.path().join("out.mp4");
         let progress = Progress::default();
         self.archive.check_export(&span).unwrap();
-        self.archive.export(&span, &to, &progress).unwrap();
+        self.archive.export(&span, &to, u64::MAX, &progress).unwrap();
         let size = fs::metadata(&to).unwrap().len();
         assert_eq!(progress.total.load(Ordering::Relaxed), size);
         assert_eq!(progress.done.load(Ordering::Relaxed), size);
@@ -275,13 +275,42 @@ fn a_catalogue_cannot_lead_out_of_the_root() {
 }
 
 #[test]
+fn an_export_that_would_fill_the_disk_is_not_begun() {
+    let shelf = Shelf::new(&[(0, 40)], false, 0);
+    let span = Span { camera: CAMERA.into(), from_us: START, to_us: START + at(40), cut: Cut::Exact };
+    let to = shelf.dir.path().join("out.mp4");
+    let progress = Progress::default();
+    let refused = shelf.archive.export(&span, &to, 1_000, &progress);
+    let needs = progress.total.load(Ordering::Relaxed);
+    assert!(matches!(refused, Err(ArchiveError::Full { needs: n }) if n == needs && n > 1_000));
+    assert!(!to.exists());
+    shelf.archive.export(&span, &to, needs, &progress).unwrap();
+}
+
+#[test]
+fn r_n7_a_recording_whose_disk_is_away_is_not_forgotten() {
+    let shelf = Shelf::new(&[(0, 40)], false, 0);
+    let root = shelf.archive.root().to_owned();
+    fs::write(root.join(MARKER), "").unwrap();
+    let (aside, id) = (root.with_extension("away"), Uuid::from_u128(1));
+    fs::rename(&root, &aside).unwrap();
+    fs::create_dir(&root).unwrap();
+    assert!(matches!(shelf.archive.remove(id), Err(ArchiveError::Gone(_))));
+    fs::remove_dir(&root).unwrap();
+    fs::rename(&aside, &root).unwrap();
+    shelf.archive.file(id).unwrap();
+    shelf.archive.remove(id).unwrap();
+    assert!(matches!(shelf.archive.file(id), Err(ArchiveError::Unknown(_))));
+}
+
+#[test]
 fn a_cancelled_export_leaves_nothing() {
     let shelf = Shelf::new(&[(0, 40)], false, 0);
     let span = Span { camera: CAMERA.into(), from_us: START, to_us: START + at(40), cut: Cut::Exact };
     let to = shelf.dir.path().join("out.mp4");
     let progress = Progress::default();
     progress.cancelled.store(true, Ordering::Relaxed);
-    assert!(matches!(shelf.archive.export(&span, &to, &progress), Err(ArchiveError::Cancelled)));
+    assert!(matches!(shelf.archive.export(&span, &to, u64::MAX, &progress), Err(ArchiveError::Cancelled)));
     let left: Vec<_> = fs::read_dir(shelf.dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert!(left.iter().all(|name| !name.to_string_lossy().starts_with("out")), "{left:?}");
 }

@@ -174,7 +174,7 @@ impl Streaming {
     }
 }
 
-/// `[recording]`: read and checked; the recorder is not built yet.
+/// `[recording]`: where recordings go, what a file is, and what stays (R-N1, R-N7).
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields, default)]
 pub struct Recording {
@@ -232,7 +232,7 @@ pub struct IceServer {
     pub credential: Option<Secret<String>>,
 }
 
-/// `[signaling]`: read and checked; phones are not built yet.
+/// `[signaling]`: the door for phones.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields, default)]
 pub struct Signaling {

@@ -25,7 +25,7 @@ use crate::still::StillError;
 use crate::store::{self, Catalogue, Micros, Query, SegmentRow, StoreError, Usage};
 
 const EXPORTS: &str = "exports";
-/// Recordings that are listed at most: a week of sixteen cameras is a fifth of it.
+/// Recordings, and gaps, that are listed at most: a week of sixteen cameras is a fifth of it.
 const LISTED_MAX: usize = 50_000;
 /// Thumbnails that may wait for a decoder; beyond it they are refused: scrubbing asks for new ones anyway.
 const THUMBNAILS_MAX: usize = 32;
@@ -85,12 +85,13 @@ impl EngineHandle {
             }
             let query = Query { camera: camera.as_deref(), from_us, to_us };
             let segments = catalogue.segments(query).map_err(tell_store)?;
-            if segments.len() > LISTED_MAX {
-                let reason =
-                    format!("more than {LISTED_MAX} recordings are in this span; ask for a shorter one");
+            let gaps = catalogue.gaps(query).map_err(tell_store)?;
+            if segments.len().max(gaps.len()) > LISTED_MAX {
+                let reason = format!(
+                    "more than {LISTED_MAX} recordings or gaps are in this span; ask for a shorter one"
+                );
                 return Err(ApiError::invalid("from", reason));
             }
-            let gaps = catalogue.gaps(query).map_err(tell_store)?;
             let events = catalogue.alerts_between(query).map_err(tell_store)?;
             let time = |at: Micros| Timestamp::from(store::wall(at));
             Ok(Recordings {

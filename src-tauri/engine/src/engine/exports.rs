@@ -6,11 +6,13 @@ use std::fs::{self, File};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use time::OffsetDateTime;
 use time::macros::format_description;
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 use uuid::Uuid;
 
@@ -20,24 +22,29 @@ use super::handle::blocking;
 use crate::api::{ApiError, ErrorCode, Export, ExportBegun, ExportCut, ExportSpec, ExportState, Timestamp};
 use crate::archive::{ArchiveError, Cut, Progress, Span};
 use crate::env::Env;
+use crate::record::free_space;
 use crate::store::{micros, wall};
 
 /// Exports that are kept or wait; the oldest that is done makes way for a new one.
 const KEPT: usize = 32;
 /// One that is done is removed after this.
 const LIFE: Duration = Duration::from_secs(86_400);
+/// What an export leaves of the disk, in bytes.
+const LEFT_FREE: u64 = 256 << 20;
 
 /// All exports.
 pub(super) struct Exports {
     dir: PathBuf,
     jobs: Mutex<BTreeMap<Uuid, Arc<Job>>>,
     turn: Arc<Semaphore>,
+    /// Apart from the engine's: what is copied must not keep the recorder from finishing its files.
+    tasks: TaskTracker,
+    stop: CancellationToken,
 }
 
 struct Job {
     id: Uuid,
     span: Span,
-    made: SystemTime,
     progress: Progress,
     state: Mutex<State>,
 }
@@ -68,13 +75,38 @@ impl Exports {
                 warn!(tag = "STORAGE", "an old export cannot be removed: {error}");
             }
         }
-        Self { dir, jobs: Mutex::default(), turn: Arc::new(Semaphore::new(1)) }
+        Self {
+            dir,
+            jobs: Mutex::default(),
+            turn: Arc::new(Semaphore::new(1)),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        }
     }
 
     /// Ends what is under way.
     pub(super) fn cancel_all(&self) {
+        self.stop.cancel();
         for job in self.jobs().values() {
             job.progress.cancelled.store(true, Ordering::Relaxed);
+        }
+        self.tasks.close();
+    }
+
+    /// Waits for what was cancelled.
+    pub(super) async fn ended(&self) {
+        self.tasks.wait().await;
+    }
+
+    /// Forgets one that has been there for long enough.
+    async fn expire(&self, job: &Job) {
+        tokio::select! {
+            () = self.stop.cancelled() => return,
+            () = tokio::time::sleep(LIFE) => {}
+        }
+        if self.jobs().remove(&job.id).is_some() {
+            let path = self.path(job.id);
+            blocking(move || remove_file(&path)).await;
         }
     }
 
@@ -91,21 +123,20 @@ impl Exports {
         self.dir.join(format!("{id}.mp4"))
     }
 
-    /// Takes a place for a new one; those that have to go for it.
-    fn place(&self, job: Arc<Job>, now: SystemTime) -> Result<Vec<Uuid>, ApiError> {
+    /// Takes a place for a new one; the one that has to go for it.
+    fn place(&self, job: Arc<Job>) -> Result<Option<Uuid>, ApiError> {
         let mut jobs = self.jobs();
-        let over = |job: &Job| matches!(*job.state(), State::Done { .. } | State::Failed(_));
-        let old = |job: &Job| now.duration_since(job.made).is_ok_and(|age| age > LIFE);
-        let mut going: Vec<Uuid> = jobs.values().filter(|j| over(j) && old(j)).map(|j| j.id).collect();
-        if jobs.len() - going.len() >= KEPT {
+        let mut going = None;
+        if jobs.len() >= KEPT {
+            let over = |job: &Job| matches!(*job.state(), State::Done { .. } | State::Failed(_));
             // Version 7: the first is the oldest.
-            let oldest = jobs.values().find(|job| over(job) && !going.contains(&job.id)).map(|job| job.id);
+            let oldest = jobs.values().find(|job| over(job)).map(|job| job.id);
             let busy =
                 || ApiError::new(ErrorCode::Busy, "Too many exports wait already. Cancel one, or wait.");
-            going.push(oldest.ok_or_else(busy)?);
+            going = Some(oldest.ok_or_else(busy)?);
         }
-        for id in &going {
-            jobs.remove(id);
+        if let Some(id) = going {
+            jobs.remove(&id);
         }
         jobs.insert(job.id, job);
         Ok(going)
@@ -192,22 +223,24 @@ impl EngineHandle {
         let job = Arc::new(Job {
             id: fresh_id(&self.ground().env),
             span,
-            made: self.ground().env.wall(),
             progress: Progress::default(),
             state: Mutex::new(State::Waiting),
         });
-        let going = shelf.exports.place(Arc::clone(&job), job.made)?;
+        let going = shelf.exports.place(Arc::clone(&job))?;
         let id = job.id;
-        self.ground().tasks.spawn(async move {
+        let tasks = shelf.exports.tasks.clone();
+        tasks.spawn(async move {
             let turn = Arc::clone(&shelf.exports.turn).acquire_owned().await;
+            let (copied, written) = (Arc::clone(&shelf), Arc::clone(&job));
             blocking(move || {
-                for id in going {
-                    remove_file(&shelf.exports.path(id));
+                if let Some(id) = going {
+                    remove_file(&copied.exports.path(id));
                 }
-                run(&shelf, &job);
+                run(&copied, &written);
                 drop(turn);
             })
             .await;
+            shelf.exports.expire(&job).await;
         });
         Ok(ExportBegun { id: id.to_string() })
     }
@@ -277,7 +310,11 @@ fn run(shelf: &Shelf, job: &Job) {
     let path = shelf.exports.path(job.id);
     let written = fs::create_dir_all(&shelf.exports.dir)
         .map_err(ArchiveError::Write)
-        .and_then(|()| shelf.archive.export(&job.span, &path, &job.progress));
+        .and_then(|()| {
+            let free = free_space(&shelf.exports.dir).map_err(ArchiveError::Write)?;
+            // More would make the recorder remove recordings for it, perhaps these.
+            shelf.archive.export(&job.span, &path, free.saturating_sub(LEFT_FREE), &job.progress)
+        });
     let mut state = job.state();
     *state = match written {
         Ok(()) => {

@@ -35,6 +35,8 @@ const SUB_PATIENCE: Duration = Duration::from_secs(3);
 const STILLS_AT_ONCE: usize = 2;
 /// Longest wait for the tasks at the end.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(3);
+/// What is copied for an export ends after a block; only a disk that does not answer takes longer.
+const EXPORT_PATIENCE: Duration = Duration::from_millis(500);
 
 /// The engine could not start.
 #[derive(Debug, thiserror::Error)]
@@ -416,6 +418,11 @@ impl EngineHandle {
         };
         if tokio::time::timeout(SHUTDOWN_PATIENCE, ended).await.is_err() {
             warn!(tag = "RTSP", left = tasks.len(), "some tasks did not end in time");
+        }
+        if let Some(shelf) = &self.inner.shelf
+            && tokio::time::timeout(EXPORT_PATIENCE, shelf.exports.ended()).await.is_err()
+        {
+            warn!(tag = "STORAGE", "an export did not end in time; the next start removes what there is of it");
         }
     }
 

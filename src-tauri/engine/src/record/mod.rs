@@ -23,6 +23,7 @@ mod storage;
 mod writer;
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -40,6 +41,7 @@ use crate::store::Catalogue;
 pub use ledger::Ledger;
 pub use repair::{RepairError, mend, scan};
 pub use retention::Retention;
+pub use root::free_space;
 pub use rotation::{Limits, Why};
 pub use status::{Cause, Code, State, Status};
 
@@ -120,8 +122,14 @@ impl Recorder {
             raise,
             Arc::clone(&stop),
         )?;
+        let last_words = Arc::clone(&board);
+        let clock = env.clone();
         std::thread::Builder::new().name("nightjar-disk".to_owned()).spawn(move || {
-            writer.run();
+            // What a defect leaves of the writer's state cannot be trusted: the files are made whole at the
+            // next start, everything but recording goes on, and the reason is the true one.
+            if catch_unwind(AssertUnwindSafe(|| writer.run())).is_err() {
+                last_words.set_broken(clock.wall());
+            }
             drop(done);
         })?;
         let watching = CancellationToken::new();

@@ -18,7 +18,7 @@ use super::naming;
 use super::reel::Note;
 use super::root::{Base, write_at};
 use crate::fmp4::{Index, MuxError, Survey, SurveyError, survey};
-use crate::store::{Catalogue, FoundSegment, NewSegment, SegmentState, StoreError};
+use crate::store::{Catalogue, FoundSegment, MARKER, NewSegment, SegmentState, StoreError};
 
 /// What is cut off a file lies here until the rest is known to be good.
 const TORN: &str = "torn";
@@ -155,7 +155,7 @@ pub(super) struct Job {
     pub(super) all: bool,
 }
 
-/// Paths that this process writes or wrote: they are not touched.
+/// Paths that this process writes: they are not touched.
 pub(super) type Taken = Arc<Mutex<HashSet<String>>>;
 
 /// The thread that repairs, so that recording need not wait for it.
@@ -209,14 +209,18 @@ fn go_through(
         if stop.load(Ordering::Relaxed) {
             return Ok(count);
         }
-        if is_taken(&path) || (!known && catalogue.segment_at(&path)?.is_some()) {
+        if is_taken(&path) {
+            continue;
+        }
+        // Asked after the look at what is taken: what was let go of since is complete.
+        let row = catalogue.segment_at(&path)?;
+        if row.as_ref().is_some_and(|row| !known || row.state != SegmentState::Open) {
             continue;
         }
         count += 1;
         if count % 100 == 0 {
             info!(tag = "STORAGE", count, "looking through recordings");
         }
-        let row = catalogue.segment_at(&path)?;
         match (mend(root, &path), row) {
             (Ok(Some(found)), Some(row)) => {
                 debug!(tag = "STORAGE", path, state = ?found.state, "made whole");
@@ -234,7 +238,7 @@ fn go_through(
             }
             (Err(RepairError::Io(error)), Some(row)) if error.kind() == io::ErrorKind::NotFound => {
                 // Only where the root is there is a file known to be missing.
-                if root.join(super::root::MARKER).exists() {
+                if root.join(MARKER).exists() {
                     catalogue.segment_removed(row.id)?;
                 }
             }

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use tracing::{info, warn};
 
 use super::naming;
-use crate::store::{Catalogue, SegmentRow, StoreError, micros};
+use crate::store::{Catalogue, Micros, SegmentRow, StoreError, micros};
 
 /// What is kept, and what is kept free.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,8 +28,11 @@ pub struct Retention {
 /// Recordings that go in one call at most, so that writing goes on in between.
 const AT_ONCE: usize = 64;
 
+/// Recordings that cannot be removed and are passed over in one call at most.
+const STUCK_MAX: usize = 1_000;
+
 /// What a call did.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Cleaned {
     pub(super) removed: usize,
     pub(super) bytes: u64,
@@ -37,6 +40,20 @@ pub(super) struct Cleaned {
     pub(super) early: bool,
     /// There is more to remove.
     pub(super) more: bool,
+    /// Those that the disk does not let go; they are tried again with the next call.
+    stuck: usize,
+    /// The newest of them began then: the search goes on behind it.
+    behind: Micros,
+}
+
+impl Cleaned {
+    pub(super) const fn nothing() -> Self {
+        Self { removed: 0, bytes: 0, early: false, more: false, stuck: 0, behind: Micros::MIN }
+    }
+
+    fn is_enough(&self) -> bool {
+        self.removed >= AT_ONCE || self.stuck >= STUCK_MAX
+    }
 }
 
 /// Removes recordings below `base` until `wanted` more bytes are free.
@@ -47,37 +64,50 @@ pub(super) fn make_room(
     now: SystemTime,
     wanted: u64,
 ) -> Result<Cleaned, StoreError> {
-    let mut cleaned = Cleaned::default();
+    let mut cleaned = Cleaned::nothing();
+    let done = clean(base, catalogue, retention, now, wanted, &mut cleaned);
+    if cleaned.stuck > 0 {
+        warn!(tag = "DISK", count = cleaned.stuck, "recordings cannot be removed; see the first above");
+    }
+    done.map(|()| cleaned)
+}
+
+fn clean(
+    base: &Path,
+    catalogue: &Catalogue,
+    retention: Retention,
+    now: SystemTime,
+    wanted: u64,
+    cleaned: &mut Cleaned,
+) -> Result<(), StoreError> {
     let age = Duration::from_secs(u64::from(retention.days) * 86_400);
     let expired = now.checked_sub(age).filter(|_| retention.days > 0).map(micros);
     while let Some(expired) = expired.filter(|_| cleaned.bytes < wanted) {
-        let Some(row) = catalogue.oldest_unprotected(Some(expired))? else { break };
-        remove(base, catalogue, &row, &mut cleaned)?;
-        if cleaned.removed >= AT_ONCE {
-            cleaned.more = true;
-            return Ok(cleaned);
+        let Some(row) = catalogue.oldest_unprotected(cleaned.behind, Some(expired))? else { break };
+        remove(base, catalogue, &row, cleaned)?;
+        if cleaned.is_enough() {
+            cleaned.more = cleaned.removed > 0;
+            return Ok(());
         }
     }
     if !retention.overwrite || cleaned.bytes >= wanted {
-        return Ok(cleaned);
+        return Ok(());
     }
     // Footage is not given away for a disk that stays full all the same.
     let usage = catalogue.usage()?;
     let open: u64 = catalogue.open_segments()?.iter().map(|row| row.bytes).sum();
     let loose: u64 = usage.iter().map(|camera| camera.bytes.saturating_sub(camera.protected_bytes)).sum();
     if cleaned.bytes + loose.saturating_sub(open) < wanted {
-        return Ok(cleaned);
+        return Ok(());
     }
-    while cleaned.bytes < wanted {
-        let Some(row) = catalogue.oldest_unprotected(None)? else { break };
-        cleaned.early = true;
-        remove(base, catalogue, &row, &mut cleaned)?;
-        if cleaned.removed >= AT_ONCE {
-            cleaned.more = true;
-            break;
-        }
+    while cleaned.bytes < wanted && !cleaned.is_enough() {
+        let Some(row) = catalogue.oldest_unprotected(cleaned.behind, None)? else { break };
+        let before = cleaned.removed;
+        remove(base, catalogue, &row, cleaned)?;
+        cleaned.early |= cleaned.removed > before;
     }
-    Ok(cleaned)
+    cleaned.more = cleaned.removed >= AT_ONCE;
+    Ok(())
 }
 
 fn remove(
@@ -95,10 +125,11 @@ fn remove(
         Ok(()) => cleaned.bytes += row.bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => {
-            // It would be found again for ever: it is not counted on any more.
-            warn!(tag = "DISK", path = row.path, %error, "a recording cannot be removed");
-            catalogue.protect(row.id, true)?;
-            cleaned.removed += 1;
+            if cleaned.stuck == 0 {
+                warn!(tag = "DISK", path = row.path, %error, "a recording cannot be removed");
+            }
+            cleaned.stuck += 1;
+            cleaned.behind = row.start_us;
             return Ok(());
         }
     }
@@ -194,6 +225,23 @@ mod tests {
         assert_eq!(disk.left(), [3, 2]);
         assert_eq!(disk.clean(true, 201).removed, 0, "200 bytes would not be enough");
         assert_eq!(disk.clean(true, 200).removed, 2);
+    }
+
+    #[test]
+    fn r_n7_what_the_disk_does_not_let_go_is_passed_over_and_stays_unprotected() {
+        let disk = Disk::with(&[10, 9, 8]);
+        // A directory in a file's place: nobody can remove it as a file, not even root.
+        let (day, name) = naming::name("cam", at(10), 1);
+        let stuck = disk.dir.path().join(day).join(name);
+        fs::remove_file(&stuck).unwrap();
+        fs::create_dir(&stuck).unwrap();
+        let cleaned = disk.clean(true, 100);
+        assert_eq!((cleaned.removed, cleaned.stuck, cleaned.more), (1, 1, false));
+        assert_eq!(disk.left(), [10, 8]);
+        fs::remove_dir(&stuck).unwrap();
+        fs::write(&stuck, [0; 100]).unwrap();
+        assert_eq!(disk.clean(true, 100).removed, 1, "it is tried again");
+        assert_eq!(disk.left(), [8]);
     }
 
     #[test]

@@ -15,8 +15,8 @@ use uuid::Uuid;
 
 use super::ledger::{Known, Ledger, id_text, sync_dir};
 use super::{Cause, Code};
+use crate::store::MARKER;
 
-pub(super) const MARKER: &str = ".nightjar";
 /// Space that is given back when the disk is full, so that the files being written can be sealed.
 const RESERVE: &str = ".nightjar-reserve";
 const RESERVE_BYTES: u64 = 32 << 20;
@@ -255,7 +255,7 @@ impl Root {
     pub(super) fn free(&self) -> io::Result<u64> {
         let base = self.open.as_ref().map_or(self.path.as_path(), |(_, base)| base.path());
         let aside = fs::metadata(base.join(RESERVE)).map_or(0, |there| there.len());
-        Ok(fs4::available_space(base)?.saturating_sub(self.to_reserve().saturating_sub(aside)))
+        Ok(free_space(base)?.saturating_sub(self.to_reserve().saturating_sub(aside)))
     }
 
     /// Bytes that have to be free so that recording is worth while, where `wanted` are to be.
@@ -352,6 +352,14 @@ pub(super) fn gigabytes(bytes: u64) -> String {
 pub(super) fn write_at(file: &mut File, at: u64, bytes: &[u8]) -> io::Result<()> {
     file.seek(SeekFrom::Start(at))?;
     file.write_all(bytes)
+}
+
+/// Bytes that may be written to the file system that a directory is on.
+///
+/// # Errors
+/// Where the directory is not there.
+pub fn free_space(dir: &Path) -> io::Result<u64> {
+    fs4::available_space(dir)
 }
 
 #[cfg(test)]

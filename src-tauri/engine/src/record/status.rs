@@ -53,6 +53,8 @@ pub enum Code {
     WaitingForCamera,
     /// Nothing of this camera fits into a file.
     NotRecordable,
+    /// The writer is gone, by a defect of ours.
+    Broken,
 }
 
 impl Code {
@@ -71,6 +73,7 @@ impl Code {
             Self::Overwriting => "overwriting",
             Self::WaitingForCamera => "waiting_for_camera",
             Self::NotRecordable => "not_recordable",
+            Self::Broken => "internal",
         }
     }
 
@@ -233,6 +236,16 @@ impl Board {
             drop(root);
             self.tell_all();
         }
+    }
+
+    /// The writer is gone, by a defect of ours.
+    pub(super) fn set_broken(&self, now: SystemTime) {
+        let detail = "Recording stopped by a defect of Nightjar. What was recorded is safe; start Nightjar \
+                      again, and report the defect (Settings)."
+            .to_owned();
+        // Even: it is not busy, and not stalled.
+        self.work.fetch_and(!1, Ordering::Relaxed);
+        self.set_phase(&Phase::GivenUp(Cause { code: Code::Broken, detail }), now);
     }
 
     fn set_stalled(&self, stalled: Option<SystemTime>) {

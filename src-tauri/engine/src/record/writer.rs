@@ -18,7 +18,7 @@ use super::cutter::{Cut, Cutter};
 use super::queue::{Hole, Queue, Word};
 use super::reel::{Reel, ReelError};
 use super::repair::{Job, Mender, Taken};
-use super::retention::{Retention, make_room};
+use super::retention::{Cleaned, Retention, make_room};
 use super::root::{Fault, Root, gigabytes};
 use super::rotation::{Limits, Why};
 use super::status::{Board, Cause, Cell, Code, starting};
@@ -302,11 +302,15 @@ impl Writer {
         match sealed {
             Ok(bytes) => {
                 self.board.count(|figures| figures.files += 1);
-                said(self.catalogue.segment_closed(id, SegmentState::Sealed, micros(reel.end()), bytes));
+                let end = micros(reel.end());
+                if said(self.catalogue.segment_closed(id, SegmentState::Sealed, end, bytes)).is_some() {
+                    // The catalogue says from here on that it is complete.
+                    self.release(&reel);
+                }
                 Ok(())
             }
             Err(ReelError::Storage(fault)) => {
-                self.give_up(&reel);
+                self.release(&reel);
                 Err(fault)
             }
             Err(ReelError::Mux(error)) => {
@@ -316,14 +320,14 @@ impl Writer {
         }
     }
 
-    /// Leaves a file to the repair.
-    fn give_up(&self, reel: &Reel) {
+    /// The file is not being written any more: where it is not complete, the repair may have it.
+    fn release(&self, reel: &Reel) {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner).remove(&reel.segment.path);
     }
 
     fn let_go(&self, camera: &mut Camera) {
         for (_, reel) in camera.reels.drain() {
-            self.give_up(&reel);
+            self.release(&reel);
         }
         camera.cell.set_writing(false);
     }
@@ -517,10 +521,13 @@ impl Writer {
             Ok(cleaned) => cleaned,
             Err(error) => {
                 warn!(tag = "DISK", %error, "recordings cannot be removed");
-                Default::default()
+                Cleaned::nothing()
             }
         };
         self.board.count(|figures| figures.removed += cleaned.removed as u64);
+        if cleaned.removed > 0 {
+            self.forget_old_gaps();
+        }
         if cleaned.early {
             let days = self.retention.days;
             let detail = format!(
@@ -585,12 +592,21 @@ impl Writer {
         }
     }
 
+    /// Gaps before the oldest recording say nothing any more.
+    fn forget_old_gaps(&self) {
+        let usage = said(self.catalogue.usage()).unwrap_or_default();
+        if let Some(oldest) = usage.iter().map(|camera| camera.oldest_us).min() {
+            said(self.catalogue.forget_gaps(oldest));
+        }
+    }
+
     /// An earlier run's gaps ended with it, as far as anybody knows.
     fn close_old_gaps(&self) {
         let now = micros(self.env.wall());
         for gap in said(self.catalogue.open_gaps()).into_iter().flatten() {
             said(self.catalogue.gap_closed(gap.id, now));
         }
+        self.forget_old_gaps();
     }
 }
 

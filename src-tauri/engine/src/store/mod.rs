@@ -76,6 +76,9 @@ pub struct Catalogue {
     writing: Mutex<Connection>,
 }
 
+/// A file in the root of the recordings: it tells the disk from an empty mount point.
+pub const MARKER: &str = ".nightjar";
+
 impl Catalogue {
     /// Opens the catalogue, brings it to the present form, or makes it.
     ///
@@ -264,15 +267,20 @@ impl Catalogue {
         self.many("SELECT * FROM segments WHERE state = 0 ORDER BY start_us, id", [], rows::segment)
     }
 
-    /// The oldest complete recording that is not protected; with a time, only where it ended before that.
+    /// The oldest complete recording that is not protected and began after `after_us`; with `before_us`,
+    /// only where it ended before that.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn oldest_unprotected(&self, before_us: Option<Micros>) -> Result<Option<SegmentRow>> {
+    pub fn oldest_unprotected(
+        &self,
+        after_us: Micros,
+        before_us: Option<Micros>,
+    ) -> Result<Option<SegmentRow>> {
         self.one(
-            "SELECT * FROM segments WHERE protected = 0 AND state <> 0 AND end_us < ?1
+            "SELECT * FROM segments WHERE protected = 0 AND state <> 0 AND start_us > ?1 AND end_us < ?2
              ORDER BY start_us, id LIMIT 1",
-            params![before_us.unwrap_or(Micros::MAX)],
+            params![after_us, before_us.unwrap_or(Micros::MAX)],
             rows::segment,
         )
     }

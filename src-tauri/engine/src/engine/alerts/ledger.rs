@@ -13,6 +13,8 @@ use crate::api::{Alert, AlertKind, Camera, CameraKind, Cause, RecordingState, St
 
 /// Losses that began within this of each other have one cause.
 const TOGETHER: Duration = Duration::from_secs(5);
+/// A disk that does not answer is told of after this: what arrives waits in memory for as long.
+const STALL_DELAY: Duration = Duration::from_secs(10);
 /// Alerts that are over and kept for whoever asks; older ones go.
 const KEPT: usize = 200;
 /// A warning of a stream that runs must last this many times longer than a loss: it is less.
@@ -134,8 +136,8 @@ impl Ledger {
             slot: Slot::Recording,
             kind,
             cause: camera.recording.cause.clone(),
-            // Footage is being lost: at once.
-            delay: Duration::ZERO,
+            // Footage is being lost: at once. A disk that only does not answer may come to it.
+            delay: if stalled(camera.recording.cause.as_ref()) { STALL_DELAY } else { Duration::ZERO },
         }));
         found
     }
@@ -292,6 +294,10 @@ impl Ledger {
     }
 }
 
+fn stalled(cause: Option<&Cause>) -> bool {
+    cause.is_some_and(|cause| cause.code == "storage_stalled")
+}
+
 /// What happened and what to do, in one sentence each.
 fn words(alert: &Alert, names: &[&str]) -> (String, String) {
     let who = match names {
@@ -308,6 +314,9 @@ fn words(alert: &Alert, names: &[&str]) -> (String, String) {
         AlertKind::CameraRefused => format!("{who} refuses the connection."),
         AlertKind::CameraDegraded => format!("{who} has trouble."),
         AlertKind::Buffering => format!("{who}: pictures arrive late."),
+        AlertKind::StorageLost if stalled(alert.cause.as_ref()) => {
+            format!("The storage for recordings does not answer: {who} cannot be recorded.")
+        }
         AlertKind::StorageLost => format!("The storage for recordings is gone: {who} cannot be recorded."),
         AlertKind::DiskFull => format!("The disk is full: {who} cannot be recorded."),
         AlertKind::RecordingFailed => format!("{who} cannot be recorded."),
