@@ -7,6 +7,7 @@
 //!
 //! It knows nothing of cameras beyond their names and states, which `door` gives it.
 
+mod awake;
 mod commands;
 mod door;
 mod keychain;
@@ -56,6 +57,7 @@ pub fn run() -> ExitCode {
             let cameras = door.as_ref().ok().map(Door::cameras);
             if let Ok(door) = &door {
                 tauri::async_runtime::spawn(notice::follow(app.handle().clone(), door.events()));
+                tauri::async_runtime::spawn(awake::follow(app.handle().clone(), door.events()));
             }
             app.manage(door);
             let in_tray = tray::build(app.handle(), cameras);

@@ -1,13 +1,12 @@
 //! What only a desktop can be told: close to the tray, start with the system, and the language of
 //! the tray's words. Kept by the store plugin as `settings.json` in the app's data directory.
 
-use std::sync::{Mutex, PoisonError};
-
 use serde::{Deserialize, Serialize};
 use specta::Type;
 use tauri::{AppHandle, Manager};
 use tauri_plugin_autostart::ManagerExt;
 use tauri_plugin_store::StoreExt;
+use tokio::sync::watch;
 
 use crate::commands::ShellError;
 
@@ -30,6 +29,8 @@ pub(crate) struct DesktopSettings {
     pub(crate) close_to_tray: bool,
     /// Start in the tray when the person logs in. Mirrors what the system says.
     pub(crate) autostart: bool,
+    /// The computer does not go to sleep by itself while cameras are recorded.
+    pub(crate) keep_awake: bool,
 }
 
 /// Everything that is stored; what a file of another version leaves out has its default.
@@ -38,20 +39,26 @@ pub(crate) struct DesktopSettings {
 pub(crate) struct Stored {
     pub(crate) close_to_tray: bool,
     pub(crate) language: Language,
+    pub(crate) keep_awake: bool,
 }
 
 impl Default for Stored {
     fn default() -> Self {
-        Self { close_to_tray: true, language: Language::En }
+        Self { close_to_tray: true, language: Language::En, keep_awake: true }
     }
 }
 
 /// The settings as they stand, shared by the window, the tray and the commands.
-pub(crate) struct Settings(Mutex<Stored>);
+pub(crate) struct Settings(watch::Sender<Stored>);
 
 impl Settings {
     pub(crate) fn get(&self) -> Stored {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.borrow().clone()
+    }
+
+    /// The settings as they are and will be.
+    pub(crate) fn changes(&self) -> watch::Receiver<Stored> {
+        self.0.subscribe()
     }
 }
 
@@ -61,7 +68,9 @@ pub(crate) fn load(app: &AppHandle) -> Settings {
         tracing::warn!("the settings cannot be read, the defaults hold: {error}");
         None
     });
-    Settings(Mutex::new(stored.and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default()))
+    Settings(watch::Sender::new(
+        stored.and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default(),
+    ))
 }
 
 /// The engine's configuration, where somebody put one into the store.
@@ -71,10 +80,8 @@ pub(crate) fn stored_config(app: &AppHandle) -> Option<serde_json::Value> {
 
 /// What the wall shows; whether Nightjar starts with the system is the system's word.
 pub(crate) fn shown(app: &AppHandle) -> DesktopSettings {
-    DesktopSettings {
-        close_to_tray: app.state::<Settings>().get().close_to_tray,
-        autostart: app.autolaunch().is_enabled().unwrap_or(false),
-    }
+    let Stored { close_to_tray, keep_awake, .. } = app.state::<Settings>().get();
+    DesktopSettings { close_to_tray, autostart: app.autolaunch().is_enabled().unwrap_or(false), keep_awake }
 }
 
 /// Applies and stores what the wall set.
@@ -84,7 +91,10 @@ pub(crate) fn apply(app: &AppHandle, wanted: &DesktopSettings) -> Result<(), She
         let done = if wanted.autostart { autolaunch.enable() } else { autolaunch.disable() };
         done.map_err(|error| ShellError::new("autostart", error))?;
     }
-    store(app, |stored| stored.close_to_tray = wanted.close_to_tray)
+    store(app, |stored| {
+        stored.close_to_tray = wanted.close_to_tray;
+        stored.keep_awake = wanted.keep_awake;
+    })
 }
 
 /// Makes the tray speak the wall's language.
@@ -98,11 +108,8 @@ pub(crate) fn speak(app: &AppHandle, language: Language) -> Result<(), ShellErro
 
 fn store(app: &AppHandle, change: impl FnOnce(&mut Stored)) -> Result<(), ShellError> {
     let state = app.state::<Settings>();
-    let value = {
-        let mut stored = state.0.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut stored);
-        serde_json::to_value(&*stored).expect("two plain fields have a JSON form")
-    };
+    state.0.send_modify(change);
+    let value = serde_json::to_value(&*state.0.borrow()).expect("plain fields have a JSON form");
     let file = app.store(FILE).map_err(|error| ShellError::new("store", error))?;
     file.set(KEY, value);
     file.save().map_err(|error| ShellError::new("store", error))

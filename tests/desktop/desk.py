@@ -1,7 +1,7 @@
 """A desktop for one test: the tray host that a panel would be, and a window manager's hand.
 
-Owns org.kde.StatusNotifierWatcher on the session bus (not with --no-panel) and speaks JSON lines: a request a line on
-stdin, an answer a line on stdout. Requests:
+Owns org.kde.StatusNotifierWatcher on the session bus (not with --no-panel), org.freedesktop.login1 on the same bus,
+and speaks JSON lines: a request a line on stdin, an answer a line on stdout. Requests:
 
     {"do": "item"}                     has an icon registered? {"item": null | {"name", "path"}}
     {"do": "menu"}                     {"menu": [{"id", "label", "enabled", "separator"}]}
@@ -9,12 +9,15 @@ stdin, an answer a line on stdout. Requests:
     {"do": "click", "label": "..."}    sends the menu's "clicked" event
     {"do": "windows"}                  {"windows": [{"id", "shown", "focused"}]} with the app's title
     {"do": "close", "id": 123}         asks a window to close, as its close button does
+    {"do": "locks"}                    {"locks": [what the computer is kept from, ...]}
 
 It knows nothing of Nightjar but the window title it is given as its argument.
 """
 
 import ctypes
 import json
+import os
+import select
 import sys
 
 import gi
@@ -35,6 +38,43 @@ WATCHER = """
   <signal name='StatusNotifierHostRegistered'/>
 </interface></node>
 """
+
+
+LOGIN = """
+<node><interface name='org.freedesktop.login1.Manager'>
+  <method name='Inhibit'>
+    <arg type='s' direction='in'/><arg type='s' direction='in'/>
+    <arg type='s' direction='in'/><arg type='s' direction='in'/>
+    <arg type='h' direction='out'/>
+  </method>
+</interface></node>
+"""
+
+
+class Login:
+    """The part of logind that keeps a computer awake: a lock lasts while its pipe is open."""
+
+    def __init__(self, bus):
+        self.taken = []
+        node = Gio.DBusNodeInfo.new_for_xml(LOGIN)
+        path = "/org/freedesktop/login1"
+        bus.register_object(path, node.interfaces[0], self.on_call, None, None)
+
+    def on_call(self, _bus, _sender, _path, _interface, _method, arguments, invocation):
+        what, *_ = arguments.unpack()
+        ours, theirs = os.pipe()
+        # The list owns what it is given, and closes it when it was sent.
+        pipe = Gio.UnixFDList.new_from_array([theirs])
+        self.taken.append((what, ours))
+        invocation.return_value_with_unix_fd_list(GLib.Variant("(h)", (0,)), pipe)
+
+    def locks(self):
+        def lasts(end):
+            poll = select.poll()
+            poll.register(end, select.POLLHUP)
+            return not poll.poll(0)
+
+        return sorted(what for what, end in self.taken if lasts(end))
 
 
 class Tray:
@@ -213,7 +253,7 @@ class Windows:
         self.x.XSync(self.display, False)
 
 
-def answer(request, tray, windows):
+def answer(request, tray, windows, login):
     do = request["do"]
     if do == "item":
         return {"item": tray.item()}
@@ -229,12 +269,16 @@ def answer(request, tray, windows):
     if do == "close":
         windows.close(request["id"])
         return {}
+    if do == "locks":
+        return {"locks": login.locks()}
     return {"error": f"unknown request {do}"}
 
 
 def main():
     bus = Gio.bus_get_sync(Gio.BusType.SESSION, None)
     tray = Tray(bus)
+    login = Login(bus)
+    Gio.bus_own_name_on_connection(bus, "org.freedesktop.login1", Gio.BusNameOwnerFlags.NONE, None, None)
     windows = Windows(sys.argv[1])
     loop = GLib.MainLoop()
 
@@ -248,7 +292,7 @@ def main():
             loop.quit()
             return False
         try:
-            say(answer(json.loads(line), tray, windows))
+            say(answer(json.loads(line), tray, windows, login))
         except Exception as error:  # the test decides what a failure means
             say({"error": f"{type(error).__name__}: {error}"})
         return True

@@ -96,6 +96,7 @@ impl Desk {
             ("XDG_CONFIG_HOME", path("config")),
             ("XDG_CACHE_HOME", path("cache")),
             ("DISPLAY", format!(":{display}")),
+            ("DBUS_SYSTEM_BUS_ADDRESS", address.clone()),
             ("DBUS_SESSION_BUS_ADDRESS", address),
             ("GDK_BACKEND", "x11".into()),
             ("NO_AT_BRIDGE", "1".into()),
@@ -422,4 +423,12 @@ async fn r_m5_demo_cameras_play_by_mse_and_the_tray_says_that_they_are_live() {
     .await;
     let menu = desk.menu().await;
     assert_eq!(menu, ["All 4 cameras live", "Open Nightjar", "Quit Nightjar"]);
+
+    // They are recorded: the computer stays awake, until a person decides otherwise.
+    let locks = async |desk: &mut Desk| desk.ask(&json!({"do": "locks"}))["locks"].clone();
+    assert_eq!(locks(&mut desk).await, json!(["idle", "sleep"]));
+    page.value("void (location.hash = '#/settings')").await;
+    let switch = "//*[@role='switch' and @aria-label='Keep the computer awake while it records']";
+    page.wait_for(Locator::XPath(switch)).await.click().await.expect("a switch");
+    until("the computer may sleep", async || (locks(&mut desk).await == json!([])).then_some(())).await;
 }

@@ -31,6 +31,8 @@ export type DesktopSettings = {
 	close_to_tray: boolean,
 	/**  Start in the tray when the person logs in. Mirrors what the system says. */
 	autostart: boolean,
+	/**  The computer does not go to sleep by itself while cameras are recorded. */
+	keep_awake: boolean,
 };
 
 /**  Where the wall finds the engine in this run. */

@@ -545,6 +545,8 @@ export const en = {
     autostartHint: 'Nightjar opens when you log in. Default: off.',
     tray: 'Closing the window keeps Nightjar running',
     trayHint: 'It goes on watching from the tray. Default: on.',
+    awake: 'Keep the computer awake while it records',
+    awakeHint: 'The screen may still go dark. Default: on.',
     address: 'Address',
     addressHint: 'Where this page gets its pictures from.',
     version: 'Version',

@@ -539,6 +539,8 @@ export const ko: Messages = {
     autostartHint: '로그인하면 Nightjar가 열립니다. 기본값: 끔.',
     tray: '창을 닫아도 Nightjar 계속 실행',
     trayHint: '트레이에서 계속 지켜봅니다. 기본값: 켬.',
+    awake: '녹화하는 동안 컴퓨터를 절전하지 않음',
+    awakeHint: '화면은 꺼질 수 있습니다. 기본값: 켬.',
     address: '주소',
     addressHint: '이 화면이 영상을 받아 오는 곳입니다.',
     version: '버전',

@@ -83,7 +83,7 @@ export class FakePlatform implements Platform {
     for (let i = 0; i < count; i += 1) this.#create(scripted(state, i));
   }
 
-  #settings: DesktopSettings = { autostart: false, close_to_tray: true };
+  #settings: DesktopSettings = { autostart: false, close_to_tray: true, keep_awake: true };
   desktop: Desktop = {
     settings: async () => this.#settings,
     apply: async (settings) => {

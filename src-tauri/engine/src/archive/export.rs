@@ -71,13 +71,7 @@ impl Archive {
     ///
     /// # Errors
     /// [`ArchiveError`].
-    pub fn export(
-        &self,
-        span: &Span,
-        to: &Path,
-        most: u64,
-        progress: &Progress,
-    ) -> Result<(), ArchiveError> {
+    pub fn export(&self, span: &Span, to: &Path, most: u64, progress: &Progress) -> Result<(), ArchiveError> {
         let (splice, parts) = self.plan(span, progress)?;
         let created = self.env.wall().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs();
         let head = splice.head(created)?;

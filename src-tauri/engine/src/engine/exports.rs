@@ -308,13 +308,11 @@ impl EngineHandle {
 fn run(shelf: &Shelf, job: &Job) {
     *job.state() = State::Running;
     let path = shelf.exports.path(job.id);
-    let written = fs::create_dir_all(&shelf.exports.dir)
-        .map_err(ArchiveError::Write)
-        .and_then(|()| {
-            let free = free_space(&shelf.exports.dir).map_err(ArchiveError::Write)?;
-            // More would make the recorder remove recordings for it, perhaps these.
-            shelf.archive.export(&job.span, &path, free.saturating_sub(LEFT_FREE), &job.progress)
-        });
+    let written = fs::create_dir_all(&shelf.exports.dir).map_err(ArchiveError::Write).and_then(|()| {
+        let free = free_space(&shelf.exports.dir).map_err(ArchiveError::Write)?;
+        // More would make the recorder remove recordings for it, perhaps these.
+        shelf.archive.export(&job.span, &path, free.saturating_sub(LEFT_FREE), &job.progress)
+    });
     let mut state = job.state();
     *state = match written {
         Ok(()) => {

@@ -422,7 +422,10 @@ impl EngineHandle {
         if let Some(shelf) = &self.inner.shelf
             && tokio::time::timeout(EXPORT_PATIENCE, shelf.exports.ended()).await.is_err()
         {
-            warn!(tag = "STORAGE", "an export did not end in time; the next start removes what there is of it");
+            warn!(
+                tag = "STORAGE",
+                "an export did not end in time; the next start removes what there is of it"
+            );
         }
     }
 

@@ -126,7 +126,8 @@ fn r_n7_the_oldest_goes_first_and_never_what_is_open_or_protected() {
         .segments_found(&[sealed(2, "a", 10, 20), sealed(3, "b", 5, 15), sealed(4, "a", 20, 30)])
         .unwrap();
     catalogue.segment_opened(&new(1, "a", 1)).unwrap();
-    let oldest = |before| catalogue.oldest_unprotected(Micros::MIN, before).unwrap().map(|row| row.id.as_u128());
+    let oldest =
+        |before| catalogue.oldest_unprotected(Micros::MIN, before).unwrap().map(|row| row.id.as_u128());
     assert_eq!(oldest(None), Some(3));
     assert!(catalogue.protect(id(3), true).unwrap());
     assert!(!catalogue.protect(id(3), true).unwrap(), "it was");

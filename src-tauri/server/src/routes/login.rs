@@ -66,9 +66,8 @@ pub(super) async fn login(
 /// The token out of a form's fields.
 fn of_form(bytes: &[u8]) -> Result<Secret<String>, Refusal> {
     let mut fields = url::form_urlencoded::parse(bytes);
-    let (_, token) = fields
-        .find(|(name, _)| name == "token")
-        .ok_or_else(|| Refusal::invalid("token", "is missing"))?;
+    let (_, token) =
+        fields.find(|(name, _)| name == "token").ok_or_else(|| Refusal::invalid("token", "is missing"))?;
     Ok(Secret::new(token.into_owned()))
 }
 
