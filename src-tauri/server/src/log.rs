@@ -7,8 +7,9 @@ use std::collections::VecDeque;
 use std::io::{self, IsTerminal as _};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::filter::{ParseError, filter_fn};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
@@ -21,10 +22,15 @@ pub const DEFAULT: &str = "info,rtc=warn,rtc_ice=error,rtc_dtls=error,webrtc=war
 /// # Errors
 /// Where it cannot be read.
 pub fn filter(text: &str) -> Result<EnvFilter, ParseError> {
-    // The RTSP client writes whole session descriptions at `warn` and below.
-    let quiet = "retina=error".parse().expect("a directive");
-    Ok(EnvFilter::try_new(text)?.add_directive(quiet))
+    EnvFilter::try_new(text)
 }
+
+/// Whether a line may be logged at all, whatever the filter: the RTSP client writes whole session
+/// descriptions at `warn` and below.
+fn is_safe(about: &Metadata<'_>) -> bool {
+    !about.target().starts_with("retina") || *about.level() == Level::ERROR
+}
+
 /// Lines of the log that are kept for a report of a defect.
 const LINES: usize = 4_000;
 /// Their bytes, at most; the oldest go.
@@ -87,5 +93,26 @@ pub fn init(filter: EnvFilter) {
     // A log that cannot be written (a full disk, a closed pipe) must not end what it tells of.
     let shown = shown.log_internal_errors(false);
     let kept = tracing_subscriber::fmt::layer().with_writer(|| Tail).with_ansi(false);
-    tracing_subscriber::registry().with(filter).with(shown).with(kept).init();
+    tracing_subscriber::registry().with(filter).with(filter_fn(is_safe)).with(shown).with(kept).init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_filter_brings_out_a_session_description() {
+        let kept = tracing_subscriber::fmt::layer().with_writer(|| Tail).with_ansi(false);
+        let every = filter("trace,retina=trace,retina::client=trace,[{session}]=trace").unwrap();
+        let log = tracing_subscriber::registry().with(every).with(filter_fn(is_safe)).with(kept);
+        tracing::subscriber::with_default(log, || {
+            tracing::warn!(target: "retina::client", "v=0 of hunter2");
+            tracing::trace!(target: "retina::client::parse", "v=0 of hunter2");
+            tracing::error!(target: "retina::client", "no route");
+            tracing::trace!(target: "nightjar_engine", "our own");
+        });
+        let told = recent();
+        assert!(!told.contains("hunter2"), "{told}");
+        assert!(told.contains("no route") && told.contains("our own"), "{told}");
+    }
 }
