@@ -64,15 +64,17 @@ export function markdown(report) {
   const lines = [
     '# Measured',
     '',
-    `By \`npm run bench${report.quick ? ' -- --quick' : ''}\` on ${report.date}, release build of ${m.commit}.`,
+    `By \`npm run bench${report.quick ? ' -- --quick' : ''}\`, release builds; the last time on ${report.date}, of ${m.commit}. Each section says when it was measured.`,
     '',
     `Machine: ${m.cpu}, ${m.memory_gib} GiB, ${m.kernel}; ${m.rustc}; Node ${m.node}; ${report.browser}.`,
-    `Everything (cameras, server, viewers, browser without a GPU) runs on this one machine over loopback. Load average before: ${m.load_before}; after: ${report.load_after}.`,
+    `Everything (cameras, server, viewers, browser without a GPU) runs on this one machine over loopback.`,
     '',
     'The goal is the most a figure may be; it is judged on the median unless the row says otherwise. p95 is the nearest rank.',
   ];
   for (const section of report.sections) {
-    lines.push('', `## ${section.title}`, '', section.method, '');
+    const { date, commit, load } = section;
+    const when = date ? ` Measured on ${date}, ${commit}; load average ${load.join(' → ')}.` : '';
+    lines.push('', `## ${section.title}`, '', `${section.method}${when}`, '');
     lines.push('| | unit | goal | p50 | p95 | min | max | n | met |');
     lines.push('|---|---|---|---|---|---|---|---|---|');
     for (const row of section.figures) {

@@ -1,10 +1,11 @@
-// npm run bench [-- --quick] [-- --only live,fanout,ingest,cycles,catalogue,phones] [-- --built]
+// npm run bench [-- --quick] [-- --only live,fanout,ingest,recording,cycles,catalogue,phones] [-- --built]
 //
 // Builds the programs for release, measures them as processes, and writes bench/REPORT.md and
 // bench/report.json. `--quick` takes a few minutes and writes to bench/out/ instead, so that the
-// figures of a full run are never replaced by few. `--built` takes the programs as they are.
+// figures of a full run are never replaced by few. With `--only` the sections of the other parts stay as
+// they were. `--built` takes the programs as they are.
 
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { die, root, run, say, span } from '../../scripts/machine.mjs';
 
@@ -29,20 +30,30 @@ const parts = {
   live: (await import('./live.mjs')).live,
   fanout: (await import('./fanout.mjs')).fanout,
   ingest: (await import('./ingest.mjs')).ingest,
+  recording: (await import('./recording.mjs')).recording,
   cycles: (await import('./cycles.mjs')).cycles,
   catalogue: (await import('./catalogue.mjs')).catalogue,
   phones: (await import('./phones.mjs')).phones,
 };
 
+const out = join(root, 'bench', ...(quick ? ['out'] : []));
+const place = join(out, 'report.json');
+const before = only && existsSync(place) ? JSON.parse(readFileSync(place, 'utf8')).sections : [];
 const report = { date: new Date().toISOString(), quick, machine: machine(), sections: [] };
 const browser = await launch();
 report.browser = `Chromium ${browser.version()}`;
 for (const [name, part] of Object.entries(parts)) {
-  if (only && !only.includes(name)) continue;
+  if (only && !only.includes(name)) {
+    report.sections.push(...before.filter((section) => section.part === name));
+    continue;
+  }
   say(`▶ ${name}`);
   const from = performance.now();
+  const { commit, load_before: load } = machine();
   const sections = await part({ browser, quick });
-  report.sections.push(...sections);
+  const [date, after] = [new Date().toISOString(), machine().load_before];
+  const by = { part: name, date, commit, load: [load, after] };
+  report.sections.push(...sections.map((section) => ({ ...section, ...by })));
   for (const { figures } of sections) {
     for (const row of figures) {
       const goal = row.goal === null ? '' : `  (goal ${row.goal}: ${row.met ? 'met' : 'NOT met'})`;
@@ -54,8 +65,7 @@ for (const [name, part] of Object.entries(parts)) {
 await browser.close();
 report.load_after = Number(readFileSync('/proc/loadavg', 'utf8').split(' ')[0]);
 
-const out = join(root, 'bench', ...(quick || only ? ['out'] : []));
 mkdirSync(out, { recursive: true });
-writeFileSync(join(out, 'report.json'), `${JSON.stringify(report, null, 2)}\n`);
+writeFileSync(place, `${JSON.stringify(report, null, 2)}\n`);
 writeFileSync(join(out, 'REPORT.md'), markdown(report));
 say(`written: ${join(out, 'REPORT.md')}`);

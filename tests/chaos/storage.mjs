@@ -1,398 +1,460 @@
 // Faults done to the disk that real recordings go to, and to the program that writes them.
 //
-//   unshare --mount node tests/chaos/storage.mjs [--kills N] [--only a,b]
+//   unshare --mount node tests/chaos/storage.mjs [--only a,b] [--runs N] [--kills N] [--moments N]
 //
-// Part of `npm run chaos`. Every file must decode with `ffmpeg -v error` afterwards, nothing may be
-// written below an empty mount point, and recording resumes by itself. Needs root (Linux).
+// Part of `npm run chaos`. Writes bench/STORAGE.md and bench/storage.json; with --only the rows of the other
+// faults stay as they were. `--fast` is the selection of `npm test`: three kills, no mounts, no table.
+// Everything but `kill`, `clock` and `twice` needs root (Linux).
 
-import { execFileSync, spawn, spawnSync } from 'node:child_process';
-import {
-  closeSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  openSync,
-  readdirSync,
-  readSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
+import { spawnSync } from 'node:child_process';
+import { readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { startCamera } from '../web/stage/programs.mjs';
+import { Bind, Loop, Memory } from './disks.mjs';
+import { files, isOpen, look, lookAll, lost, must } from './footage.mjs';
+import { House } from './house.mjs';
+import { now, pause } from './network.mjs';
+import { judge, keep } from './storage-report.mjs';
 
-const target = process.env.NIGHTJAR_TARGET_DIR ?? process.env.CARGO_TARGET_DIR;
-const program = join(target, 'debug', 'nightjar-server');
-const value = (name) =>
-  process.argv.includes(name) ? process.argv[process.argv.indexOf(name) + 1] : null;
-const kills = Number(value('--kills') ?? 200);
-const only = value('--only')?.split(',');
-const CAMERAS = 4;
-const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-const sh = (program, ...args) => execFileSync(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+if (typeof WebSocket === 'undefined') {
+  // Node 20 has it behind a flag.
+  const args = ['--experimental-websocket', '--no-warnings', ...process.argv.slice(1)];
+  const { status } = spawnSync(process.execPath, args, { stdio: 'inherit' });
+  process.exit(status ?? 1);
+}
+
+const args = process.argv.slice(2);
+const value = (name, otherwise) =>
+  args.includes(`--${name}`) ? args[args.indexOf(`--${name}`) + 1] : otherwise;
+const fast = args.includes('--fast');
+const only = fast ? ['kill'] : (value('only', null)?.split(',') ?? null);
+const runs = Number(value('runs', 5));
+const kills = Number(value('kills', fast ? 3 : 200));
+const moments = Number(value('moments', 20));
 const tell = (text) => process.stdout.write(`${text}\n`);
-const problems = [];
 
-/** A house of demo cameras that record into `root`. */
-class House {
-  constructor(root, options = '') {
-    this.dir = mkdtempSync(join(tmpdir(), 'nightjar-disk-'));
-    this.root = root ?? join(this.dir, 'recordings');
-    const cameras = Array.from(
-      { length: CAMERAS },
-      (_, i) => `[[camera]]\nid = "cam_${i + 1}"\nurl = "demo:${i + 1}"\nrecord = true\n`,
-    );
-    this.config = join(this.dir, 'chaos.toml');
-    const recording = `[recording]\nroot = "${this.root}"\nsegment_seconds = 5\nmin_free_gb = 0.0\n${options}`;
-    writeFileSync(this.config, `${recording}\n${cameras.join('')}`);
-  }
+const ANNOUNCED = 3;
+const RESUMED = 7;
+/** A viewer may wait so long for a fragment while the disk is in trouble, ms: two cores do all of this. */
+const STILL = 500;
+/** Trials that go on side by side: they wait most of the time. */
+const ABREAST = 3;
+const DAY = 86_400;
 
-  async start() {
-    const args = ['--config', this.config, '--data-dir', this.dir, '--listen', '127.0.0.1:0'];
-    this.child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
-    this.log = '';
-    this.child.stderr.on('data', (text) => {
-      this.log += text;
-    });
-    this.url = await new Promise((resolve, reject) => {
-      this.child.stdout.on('data', (text) => {
-        const found = /listening on (\S+)/.exec(text);
-        if (found) resolve(found[1]);
-      });
-      this.child.on('exit', (code) => reject(new Error(`it ended with ${code}: ${this.log}`)));
-    });
-  }
+/** A house that has been recording for a while: each trial meets another phase of its checks. */
+async function recording(options) {
+  const house = new House(options);
+  await house.start();
+  await house.watch();
+  await house.is('recording');
+  await house.writes();
+  await pause(2_500 + Math.random() * 2_500);
+  return house;
+}
 
-  async cameras() {
-    return (await (await fetch(`${this.url}/api/v1/cameras`)).json()).cameras;
-  }
+/** How long a fault lasts, ms, beyond what it takes to be told. */
+const HOLD = 6_000;
 
-  async states() {
-    return (await this.cameras()).map((camera) => camera.recording.state);
-  }
-
-  /** Milliseconds until every camera is in this state. */
-  async until(state, patience = 30_000) {
-    const from = performance.now();
-    while (performance.now() - from < patience) {
-      if ((await this.states()).every((one) => one === state)) return performance.now() - from;
-      await pause(50);
+/**
+ * One trial: strikes the disk, waits until all cameras say so, mends it, waits until they are written again, and
+ * looks at every file.
+ */
+async function trial(fault) {
+  const disk = fault.disk();
+  await disk.make();
+  const cameras = (await fault.cameras?.()) ?? [];
+  const urls = fault.cameras ? cameras.map((camera) => camera.url) : null;
+  const house = await recording({ root: disk.root, urls, options: fault.options });
+  const [dropped, from, wall] = [await house.figure('dropped_frames_total'), now(), Date.now()];
+  const run = { misses: [] };
+  const miss = (text) => run.misses.push(text);
+  try {
+    await fault.strike(disk, house);
+    const struck = now();
+    const announced = await house.told(fault.state ?? 'storage_lost', from);
+    // A disk may be full before it is filled to the brim.
+    run.announced = Math.max(0, announced - struck) / 1000;
+    await pause(Math.max(0, (fault.hold ?? HOLD) - (now() - struck)));
+    if (fault.empties) {
+      const left = readdirSync(disk.root);
+      if (left.length > 0) miss(`${left} below the empty mount point`);
     }
-    throw new Error(`not ${state} in ${patience} ms: ${JSON.stringify(await this.cameras())}`);
+    const mended = now();
+    await fault.mend(disk, house);
+    const mending = now();
+    run.resumed = ((await house.told('recording', mended)) - mending) / 1000;
+    run.resumed = Math.max(0, run.resumed, ((await house.writes()) - mending) / 1000);
+    const { longest, closed } = house.live(from, now());
+    [run.still, run.closed] = [longest / 1000, closed];
+    await pause(2_500);
+    run.dropped = (await house.figure('dropped_frames_total')) - dropped;
+    const code = await house.stop();
+    if (code !== 0) miss(`the server ended with ${code}`);
+    const { seen, broken } = await lookAll(disk.root);
+    run.files = seen.length;
+    run.decoded = seen.length - broken.length;
+    for (const { name, words } of broken) miss(`${name}: ${words.slice(0, 200)}`);
+    run.lost = Math.max(...lost(seen, house.ids, wall)) / 1000;
+    const open = files(disk.root).filter(isOpen);
+    if (open.length > 0) miss(`${open.length} files are not complete at the end`);
+    await fault.more?.(run, seen, miss);
+  } catch (error) {
+    miss(`${error.message}\n${house.log.slice(-2_000)}`);
+    await house.kill();
   }
-
-  /** Frames of all cameras: live view goes on while this grows. */
-  async frames() {
-    return (await this.cameras()).reduce((sum, camera) => sum + camera.stats.frames, 0);
-  }
-
-  /** Bytes of all files. */
-  written() {
-    if (!existsSync(this.root)) return 0;
-    // The repair at the start takes files away that never got a picture.
-    const size = (name) => statSync(name, { throwIfNoEntry: false })?.size ?? 0;
-    return files(this.root).reduce((sum, name) => sum + size(name), 0);
-  }
-
-  /** Milliseconds until something is written. */
-  async writes(patience = 15_000) {
-    const [before, from] = [this.written(), performance.now()];
-    while (this.written() <= before) {
-      if (performance.now() - from > patience) throw new Error('nothing is written');
-      await pause(50);
-    }
-    return performance.now() - from;
-  }
-
-  end(signal) {
-    return new Promise((resolve) => {
-      this.child.removeAllListeners('exit');
-      this.child.once('exit', resolve);
-      this.child.kill(signal);
-    });
-  }
-
-  clean() {
-    rmSync(this.dir, { recursive: true, force: true });
-  }
+  for (const camera of cameras) await camera.stop();
+  house.clean();
+  await disk.clean();
+  return run;
 }
 
-function files(root) {
-  const found = [];
-  for (const camera of readdirSync(root).filter((name) => name.startsWith('cam_'))) {
-    for (const day of readdirSync(join(root, camera))) {
-      for (const name of readdirSync(join(root, camera, day))) {
-        found.push(join(root, camera, day, name));
-      }
-    }
-  }
-  return found.sort();
-}
-
-/** Every file decodes without a word; answers how many there are and how long they are in all. */
-function decodes(root, what, only = () => true) {
-  let seconds = 0;
-  const all = files(root).filter(
-    (name) => name.endsWith('.mp4') && statSync(name).size > 0 && only(name),
-  );
-  for (const name of all) {
-    const run = spawnSync('ffmpeg', ['-v', 'error', '-i', name, '-f', 'null', '-'], {
-      encoding: 'utf8',
-    });
-    if (run.status !== 0 || run.stderr.trim() !== '')
-      problems.push(`${what}: ${name}: ${run.stderr.trim()}`);
-    const probe = ['-v', 'error', '-show_entries', 'format=duration', '-of', 'csv=p=0', name];
-    seconds += Number(sh('ffprobe', ...probe).toString()) || 0;
-  }
-  return { count: all.length, seconds };
-}
-
-/** Whether a file was being written: its room for a header is still free. */
-function isOpen(name) {
-  const head = Buffer.alloc(40);
-  const file = openSync(name);
-  readSync(file, head, 0, head.length, 0);
-  closeSync(file);
-  return head.toString('latin1', 36, 40) === 'free';
-}
-
-/** How long before `at` each camera was last written to, of those that were written to since `began`. */
-function ages(root, at, began) {
-  const newest = new Map();
-  for (const name of files(root).filter(isOpen)) {
-    const camera = name.slice(root.length).split('/')[1];
-    newest.set(camera, Math.max(newest.get(camera) ?? 0, statSync(name).mtimeMs));
-  }
-  return [...newest.values()].filter((time) => time >= began).map((time) => at - time);
-}
-
-function check(holds, text) {
-  if (!holds) problems.push(text);
-}
-
-const faults = {
-  /** kill -9 at random moments; what was open plays at once, and is made whole by the next start. */
-  async kill() {
-    const house = new House();
-    let [most, count] = [0, 0];
-    for (let n = 0; n < kills; n++) {
-      const began = Date.now();
-      await house.start();
-      await house.writes();
-      await pause(1500 + Math.random() * 4000);
-      const at = Date.now();
-      await house.end('SIGKILL');
-      most = Math.max(most, ...ages(house.root, at, began));
-      if (n % 20 === 19 || n === kills - 1) {
-        const seen = decodes(house.root, 'kill');
-        count += seen.count;
-        for (const camera of readdirSync(house.root).filter((name) => name.startsWith('cam_'))) {
-          rmSync(join(house.root, camera), { recursive: true });
-        }
-        rmSync(join(house.dir, 'catalogue.db'), { force: true });
-        for (const end of ['-wal', '-shm'])
-          rmSync(join(house.dir, `catalogue.db${end}`), { force: true });
-      }
-    }
-    house.clean();
-    check(most < 1100, `kill: the newest write was ${most} ms before the end`);
-    return `${kills} kills, ${count} files decoded, the newest write at most ${most.toFixed(0)} ms before the end`;
-  },
-
-  /** A tmpfs that somebody else fills up. */
-  async full() {
-    const root = mkdtempSync(join(tmpdir(), 'nightjar-full-'));
-    sh('mount', '-t', 'tmpfs', '-o', 'size=64m', 'tmpfs', root);
-    const house = new House(root, 'overwrite = true\n');
-    await house.start();
-    await house.until('recording');
-    await house.writes();
-    await pause(8000);
-    spawnSync('dd', ['if=/dev/zero', `of=${join(root, 'foreign')}`, 'bs=64k']);
-    const noticed = await house.until('disk_full');
-    const before = await house.frames();
-    await pause(3000);
-    check((await house.frames()) > before + 3 * CAMERAS * 10, 'full: live view stopped');
-    rmSync(join(root, 'foreign'));
-    const back = await house.until('recording');
-    await house.writes();
-    await pause(2000);
-    await house.end('SIGTERM');
-    const { count } = decodes(root, 'full');
-    sh('umount', root);
-    house.clean();
-    return `noticed after ${noticed.toFixed(0)} ms, recording ${back.toFixed(0)} ms after there was space, ${count} files decode`;
-  },
-
-  /** A small disk with nothing else on it: the oldest go, and recording never stops. */
-  async small() {
-    const root = mkdtempSync(join(tmpdir(), 'nightjar-small-'));
-    sh('mount', '-t', 'tmpfs', '-o', 'size=24m', 'tmpfs', root);
-    const house = new House(root, 'overwrite = true\n');
-    await house.start();
-    await house.until('recording');
-    await pause(60_000);
-    const states = await house.states();
-    check(
-      states.every((state) => state === 'recording'),
-      `small: ${states}`,
-    );
-    await house.writes();
-    await house.end('SIGTERM');
-    const { count, seconds } = decodes(root, 'small');
-    sh('umount', root);
-    house.clean();
-    return `after a minute ${count} files of ${seconds.toFixed(0)} s are left, all decode`;
-  },
-
-  /** A loop device that is unmounted under the open files, and mounted again. */
-  lazy: () => vanishes('lazy', (image, root) => sh('mount', '-o', 'loop', image, root)),
-
-  /** A bind mount that goes. */
-  bind: () =>
-    vanishes('bind', (image, root) => {
-      const at = `${image}.d`;
-      mkdirSync(at, { recursive: true });
-      sh('mount', '--bind', at, root);
-    }),
-
-  /** The file system is frozen for ten seconds: nothing is lost, and it is said. */
-  async freeze() {
-    const [root, image] = disk();
-    sh('mount', '-o', 'loop', image, root);
-    const house = new House(root);
-    await house.start();
-    await house.until('recording');
-    await house.writes();
-    await pause(3000);
-    sh('fsfreeze', '-f', root);
-    const noticed = await house.until('storage_lost', 8000);
-    const before = await house.frames();
-    await pause(10_000 - noticed);
-    check((await house.frames()) > before + 5 * CAMERAS * 10, 'freeze: live view stopped');
-    sh('fsfreeze', '-u', root);
-    const back = await house.until('recording');
-    await house.writes();
-    await pause(2000);
-    const page = await (await fetch(`${house.url}/metrics`)).text();
-    const dropped = Number(/^nightjar_recorder_dropped_frames_total (\S+)/m.exec(page)?.[1] ?? -1);
-    check(dropped === 0, `freeze: ${dropped} frames were dropped`);
-    await house.end('SIGTERM');
-    const { count } = decodes(root, 'freeze');
-    sh('umount', root);
-    house.clean();
-    return `said after ${noticed.toFixed(0)} ms, recording ${back.toFixed(0)} ms after the thaw, ${dropped} frames dropped, ${count} files decode`;
-  },
-
-  /** Nobody may write into the directory any more. */
-  async immutable() {
-    const [root, image] = disk();
-    sh('mount', '-o', 'loop', image, root);
-    const house = new House(root);
-    await house.start();
-    await house.until('recording');
-    await house.writes();
-    const held = [
-      root,
-      ...readdirSync(root)
-        .filter((n) => n.startsWith('cam_'))
-        .map((n) => join(root, n)),
-    ];
-    const days = held.slice(1).flatMap((dir) => readdirSync(dir).map((day) => join(dir, day)));
-    sh('chattr', '+i', ...held, ...days);
-    const noticed = await house.until('storage_lost', 20_000);
-    sh('chattr', '-i', ...held, ...days);
-    const back = await house.until('recording');
-    await house.writes();
-    await house.end('SIGTERM');
-    const { count } = decodes(root, 'immutable');
-    sh('umount', root);
-    house.clean();
-    return `noticed after ${noticed.toFixed(0)} ms (at the next file), back after ${back.toFixed(0)} ms, ${count} files decode`;
-  },
-
-  /** The power goes: what a copy of the disk's image holds at that moment. */
-  async power() {
-    const [root, image] = disk();
-    sh('mount', '-o', 'loop', image, root);
-    const house = new House(root);
-    await house.start();
-    await house.until('recording');
-    await house.writes();
-    let oldest = 0;
-    const began = Date.now();
-    await pause(5000);
-    const copy = `${image}.copy`;
-    const at = mkdtempSync(join(tmpdir(), 'nightjar-power-'));
-    for (let n = 0; n < 20; n++) {
-      await pause(1500 + Math.random() * 1500);
-      const from = Date.now();
-      sh('cp', image, copy);
-      sh('mount', '-o', 'loop', copy, at);
-      oldest = Math.max(oldest, ...ages(at, from, began));
-      decodes(at, 'power', isOpen);
-      sh('umount', at);
-    }
-    await house.end('SIGTERM');
-    sh('umount', root);
-    house.clean();
-    check(oldest < 2000, `power: the newest fragment is ${oldest} ms old`);
-    return `20 moments, the newest write at most ${oldest.toFixed(0)} ms before the copy began`;
-  },
+/** Four cameras of 4 Mbit/s each. */
+const heavy = () =>
+  Promise.all(Array.from({ length: 4 }, () => startCamera({ bitrate: 4_000_000, sound: 'off' })));
+const none = (run, miss) => {
+  if (run.dropped !== 0) miss(`${run.dropped} frames were dropped`);
 };
 
-/** A mount point and an image of a file system. */
-function disk() {
-  const root = mkdtempSync(join(tmpdir(), 'nightjar-mount-'));
-  const image = `${root}.img`;
-  sh('truncate', '-s', '400M', image);
-  sh('mkfs.ext4', '-q', '-F', image);
-  return [root, image];
-}
+/** Faults that strike, last, and are mended. */
+const lasting = [
+  {
+    id: 'full',
+    title: 'disk full (tmpfs, filled by somebody else)',
+    disk: () => new Memory(64),
+    state: 'disk_full',
+    strike: (disk) => disk.fill(),
+    mend: (disk) => disk.free(),
+  },
+  {
+    id: 'lazy',
+    title: 'disk gone: loop device unmounted under the open files (umount -l), mounted again',
+    disk: () => new Loop(),
+    empties: true,
+    strike: (disk) => disk.vanish(),
+    mend: (disk) => disk.mount(),
+  },
+  {
+    id: 'bind',
+    title: 'bind mount gone, and back',
+    disk: () => new Bind(),
+    empties: true,
+    strike: (disk) => disk.vanish(),
+    mend: (disk) => disk.mount(),
+  },
+  {
+    id: 'readonly',
+    title:
+      'file system read-only after an error of its own (ext4, errors=remount-ro); unmounted, checked, mounted again',
+    disk: () => new Loop({ options: 'loop,errors=remount-ro' }),
+    strike: (disk) => disk.damage(),
+    mend: (disk) => disk.repair(),
+  },
+  {
+    id: 'immutable',
+    title: 'directories immutable (chattr +i): no new file can be made',
+    disk: () => new Loop(),
+    strike: (disk) => disk.immutable(),
+    mend: (disk) => disk.mutable(),
+  },
+  {
+    id: 'freeze',
+    title: 'file system frozen for 10 s (fsfreeze)',
+    disk: () => new Loop(),
+    hold: 10_000,
+    strike: (disk) => disk.freeze(),
+    mend: (disk) => disk.thaw(),
+    more: (run, _, miss) => none(run, miss),
+  },
+  {
+    id: 'throttle',
+    title: 'disk of 200 kB/s for 15 s (blkio), four cameras of 4 Mbit/s',
+    disk: () => new Loop(),
+    hold: 15_000,
+    cameras: heavy,
+    strike: (disk, house) => disk.throttle(house.child.pid, 200_000),
+    mend: (disk) => disk.release(),
+    more: (run, _, miss) => none(run, miss),
+  },
+];
 
-async function vanishes(what, mount) {
-  const [root, image] = disk();
-  mount(image, root);
-  const house = new House(root);
-  await house.start();
-  await house.until('recording');
-  await house.writes();
-  await pause(3000);
-  sh('umount', '-l', root);
-  const noticed = await house.until('storage_lost', 8000);
-  check(noticed < 3000, `${what}: noticed after ${noticed} ms`);
-  const before = await house.frames();
-  await pause(5000);
-  check(
-    readdirSync(root).length === 0,
-    `${what}: ${readdirSync(root)} below the empty mount point`,
+/** A small disk with nothing else on it: the oldest recordings go, and recording never stops. */
+async function small() {
+  const disk = new Memory(48);
+  await disk.make();
+  const cameras = await heavy();
+  const urls = cameras.map((camera) => camera.url);
+  const house = await recording({ root: disk.root, urls, options: 'overwrite = true\n' });
+  const [run, from] = [{ misses: [] }, now()];
+  await pause(45_000);
+  const left = house.ids.filter((id) =>
+    house.witness.first(id, from, ({ camera }) => camera.recording.state !== 'recording'),
   );
-  check((await house.frames()) > before + 5 * CAMERAS * 10, `${what}: live view stopped`);
-  mount(image, root);
-  const from = performance.now();
-  await house.until('recording');
-  await house.writes();
-  const back = performance.now() - from;
-  check(back < 7000, `${what}: back after ${back} ms`);
-  await pause(3000);
-  await house.end('SIGTERM');
-  const { count } = decodes(root, what);
-  sh('umount', root);
+  if (left.length > 0) run.misses.push(`recording stopped: ${left}`);
+  const { longest, closed } = house.live(from, now());
+  [run.still, run.closed] = [longest / 1000, closed];
+  run.dropped = await house.figure('dropped_frames_total');
+  none(run, (text) => run.misses.push(text));
+  if (!((await house.figure('removed_total')) > 0)) run.misses.push('nothing was removed');
+  await house.stop();
+  const { seen, broken } = await lookAll(disk.root);
+  [run.files, run.decoded] = [seen.length, seen.length - broken.length];
+  for (const camera of cameras) await camera.stop();
   house.clean();
-  return `noticed after ${noticed.toFixed(0)} ms, written again ${back.toFixed(0)} ms after the mount, nothing below the empty mount point, ${count} files decode`;
+  await disk.clean();
+  return run;
 }
 
-for (const [name, fault] of Object.entries(faults)) {
-  if (only && !only.includes(name)) continue;
-  const from = performance.now();
-  let said;
-  try {
-    said = await fault();
-  } catch (error) {
-    problems.push(`${name}: ${error.message}`);
-    said = 'did not end';
+/** Somebody sets the clock: another file begins, and not one frame is missing. */
+const clock = (days) => async () => {
+  const house = await recording();
+  const [run, from] = [{ misses: [] }, now()];
+  const before = files(house.root).length;
+  house.setClock(days * DAY);
+  const end = now() + 10_000;
+  // The next key frame of each begins a file of the other day.
+  while (days_of(house).size < 2 && now() < end) await pause(25);
+  run.announced = null;
+  await pause(6_000);
+  house.setClock(0);
+  await pause(6_000);
+  const { longest, closed } = house.live(from, now());
+  [run.still, run.closed] = [longest / 1000, closed];
+  const states = house.recordings().map(({ state }) => state);
+  if (states.some((state) => state !== 'recording')) run.misses.push(`states ${states}`);
+  run.dropped = await house.figure('dropped_frames_total');
+  none(run, (text) => run.misses.push(text));
+  if (days_of(house).size !== 2) run.misses.push(`days ${[...days_of(house)]}`);
+  await house.stop();
+  const { seen, broken } = await lookAll(house.root);
+  [run.files, run.decoded] = [seen.length, seen.length - broken.length];
+  if (run.files <= before) run.misses.push('no other file began');
+  // Every frame: what is in the files lasts as long as the time that passed, whatever the clock said.
+  for (const id of house.ids) {
+    const own = seen.filter(({ camera }) => camera === id);
+    const gaps = own.filter(({ longest: gap }) => gap > 500);
+    if (gaps.length > 0)
+      run.misses.push(`${gaps[0].name}: ${gaps[0].longest} ms without a picture`);
   }
-  tell(`${name.padEnd(10)} ${said} (${((performance.now() - from) / 1000).toFixed(0)} s)`);
+  house.clean();
+  return run;
+};
+
+const days_of = (house) => new Set(files(house.root).map((name) => name.split('/').at(-2)));
+
+/** A second program on the same root writes nothing there, says so, and takes over when the first ends. */
+async function twice() {
+  const first = await recording();
+  const second = new House({ root: first.root });
+  const run = { misses: [] };
+  const miss = (text) => run.misses.push(text);
+  const from = now();
+  await second.start();
+  await second.watch();
+  run.announced = ((await second.told('storage_lost', from)) - from) / 1000;
+  const causes = new Set(second.recordings().map(({ cause }) => cause?.code));
+  if ([...causes].join() !== 'storage_in_use') miss(`causes ${[...causes]}`);
+  await pause(4_000);
+  if ((await second.figure('written_bytes_total')) !== 0) miss('the second wrote');
+  const { longest, closed } = first.live(from, now());
+  [run.still, run.closed] = [longest / 1000, closed];
+  if (!first.recordings().every(({ state }) => state === 'recording'))
+    miss('the first was disturbed');
+  await first.stop();
+  const ended = now();
+  run.resumed = ((await second.told('recording', ended)) - ended) / 1000;
+  run.resumed = Math.max(run.resumed, ((await second.writes()) - ended) / 1000);
+  await pause(2_000);
+  await second.stop();
+  const { seen, broken } = await lookAll(first.root);
+  [run.files, run.decoded] = [seen.length, seen.length - broken.length];
+  for (const { name, words } of broken) miss(`${name}: ${words.slice(0, 200)}`);
+  second.clean();
+  first.clean();
+  return run;
 }
-for (const problem of problems) tell(`  ✗ ${problem}`);
-process.exit(problems.length > 0 ? 1 : 0);
+
+/**
+ * kill -9 at random moments. What was being written decodes as it is left, and again after the next start has
+ * made it whole; `count` of one house after the other.
+ */
+async function killed(count) {
+  const house = new House();
+  const done = [];
+  for (let n = 0; n < count; n += 1) {
+    const run = { misses: [] };
+    await house.start();
+    const began = Date.now();
+    await house.begun(began);
+    await pause(1_000 + Math.random() * 4_000);
+    const at = Date.now();
+    await house.kill();
+    // What this kill left, and what the start made whole that the kill before had left.
+    const left = await lookAll(house.root, (name) => statSync(name).mtimeMs >= began);
+    run.lost = Math.max(...lost(left.seen, house.ids, at)) / 1000;
+    const all = n % 10 === 9 || n === count - 1 ? await whole(house) : { seen: [], broken: [] };
+    run.files = left.seen.length + all.seen.length;
+    run.decoded = run.files - left.broken.length - all.broken.length;
+    for (const { name, words } of [...left.broken, ...all.broken])
+      run.misses.push(`${name}: ${words.slice(0, 200)}`);
+    done.push(run);
+  }
+  house.clean();
+  return done;
+}
+
+/** Lets the program make whole what it left, looks at all of it, and takes it away. */
+async function whole(house) {
+  await mends(house.root, house.dir);
+  const all = await lookAll(house.root);
+  const open = files(house.root).filter(isOpen);
+  for (const name of open) all.broken.push({ name, words: 'not made whole' });
+  for (const camera of house.ids)
+    rmSync(join(house.root, camera), { recursive: true, force: true });
+  for (const end of ['', '-wal', '-shm'])
+    rmSync(join(house.dir, `catalogue.db${end}`), { force: true });
+  return all;
+}
+
+/** A program without cameras, perhaps with the data of the one before: it makes whole what it finds, and ends. */
+async function mends(root, dir = null) {
+  const mender = new House({ root, dir, cameras: 0 });
+  await mender.start();
+  const end = now() + 60_000;
+  while (files(root).some(isOpen) && now() < end) await pause(50);
+  await mender.stop();
+  if (!dir) mender.clean();
+}
+
+/**
+ * The power goes. The program is stopped for a moment, so that the moment is one, and the image of its disk copied:
+ * what reached the device by then is what there would be.
+ */
+async function power() {
+  const disk = new Loop();
+  await disk.make();
+  const house = await recording({ root: disk.root });
+  const [copy, done] = [new Loop(), []];
+  for (let n = 0; n < moments; n += 1) {
+    await pause(1_000 + Math.random() * 2_000);
+    const run = { misses: [] };
+    house.child.kill('SIGSTOP');
+    const at = Date.now();
+    await must('cp', '--sparse=always', disk.image, copy.image);
+    house.child.kill('SIGCONT');
+    await copy.mount();
+    // Those before these were looked at, and lie where they lay.
+    const left = await lookAll(copy.root, (name) => isYoung(copy.root, name));
+    run.lost = Math.max(...lost(left.seen, house.ids, at)) / 1000;
+    const before = left.seen.filter(({ name }) => isOpen(join(copy.root, name)));
+    await mends(copy.root);
+    const after = [];
+    for (const { name } of before) after.push(await look(copy.root, join(copy.root, name)));
+    run.files = left.seen.length + after.length;
+    const broken = [...left.broken, ...after.filter(({ words }) => words !== '')];
+    run.decoded = run.files - broken.length;
+    for (const { name, words } of broken) run.misses.push(`${name}: ${words.slice(0, 200)}`);
+    for (const [i, { end }] of after.entries())
+      if (Math.abs(end - before[i].end) > 100)
+        run.misses.push(`${before[i].name} is shorter once whole`);
+    await must('umount', copy.root);
+    done.push(run);
+  }
+  await house.stop();
+  const { broken } = await lookAll(disk.root);
+  for (const { name, words } of broken) done.at(-1).misses.push(`${name}: ${words}`);
+  house.clean();
+  await copy.clean();
+  await disk.clean();
+  return done;
+}
+
+/** The newest three files of each camera. */
+function isYoung(root, name) {
+  const camera = name.slice(root.length + 1).split('/')[0];
+  const own = files(root).filter((one) => one.startsWith(join(root, camera)));
+  return own.indexOf(name) >= own.length - 3;
+}
+
+/** Does `one` so often, some at a time. */
+async function repeated(count, one) {
+  const done = [];
+  const worker = async () => {
+    while (done.length < count) {
+      const at = done.push(null) - 1;
+      done[at] = await one();
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(ABREAST, count) }, worker));
+  return done;
+}
+
+const goals = { announced: ANNOUNCED, resumed: RESUMED, still: STILL / 1000 };
+const faults = [
+  ...lasting.map((fault) => ({ ...fault, goals, play: () => repeated(runs, () => trial(fault)) })),
+  {
+    id: 'small',
+    title:
+      'a disk of 48 MB with nothing else on it, four cameras of 4 Mbit/s, for 45 s: the oldest recordings go, recording never stops',
+    goals: { still: goals.still },
+    play: async () => [await small()],
+  },
+  ...[1, -1].map((days) => ({
+    id: days > 0 ? 'clock-on' : 'clock-back',
+    title: `clock set ${days > 0 ? 'on' : 'back'} by a day, and right again`,
+    goals: { still: goals.still },
+    needs: 'NIGHTJAR_CHAOS_CLOCK',
+    play: () => repeated(Math.min(runs, 3), clock(days)),
+  })),
+  {
+    id: 'twice',
+    title: 'a second program on the same root; then the first one ends',
+    goals,
+    play: () => repeated(Math.min(runs, 3), twice),
+  },
+  {
+    id: 'power',
+    title: 'power cut: a copy of the disk’s image as it is at that moment',
+    goals: { lost: 2 },
+    play: power,
+  },
+  {
+    id: 'kill',
+    title: 'kill -9 at a random moment, 4 cameras recording',
+    goals: { lost: 1.2 },
+    play: async () => {
+      const houses = Math.min(ABREAST, kills);
+      const shares = Array.from({ length: houses }, (_, i) => Math.floor((kills + i) / houses));
+      return (await Promise.all(shares.map(killed))).flat();
+    },
+  },
+];
+
+let failed = 0;
+for (const fault of faults) {
+  if (only && !only.includes(fault.id)) continue;
+  if (fault.needs && !process.env[fault.needs]) {
+    tell(`✗ ${fault.id}: needs ${fault.needs} (scripts/chaos.mjs)`);
+    failed += 1;
+    continue;
+  }
+  const from = now();
+  let done;
+  try {
+    done = await fault.play();
+  } catch (error) {
+    done = [{ misses: [error.stack] }];
+  }
+  const row = judge(fault, done);
+  const said = ['announced', 'resumed', 'lost', 'still']
+    .filter((art) => row[art])
+    .map((art) => `${art} ${row[art].p50}/${row[art].p95}/${row[art].max}`);
+  const took = ((now() - from) / 1000).toFixed(0);
+  tell(
+    `${row.misses.length === 0 ? '✓' : '✗'} ${fault.id} (${row.runs}, ${took} s): ${said.join(', ')}, ${row.decoded} of ${row.files} files decode`,
+  );
+  for (const miss of row.misses) tell(`    ${miss}`);
+  if (row.misses.length > 0) failed += 1;
+  if (!fast) keep(row);
+}
+if (fast) tell(`# pass ${failed ? 0 : 1}\n# fail ${failed}`);
+process.exit(failed > 0 ? 1 : 0);

@@ -133,7 +133,12 @@ impl Recorder {
             drop(done);
         })?;
         let watching = CancellationToken::new();
-        tasks.spawn(status::watch_over(Arc::clone(&board), env.clone(), watching.clone()));
+        tasks.spawn(status::watch_over(
+            Arc::clone(&board),
+            Arc::clone(&queue),
+            env.clone(),
+            watching.clone(),
+        ));
         Ok(Self {
             shared: Arc::new(Shared {
                 queue,

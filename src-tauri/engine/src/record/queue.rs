@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use tokio::time::Instant;
+
 use super::status::Cell;
 use crate::media::{Frame, TrackInfo};
 
@@ -45,7 +47,7 @@ pub(super) enum Word {
 
 #[derive(Debug, Default)]
 struct State {
-    words: VecDeque<(u64, Word)>,
+    words: VecDeque<(u64, Instant, Word)>,
     bytes: usize,
     closed: bool,
 }
@@ -93,7 +95,7 @@ impl Queue {
 
     fn add(state: &mut State, recording: u64, word: Word) {
         state.bytes += cost(&word);
-        state.words.push_back((recording, word));
+        state.words.push_back((recording, Instant::now(), word));
     }
 
     /// The next word, or `None` after `patience`.
@@ -103,7 +105,7 @@ impl Queue {
             let wait = self.filled.wait_timeout(state, patience);
             state = wait.unwrap_or_else(PoisonError::into_inner).0;
         }
-        let (recording, word) = state.words.pop_front()?;
+        let (recording, _, word) = state.words.pop_front()?;
         state.bytes -= cost(&word);
         Some((recording, word))
     }
@@ -117,6 +119,12 @@ impl Queue {
     pub(super) fn is_ended(&self) -> bool {
         let state = self.state();
         state.closed && state.words.is_empty()
+    }
+
+    /// How long the oldest word waits.
+    pub(super) fn waits(&self, now: Instant) -> Duration {
+        let oldest = self.state().words.front().map(|(_, since, _)| *since);
+        oldest.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
 
     pub(super) fn bytes(&self) -> usize {

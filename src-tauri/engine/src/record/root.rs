@@ -240,6 +240,22 @@ impl Root {
         if same(&there, &marker.metadata()?) { Ok(()) } else { Err(Fault::Gone) }
     }
 
+    /// Whether another file could be made beside `file`, which is being written. A look that writes nothing:
+    /// a file is no directory that can be removed, but a system says first whether it would be allowed to.
+    pub(super) fn bars(&self, file: &str) -> Option<Cause> {
+        let (_, base) = self.open.as_ref()?;
+        let error = fs::remove_dir(base.path().join(file)).err()?;
+        use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+        matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem).then(|| {
+            let detail = format!(
+                "No more files can be made at {}: {error}. What is being written goes on for as long as its \
+                 file. Check the disk and its rights.",
+                self.path.display()
+            );
+            Cause { code: Code::StorageFailed, detail }
+        })
+    }
+
     /// A look that writes nothing: might [`Root::open`] succeed now?
     pub(super) fn looks_back(&self) -> bool {
         let known = self.ledger.root(&self.path);
@@ -277,6 +293,10 @@ impl Root {
             return;
         }
         let made = File::create(&path).and_then(|mut file| {
+            // At once, where the file system can: a slow disk would be busy with zeros for minutes.
+            if fs4::FileExt::allocate(&file, wanted).is_ok() {
+                return Ok(());
+            }
             let zeros = [0; 64 << 10];
             let mut left = wanted;
             while left > 0 {

@@ -4,15 +4,19 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Figures;
+use super::queue::Queue;
 use super::storage::Phase;
 use crate::env::{Env, ErrorClass};
 
-/// A writer that is busy with one thing for longer than this has a disk that does not answer.
-const STALL_LOOKS: u32 = 5;
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// A writer that is seen busy with one thing as often as this has a disk that does not answer.
+const STALL_LOOKS: u32 = 10;
+/// What arrived waits longer than this for a disk that does not answer, or is too slow.
+const STALL: Duration = Duration::from_secs(2);
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// The public name of a recording's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,6 +174,8 @@ struct RootState {
     phase: Phase,
     since: SystemTime,
     stalled: Option<SystemTime>,
+    /// No new file can be made, although what is being written goes on.
+    barred: Option<(SystemTime, Cause)>,
     /// A word about a storage that is ready.
     remark: Option<Cause>,
 }
@@ -182,6 +188,7 @@ impl Board {
                 phase: Phase::Lost(cause),
                 since: now,
                 stalled: None,
+                barred: None,
                 remark: None,
             }),
             cells: Mutex::default(),
@@ -248,6 +255,16 @@ impl Board {
         self.set_phase(&Phase::GivenUp(Cause { code: Code::Broken, detail }), now);
     }
 
+    pub(super) fn set_barred(&self, barred: Option<Cause>, now: SystemTime) {
+        let mut root = self.root();
+        if root.barred.as_ref().map(|(_, cause)| cause) != barred.as_ref() {
+            let since = root.barred.take().map_or(now, |(since, _)| since);
+            root.barred = barred.map(|cause| (since, cause));
+            drop(root);
+            self.tell_all();
+        }
+    }
+
     fn set_stalled(&self, stalled: Option<SystemTime>) {
         let mut root = self.root();
         if root.stalled.is_some() != stalled.is_some() {
@@ -294,9 +311,13 @@ impl Board {
             (Phase::Lost(cause), _) if cause.code == Code::Starting => with(State::Recording, on, None),
             (Phase::Lost(cause), _) => with(State::StorageLost, root.since, Some(cause.clone())),
             (Phase::Ready, Some(since)) => {
-                let detail = "The disk does not answer. What arrives waits in memory for some seconds; \
-                              check the disk and its connection.";
+                let detail = "The disk does not answer, or is too slow. What arrives waits in memory for some \
+                              seconds; check the disk and its connection.";
                 let cause = Cause { code: Code::StorageStalled, detail: detail.to_owned() };
+                with(State::StorageLost, since, Some(cause))
+            }
+            (Phase::Ready, None) if root.barred.is_some() => {
+                let (since, cause) = root.barred.clone().unwrap_or((root.since, starting()));
                 with(State::StorageLost, since, Some(cause))
             }
             (Phase::Ready, None) => {
@@ -316,7 +337,7 @@ pub(super) fn starting() -> Cause {
 }
 
 /// Notices a disk that does not answer: its thread cannot say so itself.
-pub(super) async fn watch_over(board: Arc<Board>, env: Env, stop: CancellationToken) {
+pub(super) async fn watch_over(board: Arc<Board>, queue: Arc<Queue>, env: Env, stop: CancellationToken) {
     let (mut seen, mut looks) = (0, 0);
     loop {
         tokio::select! {
@@ -326,7 +347,7 @@ pub(super) async fn watch_over(board: Arc<Board>, env: Env, stop: CancellationTo
         let work = board.work.load(Ordering::Relaxed);
         looks = if work % 2 == 1 && work == seen { looks + 1 } else { 0 };
         seen = work;
-        if looks >= STALL_LOOKS {
+        if looks >= STALL_LOOKS || queue.waits(Instant::now()) > STALL {
             board.set_stalled(Some(env.wall()));
         } else if looks == 0 {
             board.set_stalled(None);

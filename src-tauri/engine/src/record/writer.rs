@@ -365,6 +365,7 @@ impl Writer {
             self.root.release();
             self.storage.lost(now, cause);
         }
+        self.board.set_barred(None, self.env.wall());
         self.board.set_phase(self.storage.phase(), self.env.wall());
     }
 
@@ -501,6 +502,9 @@ impl Writer {
                 self.taken.lock().unwrap_or_else(PoisonError::into_inner).remove(&reel.segment.path);
             }
         }
+        let mut open = self.cameras.values().flat_map(|camera| camera.reels.values());
+        let barred = open.find_map(|reel| self.root.bars(&reel.segment.path));
+        self.board.set_barred(barred, self.env.wall());
         if let Some(cause) = self.make_room(now)? {
             self.stop_writing(&Fault::Full, cause);
         }
