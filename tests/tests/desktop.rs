@@ -432,3 +432,98 @@ async fn r_m5_demo_cameras_play_by_mse_and_the_tray_says_that_they_are_live() {
     page.wait_for(Locator::XPath(switch)).await.click().await.expect("a switch");
     until("the computer may sleep", async || (locks(&mut desk).await == json!([])).then_some(())).await;
 }
+
+/// Plays one recording to its end and looks at moments of it; what is asked for is the number of the picture, counted
+/// from the first.
+const WATCHED: &str = r"(async () => {
+    const door = await __TAURI_INTERNALS__.invoke('door');
+    const path = `/api/v1/recordings/${id}.mp4`;
+    const ticket = await __TAURI_INTERNALS__.invoke('ticket', { path });
+    const video = document.createElement('video');
+    video.muted = true;
+    video.crossOrigin = 'anonymous';
+    document.body.append(video);
+    const told = (event) => new Promise((resolve, reject) => {
+        video.addEventListener(event, resolve, { once: true });
+        video.addEventListener('error', () => reject(new Error(video.error?.message)), { once: true });
+    });
+    const known = told('loadeddata');
+    video.src = `${door.base_url}${path}?ticket=${encodeURIComponent(ticket)}`;
+    await known;
+    const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+    const at = async (moment, expected) => {
+        const sought = told('seeked');
+        video.currentTime = moment;
+        await sought;
+        let seen = null;
+        // The picture follows the word that it is there.
+        for (let n = 0; n < 20; n += 1) {
+            seen = window.__eye.read(video);
+            if (seen !== null && (expected === null || seen === expected)) break;
+            await pause(100);
+        }
+        return seen;
+    };
+    const first = await at(0.01, null);
+    const off = [];
+    for (const moment of [1.5, 0.1, 2.62, 0.94]) {
+        const expected = (first + Math.floor(moment * fps)) % round;
+        off.push((await at(moment, expected)) - expected);
+    }
+    await at(0, first);
+    const over = told('ended');
+    await video.play();
+    await over;
+    const { duration, currentTime } = video;
+    video.remove();
+    return { duration, currentTime, first, off };
+})()";
+
+#[tokio::test]
+async fn r_n9_the_window_plays_recordings_to_the_end_and_seeks_in_them_while_they_are_written_too() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let desk = Desk::new();
+    let page = Driven::start(&desk).await;
+    let demo = page.wait_for(Locator::XPath("//button[contains(., 'demo cameras')]")).await;
+    demo.click().await.expect("a button");
+    page.value(concat!("(() => { ", include_str!("../web/stage/eye.js"), " })()")).await;
+    // The first demo camera is the front door: 25 pictures a second, 200 in a round of its clip.
+    let ask = async |method: &str, path: &str, body: &str| {
+        let ask = format!(
+            "__TAURI_INTERNALS__.invoke('door').then(({{ base_url, token }}) => fetch(`${{base_url}}/api/v1{path}`, {{
+                method: '{method}',
+                headers: {{ Authorization: `Bearer ${{token}}`, 'Content-Type': 'application/json' }},
+                body: {body},
+            }})).then((answer) => answer.text()).then((text) => text === '' ? null : JSON.parse(text))"
+        );
+        page.value(&ask).await
+    };
+    let camera = until("the first camera to be live", async || {
+        let cameras = ask("GET", "/cameras", "undefined").await;
+        let first = cameras["cameras"].as_array()?.first()?.clone();
+        (first["state"]["name"] == "live").then(|| first["id"].as_str().map(str::to_owned)).flatten()
+    })
+    .await;
+    let switch = format!("/cameras/{camera}/recording");
+    ask("POST", &switch, "JSON.stringify({ on: true })").await;
+    let newest = async |state: &str| {
+        let list = ask("GET", &format!("/recordings?camera={camera}"), "undefined").await;
+        let newest = list["segments"].as_array()?.last()?.clone();
+        // A recording that a picture at 2.62 s is in, on the disk.
+        let long = "(({ start, end }) => Date.parse(end) - Date.parse(start))";
+        let long = page.value(&format!("{long}({newest})")).await.as_f64()?;
+        (newest["state"] == state && long > 3_200.0)
+            .then(|| newest["id"].as_str().map(str::to_owned))
+            .flatten()
+    };
+    for (state, on) in [("open", true), ("sealed", false)] {
+        if !on {
+            ask("POST", &switch, "JSON.stringify({ on: false })").await;
+        }
+        let id = until("a recording of some seconds", async || newest(state).await).await;
+        let seen = page.value(&format!("(([id, fps, round]) => {WATCHED})(['{id}', 25, 200])")).await;
+        assert_eq!(seen["off"], json!([0, 0, 0, 0]), "{state}: {seen}");
+        let (length, end) = (seen["duration"].as_f64().unwrap(), seen["currentTime"].as_f64().unwrap());
+        assert!(length > 3.0 && (length - end).abs() < 0.2, "{state}: {seen}");
+    }
+}

@@ -82,6 +82,11 @@ struct Reel {
     beeps: Vec<i64>,
 }
 
+/// The number in a grey picture.
+fn painted(picture: &[u8]) -> i64 {
+    (0..16).map(|bit| i64::from(picture[32 * SIDE * 16 + bit * SIDE + SIDE / 2] > 126) << bit).sum()
+}
+
 /// Presentation times of a track's packets, in ticks of its own.
 async fn times(file: &str, track: &str) -> Vec<i64> {
     let entries = "packet=pts";
@@ -100,10 +105,6 @@ impl Reel {
             "-pix_fmt", "gray", "-",
         ])
         .await;
-        let width = SIDE * 16;
-        let number = |picture: &[u8]| {
-            (0..16).map(|bit| i64::from(picture[32 * width + bit * SIDE + SIDE / 2] > 126) << bit).sum()
-        };
         #[rustfmt::skip]
         let pcm = run("ffmpeg", &[
             "-v", "error", "-nostdin", "-i", file, "-map", "0:a", "-af", "aresample=async=1:first_pts=0", "-f", "s16le",
@@ -117,7 +118,7 @@ impl Reel {
         let begins = |at: &usize| loud[*at] && !loud[at - quiet..*at].contains(&true);
         let beeps = (quiet..loud.len()).filter(begins).map(|at| i64::try_from(at).unwrap()).collect();
         Self {
-            numbers: raw.chunks_exact(width * 64).map(number).collect(),
+            numbers: raw.chunks_exact(SIDE * 16 * 64).map(painted).collect(),
             shown: times(file, "v:0").await,
             heard: times(file, "a:0").await,
             beeps,
@@ -164,13 +165,13 @@ struct House {
 }
 
 impl House {
-    /// Records a numbered clip in files of a second.
-    async fn new() -> Self {
+    /// Records a numbered clip in files of so many seconds.
+    async fn new(seconds: u32) -> Self {
         let dir = TempDir::new().unwrap();
         let clip = Clip::open(numbered(dir.path(), 60).await, 25.0).unwrap();
         let cam = TestCam::spawn(Options { clip, ..Options::default() }).await.unwrap();
         let config = format!(
-            "[recording]\nsegment_seconds = 1\nmin_free_gb = 0.0\n[[camera]]\nid = \"cam\"\nurl = \"{}\"\nrecord = true\n",
+            "[recording]\nsegment_seconds = {seconds}\nmin_free_gb = 0.0\n[[camera]]\nid = \"cam\"\nurl = \"{}\"\nrecord = true\n",
             cam.url()
         );
         let parts = Parts {
@@ -211,7 +212,7 @@ impl House {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r_n8_every_picture_is_recorded_once_in_order_at_its_time_across_rotations_and_a_reconnect() {
-    let house = House::new().await;
+    let house = House::new(1).await;
     house.files(13).await;
     // The connection is reset: the camera counts on, and answers again at once.
     house.cam.set_fault(Fault::Reset(Duration::ZERO)).await;
@@ -254,4 +255,58 @@ async fn r_n8_every_picture_is_recorded_once_in_order_at_its_time_across_rotatio
     }
     assert_eq!(outages, 1, "one hole, where the connection was reset");
     assert!(reels.len() > 21, "{} files", reels.len());
+}
+
+/// The newest is still being written.
+#[tokio::test(flavor = "multi_thread")]
+async fn r_n9_gstreamer_and_ffmpeg_play_files_to_the_end_and_seek_in_them_while_they_are_written_too() {
+    let house = House::new(4).await;
+    house.files(2).await;
+    sleep(Duration::from_secs(3)).await;
+    let rows = house.rows();
+    let states: Vec<SegmentState> = rows.iter().map(|row| row.state).collect();
+    assert_eq!(states, [SegmentState::Sealed, SegmentState::Open]);
+    let files: Vec<String> =
+        rows.iter().map(|row| house.root().join(&row.path).to_str().unwrap().to_owned()).collect();
+
+    // In the middle of a picture, between key frames, back and forth.
+    let moments = [1.5, 0.02, 1.14];
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/gstreamer/play.py");
+    let text = moments.map(|moment| moment.to_string()).join(",");
+    let out = run("/usr/bin/python3", &[script, &text, &files[0], &files[1]]).await;
+    let said = String::from_utf8(out).unwrap();
+    assert_eq!(said.lines().count(), 2, "{said}");
+    for ((line, row), file) in said.lines().zip(&rows).zip(&files) {
+        let seen: serde_json::Value = serde_json::from_str(line).unwrap();
+        let list = |name: &str| -> Vec<i64> {
+            seen[name].as_array().unwrap().iter().map(|n| n.as_i64().unwrap()).collect()
+        };
+        let numbers = list("numbers");
+        assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 1), "{row:?} {numbers:?}");
+        // What was durable when the catalogue was read, or more by now.
+        let whole = (row.end_us - row.start_us) / FRAME_US;
+        assert!(i64::try_from(numbers.len()).unwrap() >= whole, "{row:?}: {} pictures", numbers.len());
+        let duration = seen["duration"].as_f64().unwrap();
+        if row.state == SegmentState::Sealed {
+            assert!((duration - whole as f64 * 0.04).abs() < 0.05, "{row:?} lasts {duration} s");
+        }
+        let expected = moments.map(|moment| numbers[0] + (moment * FPS as f64) as i64);
+        assert_eq!(list("shown"), expected, "{row:?} of {duration} s");
+        for moment in moments {
+            let at = moment.to_string();
+            #[rustfmt::skip]
+            let raw = run("ffmpeg", &[
+                "-v", "error", "-nostdin", "-ss", &at, "-i", file, "-map", "0:v", "-frames:v", "1", "-f", "rawvideo",
+                "-pix_fmt", "gray", "-",
+            ])
+            .await;
+            // ffmpeg begins with the first picture that begins at that moment or later.
+            assert_eq!(
+                painted(&raw),
+                numbers[0] + (moment * FPS as f64).ceil() as i64,
+                "{row:?} at {moment}"
+            );
+        }
+    }
+    house.engine.shutdown().await;
 }

@@ -57,6 +57,8 @@ pub(super) struct Writer {
     next_tick: Instant,
     next_check: Instant,
     remark_until: Option<Instant>,
+    /// Bytes written in this run, at the last look at what is free.
+    written: u64,
 }
 
 /// A recording that is on.
@@ -108,6 +110,7 @@ impl Writer {
             next_tick: now,
             next_check: now,
             remark_until: None,
+            written: 0,
         })
     }
 
@@ -515,19 +518,21 @@ impl Writer {
     fn make_room(&mut self, now: Instant) -> Result<Option<Cause>, Fault> {
         let needed = self.root.needed(self.retention.min_free);
         let free = self.root.free()?;
-        self.board.count(|figures| figures.free_bytes = free);
-        if free >= needed {
+        let mut written = 0;
+        self.board.count(|figures| {
+            figures.free_bytes = free;
+            written = figures.written_bytes;
+        });
+        // Twice what came since the last look: a small disk must not be full before the next.
+        let soon = 2 * (written - std::mem::replace(&mut self.written, written));
+        if free >= needed + soon {
             return Ok(None);
         }
-        let base = self.root.base()?;
-        let wall = self.env.wall();
-        let cleaned = match make_room(base.path(), &self.catalogue, self.retention, wall, needed - free) {
-            Ok(cleaned) => cleaned,
-            Err(error) => {
-                warn!(tag = "DISK", %error, "recordings cannot be removed");
-                Cleaned::nothing()
-            }
-        };
+        let mut cleaned = self.clean(needed + soon - free)?;
+        if cleaned == Cleaned::nothing() && free < needed {
+            // There is not as much to remove; less may do.
+            cleaned = self.clean(needed - free)?;
+        }
         self.board.count(|figures| figures.removed += cleaned.removed as u64);
         if cleaned.removed > 0 {
             self.forget_old_gaps();
@@ -557,6 +562,15 @@ impl Writer {
             gigabytes(needed),
         );
         Ok(Some(Cause { code: Code::DiskFull, detail }))
+    }
+
+    fn clean(&self, wanted: u64) -> Result<Cleaned, Fault> {
+        let base = self.root.base()?;
+        let cleaned = make_room(base.path(), &self.catalogue, self.retention, self.env.wall(), wanted);
+        Ok(cleaned.unwrap_or_else(|error| {
+            warn!(tag = "DISK", %error, "recordings cannot be removed");
+            Cleaned::nothing()
+        }))
     }
 
     fn drop_frames(&self, camera: &mut Camera, frames: u64) {
