@@ -137,6 +137,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_oldest_word_says_how_far_the_disk_is_behind() {
+        let (queue, start) = (Queue::new(1_000), Instant::now());
+        assert_eq!(queue.waits(start + Duration::from_secs(9)), Duration::ZERO);
+        assert!(queue.push(1, Word::Again));
+        assert!(queue.push(1, Word::Lost));
+        assert!(queue.waits(start + Duration::from_secs(9)) > Duration::from_secs(8));
+        queue.pop(Duration::ZERO);
+        queue.pop(Duration::ZERO);
+        assert_eq!(queue.waits(start + Duration::from_secs(9)), Duration::ZERO);
+    }
+
+    #[test]
     fn what_has_no_room_is_refused_and_what_must_arrive_arrives() {
         let queue = Queue::new(2 * ITEM);
         assert!(queue.push(1, Word::Again));

@@ -433,4 +433,17 @@ mod tests {
         it.open().expect("made anew: it is no disk of its own");
         it.check().expect("there");
     }
+
+    #[test]
+    fn a_look_at_whether_files_can_be_made_leaves_all_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut it = root(dir.path());
+        assert_eq!(it.bars("cam/a.mp4"), None, "not open");
+        it.open().expect("made");
+        fs::create_dir(it.path().join("cam")).unwrap();
+        fs::write(it.path().join("cam/a.mp4"), "pictures").unwrap();
+        assert_eq!(it.bars("cam/a.mp4"), None);
+        assert_eq!(it.bars("cam/none.mp4"), None, "what is gone bars nothing");
+        assert_eq!(fs::read_to_string(it.path().join("cam/a.mp4")).unwrap(), "pictures");
+    }
 }
