@@ -187,7 +187,8 @@ fn said_v1(kind: &str, message: &Map<String, Value>, taken: Taken) -> Result<Sai
         "state" => {
             let state: State = fields(message)?;
             let net = state.net.map(|net| shown(&net, NAME_MAX));
-            Said::State(State { net, battery: state.battery.map(|b| b.min(100)), ..state })
+            let (battery, thrift) = (state.battery.map(|b| b.min(100)), state.thrift.map(|t| t.min(2)));
+            Said::State(State { net, battery, thrift, ..state })
         }
         "stats" => {
             let stats: Stats = fields(message)?;

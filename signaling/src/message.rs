@@ -390,6 +390,18 @@ pub struct State {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[specta(optional)]
     pub battery: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[specta(optional)]
+    pub charging: Option<bool>,
+    /// It is too hot, or its processor too busy, for what it was asked to send.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[specta(optional)]
+    pub hot: Option<bool>,
+    /// How much less it sends than it was asked to, for heat's or the battery's sake: 0 nothing, 1 fewer
+    /// pictures, 2 smaller ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[specta(optional)]
+    pub thrift: Option<u8>,
     /// Degrees clockwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[specta(optional)]

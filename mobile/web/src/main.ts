@@ -13,6 +13,8 @@ document.documentElement.lang = language;
 const target = document.getElementById('app');
 if (target === null) throw new Error('index.html has no #app');
 
+// Before anything else: nobody shall read it over a shoulder.
+const invitation = takeInvitation(location, history);
 const keep = openKeep(makeKey);
 const computers = await keep.computers().catch(() => []);
 const phone = import.meta.env.MODE === 'app' ? await inApp(keep, computers) : inBrowser();
@@ -29,7 +31,7 @@ function inBrowser(): Phone {
   const openWire = originWires(origin, asked.get('key'));
   const room = asked.get('room');
   const parts: PhoneParts = { openWire, keep, origin, kind: 'web', room, scan: null };
-  return new Phone(parts, takeInvitation(location, history), computers);
+  return new Phone(parts, invitation, computers);
 }
 
 /** The page is part of the app, which knows the computer by what was scanned. */

@@ -52,6 +52,7 @@ export class Phone {
   #computers: Paired[] = [];
   #thrift = new Thrift();
   #step = 0;
+  #hot = false;
   #report: Report | null = null;
   #reporting = false;
   #code: string | null = null;
@@ -203,7 +204,9 @@ export class Phone {
 
   #describe(): void {
     const { net, orientation, battery } = this.#surroundings;
-    this.#tell({ is: 'self', self: { net, orientation, battery: battery?.level ?? null } });
+    const { level = null, charging = null } = battery ?? {};
+    const [hot, thrift] = [this.#hot, this.#step];
+    this.#tell({ is: 'self', self: { net, orientation, battery: level, charging, hot, thrift } });
   }
 
   /** The page goes away: the computer should not look for it. */
@@ -405,11 +408,14 @@ export class Phone {
     const { battery, pressed } = this.#surroundings;
     const hot = report.limit === 'cpu' || pressed;
     const low = Thrift.low(battery?.level ?? null, battery?.charging ?? true);
-    const step = Math.max(this.#thrift.take(report.span, hot), low ? 1 : 0);
+    const heat = this.#thrift.take(report.span, hot);
+    const step = Math.max(heat, low ? 1 : 0);
     if (step !== this.#step) {
       this.#step = step;
       this.#reshape();
     }
+    this.#hot = heat > 0 || pressed;
+    this.#describe();
     this.#tell({ is: 'report', gen: outlet.gen, report });
   }
 

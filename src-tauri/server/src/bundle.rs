@@ -30,6 +30,7 @@ pub(crate) fn make(door: &Door) -> Vec<u8> {
     page.door(&door.figures);
     page.cameras(&engine.figures());
     page.viewers(&engine.viewers());
+    page.ice_servers(&engine.ice_servers());
     page.process();
     let json = |value: serde_json::Result<String>| value.expect("keys are texts");
     let parts = [

@@ -9,7 +9,7 @@ use nightjar_engine::api::{Alert, StateName};
 use nightjar_engine::engine::CameraFigures;
 use nightjar_engine::env::Env;
 use nightjar_engine::record::Figures as RecorderFigures;
-use nightjar_engine::sfu::ViewerStats;
+use nightjar_engine::sfu::{IceServerReading, ViewerStats};
 
 /// What the door counts itself.
 pub(crate) struct Figures {
@@ -174,6 +174,20 @@ impl Page {
             ("picture_requests", "Requests for a picture by the present viewers.", sum(|v| v.plis)),
         ] {
             self.single(&format!("nightjar_webrtc_{name}"), "gauge", help, value);
+        }
+    }
+
+    /// STUN and TURN servers, where there are some.
+    pub(crate) fn ice_servers(&mut self, servers: &[IceServerReading]) {
+        if servers.is_empty() {
+            return;
+        }
+        let name = "nightjar_ice_server_seconds";
+        self.metric(name, "gauge", "Round trip to a STUN or TURN server; NaN where it does not answer.");
+        for IceServerReading { url, round_trip } in servers {
+            let url: String = url.chars().filter(|c| c.is_ascii_graphic() && !"\"\\".contains(*c)).collect();
+            let seconds = round_trip.map_or(f64::NAN, |time| time.as_secs_f64());
+            self.sample(name, &format!("server=\"{url}\""), seconds);
         }
     }
 

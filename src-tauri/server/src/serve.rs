@@ -130,9 +130,13 @@ impl Server {
         let (phones, identity, kept, listeners) = open_phones(wanted, &env).await;
         let phone_names: Vec<String> =
             allowed_hosts.iter().cloned().chain(phones.as_ref().map(|phones| phones.host())).collect();
+        let signal = Signal::start(&engine, &env, identity, kept);
+        if let Some(signal) = &signal {
+            engine.expect_phones(signal.known(), true).await;
+        }
         let door = Door {
             figures: Figures::new(&env),
-            signal: Signal::start(&engine, &env, identity, kept),
+            signal,
             phones,
             phone_hosts: Hosts::new(public_url.as_ref(), &phone_names, &[]),
             engine,

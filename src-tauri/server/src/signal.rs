@@ -10,8 +10,8 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use nightjar_engine::config::{Config, Webrtc};
 use nightjar_engine::engine::{
-    Capture, EngineHandle, PeerCandidate, PeerCard, PeerRole, PhonePeer, PhoneState, PhoneStats, SignalLink,
-    ToPeer, Why,
+    Capture, EngineHandle, KnownPhone, PeerCandidate, PeerCard, PeerRole, PhonePeer, PhoneState, PhoneStats,
+    SignalLink, ToPeer, Why,
 };
 use nightjar_engine::env::{Env, Secret};
 use nightjar_signaling::message::{self, Candidate, Hidden, IceServer, MediaStatus, Role, Sdp, State, Stats};
@@ -78,6 +78,12 @@ impl Signal {
             legacy_join: signaling.legacy_join,
             room_key: signaling.room_key.clone(),
         })
+    }
+
+    /// The phones that were let in.
+    pub(crate) fn known(&self) -> Vec<KnownPhone> {
+        let devices = self.relay.devices().into_iter();
+        devices.map(|view| KnownPhone { peer_id: view.id, room: view.room, name: view.name }).collect()
     }
 
     fn whip(&self) -> MutexGuard<'_, WhipTokens> {
@@ -279,6 +285,9 @@ impl Chair for Guest {
             }),
             net: state.net,
             battery: state.battery,
+            charging: state.charging,
+            hot: state.hot.unwrap_or(false),
+            thrift: state.thrift.unwrap_or(0),
             orientation: state.orientation,
         });
     }

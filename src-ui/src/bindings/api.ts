@@ -72,6 +72,8 @@ export type Camera = {
 	record: boolean,
 	/**  Its troubles raise alerts. */
 	alerts?: boolean,
+	/**  Of a phone that is connected: what it says of itself. */
+	phone?: PhoneHealth | null,
 	/**  Defined in the configuration file; cannot be changed here. */
 	read_only: boolean,
 } & OwnSettings;
@@ -353,6 +355,19 @@ export type PairingState =
 "paired" | 
 /**  It was refused, guessed at too often, or its time is over. */
 "ended";
+
+/**  How a phone fares. */
+export type PhoneHealth = {
+	/**  Per cent. */
+	battery?: number | null,
+	charging?: boolean | null,
+	/**  Too hot or too busy for what it was asked to send. */
+	hot: boolean,
+	/**  How much less it sends than it was asked to: 0 nothing, 1 fewer pictures, 2 smaller ones. */
+	thrift: number,
+	/**  `wifi`, `cellular` and so on, in the phone's words. */
+	net?: string | null,
+};
 
 /**  One way to play. */
 export type Playback = {

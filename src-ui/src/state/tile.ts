@@ -83,8 +83,18 @@ export function tileView(input: TileInput): TileView {
     };
   }
   switch (state.name) {
-    case 'idle':
-      return { ...CALM, tone: 'quiet', mark: 'pause', headline: m.tile.idle, dim: true };
+    case 'idle': {
+      // A phone that was let in and is not here: somebody has to open it, and nothing is wrong.
+      const away = camera.kind === 'phone' && cause !== null ? m.cause[causeKey(cause)] : null;
+      return {
+        ...CALM,
+        tone: 'quiet',
+        mark: 'pause',
+        headline: away?.title ?? m.tile.idle,
+        detail: away?.remedy ?? null,
+        dim: true,
+      };
+    }
     case 'connecting': {
       const again = (state.attempt ?? 0) > 1;
       return {

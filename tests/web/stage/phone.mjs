@@ -10,10 +10,9 @@ export class Phone {
   page = null;
   #expected;
 
-  static async hold(browser, { expected = [], locale = 'en-GB' } = {}) {
-    const phone = new Phone();
-    phone.#expected = expected;
-    phone.context = await browser.newContext({
+  /** What a browser is told to be a phone's. */
+  static kind(locale = 'en-GB') {
+    return {
       viewport: SCREEN,
       deviceScaleFactor: 2,
       isMobile: true,
@@ -21,7 +20,19 @@ export class Phone {
       locale,
       permissions: ['camera', 'microphone'],
       ignoreHTTPSErrors: true,
-    });
+    };
+  }
+
+  static async hold(browser, { expected = [], locale = 'en-GB', colorScheme = 'dark' } = {}) {
+    const context = await browser.newContext({ ...Phone.kind(locale), colorScheme });
+    return Phone.in(context, { expected });
+  }
+
+  /** In a browser of its own. */
+  static async in(context, { expected = [] } = {}) {
+    const phone = new Phone();
+    phone.#expected = expected;
+    phone.context = context;
     phone.context.setDefaultTimeout(PATIENCE_MS);
     await phone.context.addInitScript(() => {
       document.addEventListener('securitypolicyviolation', (event) => {

@@ -134,3 +134,73 @@ scene('a phone that is locked says so, and goes on when it is unlocked', async (
   await phone.until('connected');
   await wall.more('hall', 10);
 });
+
+scene(
+  'R-S1 a phone whose browser refuses WebSockets films all the same, by requests and events',
+  async (stage) => {
+    const server = await stage.server({ config: OPEN });
+    const wall = await stage.wall(server.url, { expected: [/status of 503/] });
+    const phone = await stage.phone({ expected: [/WebSocket/] });
+    // As iOS does with a certificate that was clicked through: closed before it was open.
+    await phone.context.routeWebSocket(/\/signal/, (socket) => socket.close({ code: 1006 }));
+    const posts = [];
+    phone.context.on('request', (request) => {
+      if (request.url().endsWith('/api/v1/sig')) posts.push(request.postDataJSON().message.type);
+    });
+    await phone.open(`${server.url}/publish?room=hall`);
+    await phone.start();
+    await phone.until('connected');
+    await shown(wall);
+    assert.ok(posts.includes('offer') && posts.includes('ice_candidate'), posts.join());
+    // The command comes by an event.
+    const { gen } = await phone.view();
+    await asViewer(wall, { type: 'reconnect_request', reason: 'No frames for 11s' });
+    await phone.until('connected', gen + 1);
+    await wall.more('hall', 10);
+  },
+);
+
+scene(
+  'R-P9 a phone with an empty battery sends fewer pictures, and the wall says why',
+  async (stage) => {
+    const server = await stage.server({ config: OPEN });
+    const wall = await stage.wall(server.url, { expected: [/status of 503/] });
+    const phone = await stage.phone();
+    await phone.context.addInitScript(() => {
+      const battery = Object.assign(new EventTarget(), { level: 0.8, charging: false });
+      navigator.getBattery = async () => battery;
+      window.__drain = (level, charging) => {
+        Object.assign(battery, { level, charging });
+        battery.dispatchEvent(new Event('levelchange'));
+      };
+    });
+    await phone.open(`${server.url}/publish?room=hall`);
+    await phone.start();
+    await phone.until('connected');
+    await shown(wall);
+    const health = async () => (await server.api('GET', '/cameras/hall')).phone;
+    await eventually('the server knows', async () => (await health())?.battery === 80);
+    const sends = async () => {
+      const { report } = await phone.view();
+      return (report.encoded * 1000) / report.span;
+    };
+    await phone.page.evaluate(() => window.__drain(0.12, false));
+    await eventually('it says so', async () => {
+      const now = await health();
+      return now.battery === 12 && now.charging === false && now.thrift >= 1;
+    });
+    await phone.page.getByText('Battery at 12 %: fewer pictures are sent.').waitFor();
+    // A machine under load is hot besides.
+    await wall
+      .tile('hall')
+      .getByRole('img', { name: /^Battery of the phone: 12 %\./ })
+      .waitFor();
+    await eventually('it sends fewer', async () => {
+      const fps = await sends();
+      return fps > 5 && fps < 17;
+    });
+    await phone.page.evaluate(() => window.__drain(0.12, true));
+    await eventually('it is on its charger', async () => (await health()).charging === true);
+    await wall.more('hall', 10);
+  },
+);

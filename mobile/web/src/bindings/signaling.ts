@@ -316,6 +316,14 @@ export type State = {
 	net?: string | null,
 	/**  Per cent. */
 	battery?: number | null,
+	charging?: boolean | null,
+	/**  It is too hot, or its processor too busy, for what it was asked to send. */
+	hot?: boolean | null,
+	/**
+	 *  How much less it sends than it was asked to, for heat's or the battery's sake: 0 nothing, 1 fewer
+	 *  pictures, 2 smaller ones.
+	 */
+	thrift?: number | null,
 	/**  Degrees clockwise. */
 	orientation?: number | null,
 };

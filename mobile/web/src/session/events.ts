@@ -42,6 +42,9 @@ export type Phase =
 export interface Self {
   net: string | null;
   battery: number | null;
+  charging: boolean | null;
+  hot: boolean;
+  thrift: number;
   orientation: number | null;
 }
 

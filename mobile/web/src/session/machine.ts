@@ -80,7 +80,14 @@ export class Session {
   #paused: Why | null = null;
   #userPaused = false;
   #networkChangedAt = Number.NEGATIVE_INFINITY;
-  #self: Self = { net: null, battery: null, orientation: null };
+  #self: Self = {
+    net: null,
+    battery: null,
+    charging: null,
+    hot: false,
+    thrift: 0,
+    orientation: null,
+  };
   #told = '';
   #tally = new Tally();
   #status: (MediaStatus & { at: number }) | null = null;
@@ -108,6 +115,10 @@ export class Session {
 
   get end(): End | null {
     return this.#end;
+  }
+  /** The offer's number within the present connection; 0 without one. */
+  get neg(): number {
+    return this.#peer?.neg ?? 0;
   }
   get gen(): number {
     return this.#gen;
@@ -673,9 +684,8 @@ export class Session {
     if (!this.#link.isIn) return;
     const gone = this.#capture.isGone;
     const capture = this.#paused !== null ? 'paused' : gone ? 'ended' : 'live';
-    const { net, battery, orientation } = this.#self;
     const gen = this.#peer?.gen ?? null;
-    const body = { type: 'state', capture, why: this.#paused, net, battery, orientation } as const;
+    const body = { type: 'state', capture, why: this.#paused, ...this.#self } as const;
     const text = JSON.stringify([body, gen]);
     if (text === this.#told) return;
     this.#told = text;

@@ -41,6 +41,9 @@ pub struct Camera {
     /// Its troubles raise alerts.
     #[serde(default = "yes")]
     pub alerts: bool,
+    /// Of a phone that is connected: what it says of itself.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub phone: Option<PhoneHealth>,
     /// Defined in the configuration file; cannot be changed here.
     pub read_only: bool,
 }
@@ -58,6 +61,23 @@ pub struct OwnSettings {
     pub max_reconnect_attempts: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reconnect_delay_seconds: Option<u32>,
+}
+
+/// How a phone fares.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Type, JsonSchema)]
+pub struct PhoneHealth {
+    /// Per cent.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub battery: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub charging: Option<bool>,
+    /// Too hot or too busy for what it was asked to send.
+    pub hot: bool,
+    /// How much less it sends than it was asked to: 0 nothing, 1 fewer pictures, 2 smaller ones.
+    pub thrift: u8,
+    /// `wifi`, `cellular` and so on, in the phone's words.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub net: Option<String>,
 }
 
 const fn yes() -> bool {

@@ -13,7 +13,7 @@ mod timestamp;
 
 pub use camera::{
     Camera, CameraKind, CameraPatch, CameraSpec, CameraState, Cause, Fault, FaultKind, OwnSettings,
-    Recording, RecordingState, StateName, Stats, Stream, Track, TrackKind, Transport,
+    PhoneHealth, Recording, RecordingState, StateName, Stats, Stream, Track, TrackKind, Transport,
 };
 pub use error::{ApiError, ErrorCode};
 pub use event::{Alert, AlertKind, Event};

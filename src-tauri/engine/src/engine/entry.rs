@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
-use super::phone::Phone;
+use super::phone::{self, Phone};
 use super::recording::{self, Records};
 use super::{Address, DemoCameras, Sources, address};
 use crate::api::{
@@ -106,7 +106,7 @@ impl Entry {
         Self { id, spec, kind, read_only, main, sub, stills, recording, records, started, phone: None, stop }
     }
 
-    /// A phone's camera, which waits for what is published.
+    /// A phone's camera, which waits for what is published; it rests while the phone is away.
     pub(super) fn phone(
         ground: &Ground,
         id: String,
@@ -132,7 +132,9 @@ impl Entry {
             phone: Some(phone),
             stop,
         };
-        entry.wake(&ground.env);
+        if entry.phone.as_ref().is_some_and(|phone| phone.is_here()) {
+            entry.wake(&ground.env);
+        }
         entry
     }
 
@@ -241,6 +243,7 @@ impl Entry {
                 reconnect_delay_seconds: spec.reconnect_delay_seconds,
             },
             alerts: spec.alerts.unwrap_or(true),
+            phone: self.phone.as_ref().and_then(|phone| phone.health()),
             read_only: self.read_only,
         }
     }
@@ -248,7 +251,9 @@ impl Entry {
     /// For a phone its own diagnosis says more than that nothing arrives.
     fn state(&self, status: &Status) -> CameraState {
         let mut state = state(status);
-        if let Some(phone) = &self.phone
+        if self.phone.is_some() && matches!(status.phase, Phase::Idle) {
+            state.cause = Some(tell(&phone::away()));
+        } else if let Some(phone) = &self.phone
             && matches!(status.phase, Phase::Connecting { .. } | Phase::Stalled | Phase::Reconnecting { .. })
         {
             let (trouble, retry_at) = phone.trouble();

@@ -272,12 +272,14 @@ impl EngineHandle {
         entry.main.status.touch();
     }
 
-    /// Puts a phone on the wall; `None` at the limit. Called within a change.
+    /// Puts a phone on the wall; `None` at the limit. Called within a change. `resumes` at the start of the
+    /// program.
     pub(super) fn add_phone(
         &self,
         id: String,
         name: Option<String>,
         phone: Arc<Phone>,
+        resumes: bool,
     ) -> Option<Arc<Entry>> {
         let inner = &self.inner;
         if self.registry().entries.len() >= MAX_CAMERAS {
@@ -285,7 +287,7 @@ impl EngineHandle {
         }
         let span = tracing::info_span!("camera", id);
         let entry = Arc::new(Entry::phone(&inner.ground, id, name, Arc::clone(&phone), &inner.stop));
-        entry.record(false);
+        entry.record(resumes);
         self.change(|registry| registry.entries.push(Arc::clone(&entry)));
         let (engine, watched) = (self.clone(), Arc::clone(&entry));
         let remove = async move { engine.forget_phone(&watched).await };

@@ -72,6 +72,11 @@ pub struct PhoneState {
     pub net: Option<String>,
     /// Per cent.
     pub battery: Option<u8>,
+    pub charging: Option<bool>,
+    /// Too hot or too busy for what it was asked to send.
+    pub hot: bool,
+    /// How much less it sends than it was asked to: 0 nothing, 1 fewer pictures, 2 smaller ones.
+    pub thrift: u8,
     /// Degrees clockwise.
     pub orientation: Option<u16>,
 }
@@ -140,6 +145,9 @@ pub enum OfferError {
     /// The room is the name of a camera that is no phone.
     #[error("camera \"{0}\" is not a phone, so nobody can publish there")]
     NotAPhone(String),
+    /// It was let in to publish, and wants to see.
+    #[error("a phone may publish here and not watch")]
+    MayNotWatch,
     /// It belongs to an earlier connection than the present one.
     #[error("the offer is older than the connection {current}")]
     Stale { current: u32 },

@@ -11,6 +11,7 @@ mod entry;
 mod events;
 mod exports;
 mod handle;
+mod known;
 mod link;
 mod phone;
 mod phones;
@@ -36,6 +37,7 @@ pub use diagnosis::CameraFigures;
 pub use events::EventStream;
 pub use exports::ExportFile;
 pub use handle::{EngineHandle, StartError};
+pub use known::KnownPhone;
 pub use link::{
     Capture, JoinError, OfferError, PeerCandidate, PeerCard, PeerRole, PhoneState, PhoneStats, SignalLink,
     Stage, ToPeer, Why,

@@ -14,6 +14,7 @@ use tracing::{debug, info, warn};
 
 use super::entry::Entry;
 use super::link::{Capture, PeerCard, PhoneState, PhoneStats, SignalLink, Stage, ToPeer, Why};
+use crate::api::PhoneHealth;
 use crate::env::Env;
 use crate::retry::{Facts, Ladder, Note, Rung};
 use crate::sfu::{Call, Feed, ViewerState};
@@ -90,6 +91,23 @@ impl Phone {
         Self { room, feed: Feed::default(), env, woken: Notify::new(), state: Mutex::new(state) }
     }
 
+    /// One that was let in and is not here.
+    pub(super) fn away(card: PeerCard, env: Env) -> Self {
+        let phone = Self::new(card, None, env);
+        phone.state().owner.here = false;
+        phone
+    }
+
+    /// Whether its signaling is there.
+    pub(super) fn is_here(&self) -> bool {
+        self.state().owner.here
+    }
+
+    /// By what its owner joined.
+    pub(super) fn owner(&self) -> String {
+        self.state().owner.card.peer_id.clone()
+    }
+
     /// The time of day.
     pub(super) fn wall(&self) -> SystemTime {
         self.env.wall()
@@ -137,7 +155,9 @@ impl Phone {
             state.owner = Owner { card: card.clone(), link, generation, here: true };
             state.offers += 1;
             state.offered = Instant::now();
-            state.said = PhoneState::default();
+            // Its battery is as full as before.
+            state.said.capture = Capture::Live;
+            state.said.why = None;
             state.counted = None;
             state.next.replace(Arc::clone(call))
         };
@@ -203,7 +223,22 @@ impl Phone {
 
     /// Says that its camera's supervisor rests, or does not; tells how it was.
     pub(super) fn set_rests(&self, rests: bool) -> bool {
-        std::mem::replace(&mut self.state().rests, rests)
+        let was = std::mem::replace(&mut self.state().rests, rests);
+        self.woken.notify_one();
+        was
+    }
+
+    /// Waits until its camera rests no more; whether it did rest.
+    async fn rested(&self) -> bool {
+        let mut rested = false;
+        loop {
+            let woken = self.woken.notified();
+            if !self.state().rests {
+                return rested;
+            }
+            rested = true;
+            woken.await;
+        }
     }
 
     /// A person wants another try now.
@@ -241,6 +276,14 @@ impl Phone {
         if state.owner.card.peer_id == peer_id && state.owner.generation == counted.generation {
             state.counted = Some((Instant::now(), counted));
         }
+    }
+
+    /// How it fares, where it said so and is here.
+    pub(super) fn health(&self) -> Option<PhoneHealth> {
+        let state = self.state();
+        let PhoneState { battery, charging, hot, thrift, ref net, .. } = state.said;
+        let health = PhoneHealth { battery, charging, hot, thrift, net: net.clone() };
+        (state.owner.here && health != PhoneHealth::default()).then_some(health)
     }
 
     /// What is wrong, and when the next command is due.
@@ -329,15 +372,28 @@ impl State {
     }
 }
 
+/// What is wrong with a phone that was let in and is not here. Nobody is alarmed by it: phones come and go.
+pub(super) fn away() -> SourceError {
+    SourceError::new(Code::PhoneGone, "The phone is not connected. Open Nightjar on it.")
+}
+
 /// Watches over a phone until its camera goes. `remove` takes the camera off the wall.
 pub(super) async fn watch(phone: Arc<Phone>, entry: Arc<Entry>, remove: impl Future<Output = ()> + Send) {
     let mut rng = phone.env.rng();
     let stop = entry.stop().clone();
     let mut ladder = Ladder::new(Instant::now());
     let (mut told, mut keyed) = (Instant::now(), Instant::now());
+    let mut health = None;
     let status = &entry.main.status;
     loop {
+        let rested = tokio::select! {
+            () = stop.cancelled() => return,
+            rested = phone.rested() => rested,
+        };
         let now = Instant::now();
+        if rested {
+            ladder = Ladder::new(now);
+        }
         let frame = status.get().last_frame;
         let (verdict, facts, link, generation, changed, over) = {
             let mut state = phone.state();
@@ -371,7 +427,9 @@ pub(super) async fn watch(phone: Arc<Phone>, entry: Arc<Entry>, remove: impl Fut
             let silence = fed(&facts).elapsed();
             act(&phone, rung, generation, silence, link.as_deref());
         }
-        if changed {
+        let fares = phone.health();
+        if changed || fares != health {
+            health = fares;
             status.touch();
         }
         if changed || now.saturating_duration_since(told) >= STATUS_EVERY {

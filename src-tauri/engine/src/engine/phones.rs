@@ -25,6 +25,11 @@ const EARLY: usize = 64;
 /// Publishers of one room.
 const PUBLISHERS: usize = 64;
 
+/// The ids that publishers of a room have, in the order in which they are given.
+pub(super) fn places(room: &str) -> impl Iterator<Item = String> {
+    (1..=PUBLISHERS).map(move |n| if n == 1 { room.to_owned() } else { format!("{room}-{n}") })
+}
+
 impl EngineHandle {
     /// A peer has joined a room.
     ///
@@ -63,16 +68,14 @@ impl EngineHandle {
         let _one_at_a_time = self.one_change().await;
         let room = &card.room;
         let entries = self.entries();
-        let own = entries.iter().find(|entry| entry.phone.as_ref().is_some_and(|p| p.is_of(&card.peer_id)));
-        if let Some(own) = own {
-            return Ok(Arc::clone(own));
+        if let Some(own) = self.entry_of(&card.peer_id) {
+            return Ok(own);
         }
-        for n in 1..=PUBLISHERS {
-            let id = if n == 1 { room.clone() } else { format!("{room}-{n}") };
+        for id in places(room) {
             match entries.iter().find(|entry| entry.id == id) {
                 None => {
                     let phone = Arc::new(Phone::new(card.clone(), link.cloned(), self.env()));
-                    return self.add_phone(id, card.name.clone(), phone).ok_or(OfferError::Busy);
+                    return self.add_phone(id, card.name.clone(), phone, false).ok_or(OfferError::Busy);
                 }
                 Some(entry) => {
                     let frame = entry.main.status.get().last_frame;
@@ -175,6 +178,12 @@ impl PhonePeer {
             // Sound alone beside pictures to receive is somebody who talks to the camera.
             PeerRole::Unknown => media.video || (media.audio && !media.wants_video),
         };
+        // Of the older clients in a room everybody sees everybody; a phone that was let in has its own right
+        // alone.
+        let sees = self.card.legacy || self.card.role != PeerRole::Publisher;
+        if !sees && !media.video && !media.audio {
+            return Err(OfferError::MayNotWatch);
+        }
         if publishes
             && let Ok(entry) = self.engine.entry(room)
             && entry.kind != CameraKind::Phone
@@ -199,7 +208,7 @@ impl PhonePeer {
             entry.wake(&self.engine.env());
             phone.adopt(&self.card, self.link.clone(), generation, &call);
         }
-        if call.watches() {
+        if call.watches() && sees {
             let own = camera.as_ref().map(|entry| entry.id.clone());
             self.engine.spawn(keep_showing(self.engine.clone(), room.clone(), own, show, Arc::clone(&call)));
         }

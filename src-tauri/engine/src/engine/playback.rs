@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{EngineHandle, entry, probe};
 use crate::api::{ApiError, CameraSpec, ErrorCode, Probe, Stream};
 use crate::live::{Mse, Sound};
-use crate::sfu::{Answer, SfuError, ViewerStats};
+use crate::sfu::{Answer, IceServerReading, SfuError, ViewerStats};
 use crate::still::StillError;
 
 impl EngineHandle {
@@ -98,6 +98,12 @@ impl EngineHandle {
     fn viewer_of(&self, camera: &str, viewer: &Uuid) -> Result<(), ApiError> {
         let known = self.viewers().iter().any(|v| v.id == *viewer && v.camera == camera);
         known.then_some(()).ok_or_else(|| refusal(camera, &SfuError::UnknownViewer))
+    }
+
+    /// How far the STUN and TURN servers are.
+    #[must_use]
+    pub fn ice_servers(&self) -> Vec<IceServerReading> {
+        self.sfu().ice_servers()
     }
 
     /// Who watches by WebRTC now.

@@ -99,7 +99,7 @@ fn refusal(error: &OfferError) -> ApiError {
     let code = match error {
         OfferError::NotAPhone(_) => ErrorCode::Duplicate,
         OfferError::Busy => ErrorCode::Busy,
-        OfferError::Stale { .. } | OfferError::Fingerprint => ErrorCode::Malformed,
+        OfferError::Stale { .. } | OfferError::Fingerprint | OfferError::MayNotWatch => ErrorCode::Malformed,
         OfferError::Sfu(error) => match error {
             SfuError::NoCommonCodec(_) => ErrorCode::NotPlayable,
             SfuError::Malformed(_) => ErrorCode::Malformed,

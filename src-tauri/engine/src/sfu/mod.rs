@@ -19,6 +19,7 @@ mod ports;
 mod publisher;
 mod runtime;
 mod sdp;
+mod survey;
 mod tcp;
 mod viewer;
 
@@ -42,6 +43,7 @@ use webrtc::peer_connection::PeerConnection;
 pub use call::{Call, CallOptions, Candidate, Media};
 pub use peer::ViewerState;
 pub use publisher::{Feed, PhoneSource, Publication, PublicationStats};
+pub use survey::IceServerReading;
 
 use crate::env::{Env, Secret};
 use crate::hub::Slot;
@@ -198,6 +200,7 @@ struct Shared {
     door: Option<Door>,
     ending: CancellationToken,
     viewers: Mutex<HashMap<Uuid, Handle>>,
+    survey: Arc<survey::Survey>,
 }
 
 /// What is kept of a viewer outside its task.
@@ -216,6 +219,14 @@ impl Sfu {
     #[must_use]
     pub fn new(options: SfuOptions, env: Env) -> Self {
         let (tasks, ending) = (TaskTracker::new(), CancellationToken::new());
+        let survey = Arc::<survey::Survey>::default();
+        if !options.ice_servers.is_empty() {
+            let looks = Arc::clone(&survey).run(options.ice_servers.clone(), env.clone());
+            let stop = ending.clone();
+            tasks.spawn(async move {
+                stop.run_until_cancelled(looks).await;
+            });
+        }
         let shared = Shared {
             ports: Ports::new(options.udp_ports.clone()),
             places: Arc::new(Semaphore::new(options.max_viewers.min(Semaphore::MAX_PERMITS))),
@@ -223,6 +234,7 @@ impl Sfu {
             tasks,
             ending,
             viewers: Mutex::new(HashMap::new()),
+            survey,
             options,
             env,
         };
@@ -314,6 +326,12 @@ impl Sfu {
         drop(viewers);
         stats.sort_by_key(|viewer| std::cmp::Reverse(viewer.age));
         stats
+    }
+
+    /// How far the STUN and TURN servers are, by the newest look.
+    #[must_use]
+    pub fn ice_servers(&self) -> Vec<IceServerReading> {
+        self.shared.survey.readings()
     }
 
     /// Ends all viewers, refuses new ones and waits until every task is over.

@@ -63,12 +63,21 @@ pub(super) async fn change(
 ) -> Reply {
     door.engine.camera(&id)?;
     let patch: CameraPatch = body::json(&headers, &bytes)?;
-    let engine = door.engine.clone();
+    let renamed = patch.name.is_some();
+    let (engine, phone) = (door.engine.clone(), door.engine.phone_of(&id));
     let camera = door.finish(async move { engine.change_camera(&id, patch).await }).await?;
+    if let (true, Some(signal), Some(phone)) = (renamed, &door.signal, phone) {
+        // A phone that was paired keeps its name. Others are not known by theirs.
+        signal.relay.rename(&phone, &camera.name);
+    }
     Ok(json(StatusCode::OK, &camera))
 }
 
 pub(super) async fn remove(State(door): State<Arc<Door>>, CameraId(id): CameraId) -> Reply {
+    if let (Some(signal), Some(phone)) = (&door.signal, door.engine.phone_of(&id)) {
+        // A paired phone that is taken off the wall does not come back to it.
+        signal.relay.revoke(&phone);
+    }
     let engine = door.engine.clone();
     door.finish(async move { engine.remove_camera(&id).await }).await?;
     done()

@@ -47,6 +47,7 @@ pub(super) async fn metrics(State(door): State<Arc<Door>>) -> Response {
     page.cameras(&door.engine.figures());
     page.alerts(&door.engine.alerts());
     page.viewers(&door.engine.viewers());
+    page.ice_servers(&door.engine.ice_servers());
     if let Some(figures) = door.engine.recorder_figures() {
         page.recorder(&figures);
     }

@@ -114,15 +114,23 @@ pub(super) async fn rename(
     let relay = &signal(&door)?.relay;
     find(relay, &id)?;
     let patch: DevicePatch = body::json(&headers, &bytes)?;
-    if !relay.rename(&id, named(&patch.name)?) {
+    let name = named(&patch.name)?.to_owned();
+    if !relay.rename(&id, &name) {
         return Err(no_device());
     }
+    let (engine, peer) = (door.engine.clone(), id.clone());
+    door.finish(async move { engine.rename_phone(&peer, &name).await }).await;
     Ok(json(StatusCode::OK, &find(relay, &id)?))
 }
 
 /// From now on the phone hears that it may no longer publish; what it publishes ends.
 pub(super) async fn revoke(State(door): State<Arc<Door>>, Named(id): Named<String>) -> Reply {
-    if signal(&door)?.relay.revoke(&id) { done() } else { Err(no_device()) }
+    if !signal(&door)?.relay.revoke(&id) {
+        return Err(no_device());
+    }
+    let engine = door.engine.clone();
+    door.finish(async move { engine.dismiss_phone(&id).await }).await;
+    done()
 }
 
 fn room(room: &str) -> Result<(), Refusal> {
@@ -184,6 +192,9 @@ pub(super) async fn allow(State(door): State<Arc<Door>>, Named(id): Named<String
     if !relay.allow(&id, &taken) {
         return Err(Refusal::new(ErrorCode::Duplicate, "No phone waits at this pairing."));
     }
+    // From now on it has its place on the wall, whether it films or not.
+    let (engine, known) = (door.engine.clone(), signal(&door)?.known());
+    door.finish(async move { engine.expect_phones(known, false).await }).await;
     Ok(json(StatusCode::OK, &look(relay, &id)?))
 }
 

@@ -266,3 +266,86 @@ async fn r_n12_the_end_of_the_program_is_said_to_phones() {
     assert_eq!(close_code(&mut socket).await, Some(u16::from(CloseCode::Away)));
     closing.await.unwrap();
 }
+
+/// What a phone would offer, `direction` of its pictures, with this certificate.
+fn offer(direction: &str, certificate: &str) -> String {
+    let fingerprint = vec![certificate; 32].join(":");
+    format!(
+        "v=0\r\no=- 4611731400430051336 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\n\
+         m=video 9 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 0.0.0.0\r\na=ice-ufrag:abcd\r\n\
+         a=ice-pwd:abcdefghijklmnopqrstuvwx\r\na=fingerprint:sha-256 {fingerprint}\r\na=setup:actpass\r\n\
+         a=mid:0\r\na={direction}\r\na=rtcp-mux\r\na=rtpmap:96 VP8/90000\r\na=ssrc:5 cname:phone\r\n"
+    )
+}
+
+#[tokio::test]
+async fn a9_a19_a_description_that_is_none_or_of_somebody_else_changes_nothing() {
+    let house = house("legacy_join = true", false).await;
+    let mut phone = dial(&house, "/signal", &[]).await.unwrap();
+    say(&mut phone, json!({"v": 1, "type": "join_room", "room": "hall", "role": "publisher"})).await;
+    assert_eq!(json_of(&mut phone).await["type"], "joined_room");
+    let good = offer("sendonly", "AB");
+    let ask = |generation: u32, neg: u32, sdp: &str| json!({"v": 1, "type": "offer", "gen": generation, "neg": neg, "sdp": sdp});
+    let mut hear = async |socket: &mut Socket| loop {
+        let message = json_of(socket).await;
+        if ["answer", "error"].contains(&message["type"].as_str().unwrap()) {
+            return message;
+        }
+    };
+    say(&mut phone, ask(1, 1, &good)).await;
+    let answer = hear(&mut phone).await;
+    assert_eq!((&answer["type"], &answer["gen"]), (&json!("answer"), &json!(1)), "{answer}");
+    let bare: String =
+        good.lines().filter(|l| !l.contains("fingerprint")).flat_map(|l| [l, "\r\n"]).collect();
+    let keyed = good.replace("UDP/TLS/RTP/SAVPF", "RTP/SAVPF").replace(
+        "a=setup:actpass\r\n",
+        "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz\r\n",
+    );
+    for (what, message) in [
+        ("another certificate within one connection", ask(1, 2, &offer("sendonly", "CD"))),
+        ("no certificate", ask(2, 1, &bare)),
+        ("keys in the clear", ask(2, 2, &keyed.replace("a=fingerprint", "a=x-fingerprint"))),
+        ("a phone that wants to watch", ask(2, 3, &offer("recvonly", "AB"))),
+    ] {
+        say(&mut phone, message).await;
+        let no = hear(&mut phone).await;
+        assert_eq!((&no["type"], &no["code"]), (&json!("error"), &json!("bad_sdp")), "{what}: {no}");
+        assert_eq!(
+            house.engine.camera("hall").unwrap().state.name,
+            nightjar_engine::api::StateName::Connecting
+        );
+    }
+    // The connection is what it was: a further offer of it is answered.
+    say(&mut phone, ask(3, 1, &good)).await;
+    let answer = hear(&mut phone).await;
+    assert_eq!((&answer["type"], &answer["gen"]), (&json!("answer"), &json!(3)), "{answer}");
+    assert_eq!(house.engine.cameras().len(), 2);
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a14_a_page_of_another_site_reads_and_changes_nothing() {
+    let house = house("legacy_join = true", false).await;
+    let foreign = [("Origin", "https://evil.example"), ("Sec-Fetch-Site", "cross-site")];
+    for path in ["/api/v1/cameras", "/api/v1/devices", "/api/v1/sig/stream", "/api/v1/openapi.json"] {
+        if path != "/api/v1/sig/stream" {
+            // A script tag of another site sends no Origin: what it gets is no script to its browser.
+            let own = house.ask("GET", path).await;
+            assert_eq!(own.header("cross-origin-resource-policy"), Some("same-origin"), "{path}");
+            assert_eq!(own.header("x-content-type-options"), Some("nosniff"), "{path}");
+        }
+        let request =
+            foreign.iter().fold(Request::new("GET", path), |r, (name, value)| r.header(name, *value));
+        let answer = house.send(request).await;
+        assert_eq!(answer.header("access-control-allow-origin"), None, "{path}");
+        answer.refused(403, "foreign_origin");
+    }
+    // What a form of another site can send without being asked for leave.
+    for kind in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data"] {
+        let request = Request::new("POST", "/api/v1/pairings").body(kind, "{}");
+        house.send(request).await.refused(415, "unsupported_media_type");
+    }
+    let preflight = Request::new("OPTIONS", "/api/v1/pairings").header("Origin", "https://evil.example");
+    assert_eq!(house.send(preflight).await.header("access-control-allow-origin"), None);
+    house.close().await;
+}

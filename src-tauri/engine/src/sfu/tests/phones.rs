@@ -294,3 +294,37 @@ async fn offers_that_nobody_can_serve_are_refused_in_words() {
     assert!(matches!(sfu.call(nothing(), &long).await, Err(SfuError::TooLarge)));
     sfu.shutdown().await;
 }
+
+#[tokio::test]
+async fn a20_no_packet_goes_to_an_address_that_no_phone_has() {
+    let sfu = sfu();
+    let (_far, offer) = Far::offer(BOTH).await;
+    let bare: Vec<&str> = offer.lines().filter(|line| !line.starts_with("a=candidate")).collect();
+    let call = sfu.call(nothing(), &format!("{}\r\n", bare.join("\r\n"))).await.expect("answered");
+    // What is sent to 0.0.0.0 reaches this machine: the second socket would hear of it.
+    let good = tokio::net::UdpSocket::bind("127.0.0.1:0").await.expect("a port");
+    let bad = tokio::net::UdpSocket::bind("0.0.0.0:0").await.expect("a port");
+    let port = bad.local_addr().expect("bound").port();
+    let candidate = |address: &str, port: u16| Candidate {
+        candidate: format!("candidate:1 1 udp 2130706431 {address} {port} typ host"),
+        mid: None,
+        index: Some(0),
+    };
+    for address in
+        ["0.0.0.0", "::", "::ffff:127.0.0.1", "169.254.169.254", "224.0.0.251", "255.255.255.255", "ff02::1"]
+    {
+        assert!(!call.add(candidate(address, port)).await, "{address}");
+    }
+    for name in ["evil.example", &*format!("{}.local", "x".repeat(300)), "127.0.0.1/8", ""] {
+        assert!(!call.add(candidate(name, port)).await, "{name}");
+    }
+    assert!(call.add(candidate("127.0.0.1", good.local_addr().expect("bound").port())).await);
+    let mut bytes = [0; 1_500];
+    for _ in 0..3 {
+        let checked = tokio::time::timeout(PATIENCE, good.recv_from(&mut bytes)).await;
+        checked.expect("the good one is tried").expect("heard");
+    }
+    assert!(bad.try_recv_from(&mut bytes).is_err(), "and nobody else");
+    call.close();
+    sfu.shutdown().await;
+}
