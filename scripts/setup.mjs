@@ -47,6 +47,7 @@ const packages = {
     'ffmpeg',
     'nftables',
     'iproute2',
+    'coturn?',
   ],
 };
 const levels = ['server', 'desktop', 'test'];

@@ -1,9 +1,10 @@
-// npm run bench [-- --quick] [-- --only live,fanout,ingest,recording,cycles,catalogue,phones] [-- --built]
+// npm run bench [-- --quick] [-- --only live,fanout,ingest,recording,cycles,catalogue,phones,crowd,faults] [-- --built]
 //
 // Builds the programs for release, measures them as processes, and writes bench/REPORT.md and
 // bench/report.json. `--quick` takes a few minutes and writes to bench/out/ instead, so that the
 // figures of a full run are never replaced by few. With `--only` the sections of the other parts stay as
-// they were. `--built` takes the programs as they are.
+// they were. `--built` takes the programs as they are. `faults` is what happens to phones
+// (phone-faults.mjs); it writes bench/PHONES.md and bench/phones.json.
 
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -34,6 +35,8 @@ const parts = {
   cycles: (await import('./cycles.mjs')).cycles,
   catalogue: (await import('./catalogue.mjs')).catalogue,
   phones: (await import('./phones.mjs')).phones,
+  crowd: (await import('./crowd.mjs')).crowd,
+  faults: (await import('./faults.mjs')).faults,
 };
 
 const out = join(root, 'bench', ...(quick ? ['out'] : []));

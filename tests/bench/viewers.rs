@@ -1,7 +1,7 @@
 //! Many WebRTC viewers in one process, for the figures of `npm run bench`: each dials a camera by WHEP,
 //! receives, and counts what it gets.
 //!
-//! `nightjar-bench-viewers URL hold N` dials N viewers, says `{"connected":N}`, then answers each line of
+//! `nightjar-bench-viewers URL hold N` dials N viewers (of several addresses with a comma between, in turn), says `{"connected":N}`, then answers each line of
 //! its input with a line of totals, and hangs up when the input ends. `… URL cycle N` dials and hangs up
 //! N times, one after the other, and says `{"cycle":n}` after each. The receiving end is the same crate
 //! that the SFU uses, with its default interceptors (NACK, receiver reports, transport feedback), so
@@ -9,17 +9,18 @@
 
 #![allow(clippy::print_stdout)]
 
+mod endpoint;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
+use endpoint::{Endpoint, PATIENCE, questions};
 use rtc::peer_connection::configuration::interceptor_registry::register_default_interceptors;
 use rtc::rtp_transceiver::rtp_sender::RtpCodecKind;
 use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
 use webrtc::peer_connection::{
@@ -27,8 +28,6 @@ use webrtc::peer_connection::{
     RTCSessionDescription, Registry, SettingEngineBuilder,
 };
 
-/// Far more than a connection takes.
-const PATIENCE: Duration = Duration::from_secs(20);
 /// Between two dials of `hold`, as the study behind the goals had it.
 const PACE: Duration = Duration::from_millis(30);
 /// A cycle is over when this much came.
@@ -93,36 +92,6 @@ impl PeerConnectionEventHandler for Events {
     }
 }
 
-/// Where a WHEP endpoint is.
-struct Endpoint {
-    host: String,
-    path: String,
-}
-
-impl Endpoint {
-    fn parse(url: &str) -> anyhow::Result<Self> {
-        let rest = url.strip_prefix("http://").context("an http:// address is needed")?;
-        let (host, path) = rest.split_once('/').context("the address has no path")?;
-        Ok(Self { host: host.to_owned(), path: format!("/{path}") })
-    }
-
-    /// One request; gives the status line with the headers, and the body.
-    async fn request(&self, method: &str, path: &str, body: &str) -> anyhow::Result<(String, String)> {
-        let mut stream = TcpStream::connect(&self.host).await?;
-        let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Type: application/sdp\r\n\
-             Content-Length: {}\r\n\r\n{body}",
-            self.host,
-            body.len()
-        );
-        stream.write_all(request.as_bytes()).await?;
-        let mut answer = String::new();
-        timeout(PATIENCE, stream.read_to_string(&mut answer)).await??;
-        let (head, body) = answer.split_once("\r\n\r\n").context("no HTTP answer")?;
-        Ok((head.to_owned(), body.to_owned()))
-    }
-}
-
 struct Viewer {
     connection: Arc<dyn PeerConnection>,
     enough: Arc<Notify>,
@@ -160,12 +129,7 @@ impl Viewer {
         connection.set_local_description(offer).await?;
         timeout(PATIENCE, gathering.wait_for(|done| *done)).await??;
         let offer = connection.local_description().await.context("it was set")?.sdp;
-        let (head, answer) = endpoint.request("POST", &endpoint.path, &offer).await?;
-        ensure!(head.starts_with("HTTP/1.1 201"), "{head}\n{answer}");
-        let location = head
-            .lines()
-            .find_map(|line| line.split_once(": ").filter(|(key, _)| key.eq_ignore_ascii_case("location")));
-        let session = location.context("no Location")?.1.trim().to_owned();
+        let (session, answer) = endpoint.offer(&offer).await?;
         connection.set_remote_description(RTCSessionDescription::answer(answer)?).await?;
         Ok(Self { connection, enough, session })
     }
@@ -176,24 +140,19 @@ impl Viewer {
     }
 
     async fn hang_up(self, endpoint: &Endpoint) -> anyhow::Result<()> {
-        let path = match self.session.strip_prefix("http://") {
-            Some(rest) => rest.find('/').map_or("/", |at| &rest[at..]),
-            None => &self.session,
-        };
-        let (head, _) = endpoint.request("DELETE", path, "").await?;
-        ensure!(head.starts_with("HTTP/1.1 200"), "{head}");
+        endpoint.end(&self.session).await?;
         self.connection.close().await?;
         Ok(())
     }
 }
 
-async fn hold(endpoint: &Endpoint, count: usize, totals: &Arc<Totals>) -> anyhow::Result<()> {
+async fn hold(endpoints: &[Endpoint], count: usize, totals: &Arc<Totals>) -> anyhow::Result<()> {
     let mut viewers = Vec::new();
-    for _ in 0..count {
-        viewers.push(Viewer::dial(endpoint, totals).await?);
+    for endpoint in endpoints.iter().cycle().take(count) {
+        viewers.push((endpoint, Viewer::dial(endpoint, totals).await?));
         sleep(PACE).await;
     }
-    for viewer in &viewers {
+    for (_, viewer) in &viewers {
         viewer.flows().await?;
     }
     println!("{{\"connected\":{count}}}");
@@ -203,24 +162,10 @@ async fn hold(endpoint: &Endpoint, count: usize, totals: &Arc<Totals>) -> anyhow
         let (missing, again) = (totals.missing.load(Relaxed), totals.again.load(Relaxed));
         println!("{{\"packets\":{packets},\"bytes\":{bytes},\"missing\":{missing},\"again\":{again}}}");
     }
-    for viewer in viewers {
+    for (endpoint, viewer) in viewers {
         viewer.hang_up(endpoint).await?;
     }
     Ok(())
-}
-
-/// The lines of the input, read by a thread of their own. Who asks waits for the answer, so one is enough;
-/// a second line waits in the pipe.
-fn questions() -> mpsc::Receiver<()> {
-    let (ask, asked) = mpsc::channel(1);
-    std::thread::spawn(move || {
-        for line in std::io::stdin().lines() {
-            if line.is_err() || ask.blocking_send(()).is_err() {
-                return;
-            }
-        }
-    });
-    asked
 }
 
 async fn cycle(endpoint: &Endpoint, count: usize, totals: &Arc<Totals>) -> anyhow::Result<()> {
@@ -237,10 +182,11 @@ async fn cycle(endpoint: &Endpoint, count: usize, totals: &Arc<Totals>) -> anyho
 async fn main() -> anyhow::Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [url, what, count] = &args[..] else { bail!("URL hold|cycle N") };
-    let (endpoint, count, totals) = (Endpoint::parse(url)?, count.parse()?, Arc::default());
+    let endpoints: Vec<Endpoint> = url.split(',').map(Endpoint::parse).collect::<Result<_, _>>()?;
+    let (count, totals) = (count.parse()?, Arc::default());
     match what.as_str() {
-        "hold" => hold(&endpoint, count, &totals).await,
-        "cycle" => cycle(&endpoint, count, &totals).await,
+        "hold" => hold(&endpoints, count, &totals).await,
+        "cycle" => cycle(&endpoints[0], count, &totals).await,
         _ => bail!("hold or cycle"),
     }
 }

@@ -95,6 +95,8 @@ END
 END`);
   }
 
+  /** What a rule of nftables says, both ways. */
+  filter = (rule) => this.#rule(rule);
   /** Packets vanish on the way; every link stays up. */
   drop = () => this.#rule('drop');
   /** Some of them, by chance. */
@@ -123,6 +125,19 @@ END`);
     await sh(`ip -n ${this.space} addr add ${this.address}/16 dev ${this.link}`);
     this.name();
   }
+
+  /** Another address in place of this one, as when a network hands out a new one. */
+  async change() {
+    const before = this.address;
+    this.address = `10.77.${this.n}.${before.endsWith('.1') ? 2 : 1}`;
+    await sh(`
+      ip -n ${this.space} addr add ${this.address}/16 dev ${this.link}
+      ip -n ${this.space} addr del ${before}/16 dev ${this.link}
+      ip -n ${this.space} route replace default via 10.77.0.1
+    `);
+  }
+  /** A way out of its network, as a phone looks for one. */
+  route = () => sh(`ip -n ${this.space} route replace default via 10.77.0.1`);
 
   name() {
     names.set(this.host, this.address);

@@ -7,7 +7,7 @@ import { chromium } from './programs.mjs';
 /** Longer than anything here takes on a machine that does other work too. */
 export const PATIENCE_MS = 25_000;
 const eye = readFileSync(new URL('./eye.js', import.meta.url), 'utf8');
-const FLAGS = [
+export const FLAGS = [
   '--no-sandbox',
   '--disable-gpu',
   '--disable-quic',

@@ -206,6 +206,13 @@ export async function startServer(options = {}) {
   };
 }
 
+/** The relay without a server behind it. */
+export async function startRelay(args) {
+  const program = new Program('nightjar-relay', ['--listen', '127.0.0.1:0', ...args]);
+  const [, url] = await program.line(/^listening on (http:\/\/\S+)/);
+  return { url, log: program.log, stop: () => program.stop() };
+}
+
 /** A camera; its port stays the same when it is started again with `port`. */
 export async function startCamera({ port = 0, ...rest } = {}) {
   const args = ['--listen', `127.0.0.1:${port}`];

@@ -6,7 +6,7 @@ import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { launch, Wall } from './browser.mjs';
 import { Phone } from './phone.mjs';
-import { startCamera, startServer } from './programs.mjs';
+import { startCamera, startRelay, startServer } from './programs.mjs';
 
 const out = process.env.NIGHTJAR_TEST_OUT
   ? join(process.env.NIGHTJAR_TEST_OUT, 'web')
@@ -36,6 +36,18 @@ class Stage {
     const camera = await startCamera(options);
     this.#closers.push(() => camera.stop());
     return camera;
+  }
+
+  /** The relay alone. */
+  async relay(args) {
+    const relay = await startRelay(args);
+    this.#closers.push(() => relay.stop());
+    return relay;
+  }
+
+  /** Done at the end. */
+  later(close) {
+    this.#closers.push(close);
   }
 
   async wall(url, options) {

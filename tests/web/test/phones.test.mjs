@@ -1,6 +1,10 @@
 // Chromium with its fake camera as a phone, and the wall that watches it.
 
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { eventually, scene } from '../stage/scene.mjs';
 
 /** In the page: publishing by WHIP, watching by WHEP, and a note of when each picture came. */
@@ -120,16 +124,46 @@ for (const codec of ['h264', 'vp8', 'vp9', 'av1']) {
   );
 }
 
-scene('r_m5 without WebRTC a phone plays by MSE', async (stage) => {
-  const server = await stage.server();
-  const hand = await stage.wall(server.url);
-  await hand.page.evaluate(peers);
-  await hand.page.evaluate(async () => {
-    window.kept = await window.phone.publish('hand', 'h264');
+for (const codec of ['h264', 'vp9', 'av1']) {
+  scene(`r_m5 without WebRTC a phone that sends ${codec} plays by MSE`, async (stage) => {
+    const server = await stage.server();
+    const hand = await stage.wall(server.url);
+    await hand.page.evaluate(peers);
+    await hand.page.evaluate(async (name) => {
+      window.kept = await window.phone.publish('hand', name);
+    }, codec);
+    const wall = await stage.wall(server.url, { without: ['webrtc'] });
+    await eventually('the wall plays it', async () => {
+      const report = await wall.report('hand');
+      return report?.transport === 'mse' && report.frames >= 40;
+    });
   });
-  const wall = await stage.wall(server.url, { without: ['webrtc'] });
-  await eventually('the wall plays it', async () => {
-    const report = await wall.report('hand');
-    return report?.transport === 'mse' && report.frames >= 40;
+}
+
+for (const codec of ['vp8', 'vp9', 'av1']) {
+  scene(`R-N4 what a phone sends in ${codec} is a film that others can play`, async (stage) => {
+    const server = await stage.server();
+    const hand = await stage.wall(server.url, { expected: [/404/] });
+    await hand.page.evaluate(peers);
+    await hand.page.evaluate(async (name) => {
+      window.kept = await window.phone.publish('hand', name);
+    }, codec);
+    const recorded = async () => (await server.api('GET', '/recordings?camera=hand')).segments;
+    await eventually('it is recorded', async () => (await recorded()).length > 0);
+    await new Promise((resolve) => setTimeout(resolve, 4000));
+    await hand.page.evaluate(() => window.kept.close());
+    const sealed = async () => (await recorded()).find(({ state }) => state === 'sealed');
+    await server.api('POST', '/cameras/hand/recording', { on: false });
+    const { id } = await eventually('the file is sealed', sealed);
+    const file = await fetch(`${server.url}/api/v1/recordings/${id}.mp4`);
+    const path = join(mkdtempSync(join(tmpdir(), 'nightjar-film-')), 'film');
+    writeFileSync(path, Buffer.from(await file.arrayBuffer()));
+    const asked = ['-v', 'error', '-count_frames', '-show_streams', '-of', 'json', path];
+    const { streams } = JSON.parse(execFileSync('ffprobe', asked, { encoding: 'utf8' }));
+    const video = streams.find(({ codec_type }) => codec_type === 'video');
+    assert.equal(video.codec_name, codec);
+    assert.deepEqual([video.width, video.height], [640, 480]);
+    assert.ok(Number(video.nb_read_frames) >= 40, `${video.nb_read_frames} pictures`);
+    assert.equal(streams.find(({ codec_type }) => codec_type === 'audio').codec_name, 'opus');
   });
-});
+}
