@@ -78,9 +78,9 @@ export const en = {
   controls: {
     turn: 'Other camera',
     torch: 'Light',
-    mute: 'Microphone off',
-    unmute: 'Microphone on',
-    muteRefused: 'The microphone may not be used',
+    mute: 'Mute',
+    unmute: 'Unmute',
+    muteRefused: 'Sound not allowed',
     zoom: 'Zoom',
     quality: 'Picture',
     qualities: { low: 'Small', medium: 'Good', high: 'Best' },
