@@ -256,18 +256,23 @@ class Stage {
   }
 }
 
-/** The first picture after the trouble, and the longest hole on the way; null where none came. */
+/**
+ * When pictures flowed again, how long they were away, and the longest hole between two of them. A viewer
+ * that sees nothing for long dials anew and is shown the last picture once more: what flows is what comes
+ * after the last hole.
+ */
 function outcome(all, from, mended, instant) {
   const since = all.filter((at) => at >= from - 2_000);
-  let hole = 0;
-  let back = null;
+  let longest = { length: 0, end: null };
+  let last = null;
   for (let i = 1; i < since.length; i++) {
-    if (since[i] < from) continue;
-    hole = Math.max(hole, since[i] - since[i - 1]);
-    const ends = since[i] - since[i - 1] > HOLE_MS;
-    if (instant ? ends : since[i] >= mended && back === null) back = since[i];
+    const hole = { length: since[i] - since[i - 1], end: since[i] };
+    if (hole.end < from) continue;
+    if (hole.length > longest.length) longest = hole;
+    if (hole.length > HOLE_MS && hole.end >= mended) last = hole;
   }
-  return { hole, back };
+  const back = last?.end ?? (instant ? longest.end : since.find((at) => at >= mended)) ?? null;
+  return { hole: longest.length, back };
 }
 
 function rungOf(before, after, said) {
@@ -305,7 +310,7 @@ async function one(fault, hand, stage) {
     phone: hand.id,
     noticed: noticed === null ? null : (noticed - from) / 1000,
     back: seen.back === null ? null : Math.max(0, seen.back - mended) / 1000,
-    hole: seen.hole / 1000,
+    hole: (fault.unseen || seen.back === null ? seen.hole : seen.back - from) / 1000,
     rung: rungOf(before, after, stage.rungs(hand.id, from)),
     states: [
       ...new Set(

@@ -56,9 +56,9 @@ export function faultsMarkdown(report) {
     '',
     `Machine: ${m.cpu}, ${m.memory_gib} GiB, ${m.kernel}; ${m.rustc}. ${report.phones} phones (Chromium with a made-up camera, each in a network namespace of its own behind a bridge), the server and the wall (another Chromium) run on this one machine. Load average before: ${m.load_before}; after: ${report.load_after}.`,
     '',
-    `Each fault is done to ${report.phones} phones at once; one phone is one run. Seconds, median / 95th percentile (nearest rank): **noticed** from the fault to the first word of \`/api/v1/events\` that the camera is not live (– where nobody had to know); **pictures** from the moment the phone could film and send again to the first new picture on the wall, in the viewer that was there before; **hole** is the longest time between two pictures, the fault's own duration included. Nobody touches anything.`,
+    `Each fault is done to ${report.phones} phones at once; one phone is one run. Seconds, median / 95th percentile (nearest rank): **noticed** from the fault to the first word of \`/api/v1/events\` that the camera is not live (– where nobody had to know); **pictures** from the moment the phone could film and send again to the first new picture on the wall, in the viewer that was there before; **away** is the time without them, the fault's own duration included (for what should not be seen, the longest hole between two pictures). Nobody touches anything.`,
     '',
-    '| fault | runs | noticed | pictures | longest hole | healed by | goal |',
+    '| fault | runs | noticed | pictures | away | healed by | goal |',
     '|---|---|---|---|---|---|---|',
   ];
   for (const row of report.rows) {

@@ -131,8 +131,8 @@ END`);
     const before = this.address;
     this.address = `10.77.${this.n}.${before.endsWith('.1') ? 2 : 1}`;
     await sh(`
-      ip -n ${this.space} addr add ${this.address}/16 dev ${this.link}
       ip -n ${this.space} addr del ${before}/16 dev ${this.link}
+      ip -n ${this.space} addr add ${this.address}/16 dev ${this.link}
       ip -n ${this.space} route replace default via 10.77.0.1
     `);
   }
