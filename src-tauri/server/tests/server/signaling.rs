@@ -286,7 +286,7 @@ async fn a9_a19_a_description_that_is_none_or_of_somebody_else_changes_nothing()
     assert_eq!(json_of(&mut phone).await["type"], "joined_room");
     let good = offer("sendonly", "AB");
     let ask = |generation: u32, neg: u32, sdp: &str| json!({"v": 1, "type": "offer", "gen": generation, "neg": neg, "sdp": sdp});
-    let mut hear = async |socket: &mut Socket| loop {
+    let hear = async |socket: &mut Socket| loop {
         let message = json_of(socket).await;
         if ["answer", "error"].contains(&message["type"].as_str().unwrap()) {
             return message;
