@@ -7,7 +7,7 @@ use specta::Type;
 use tauri::{AppHandle, State};
 use tauri_specta::{Builder, Event, collect_commands, collect_events};
 
-use crate::door::Door;
+use crate::door::Doorway;
 use crate::settings::{self, DesktopSettings, Language};
 
 /// Why a command failed: a code the wall can act on and a sentence for a person.
@@ -41,15 +41,15 @@ pub(crate) struct OpenCamera {
 /// The engine's address and the token it asks for.
 #[tauri::command]
 #[specta::specta]
-fn door(door: State<'_, Result<Door, ShellError>>) -> Result<DoorAddress, ShellError> {
-    door.inner().as_ref().map(Door::address).map_err(Clone::clone)
+async fn door(doorway: State<'_, Doorway>) -> Result<DoorAddress, ShellError> {
+    Ok(doorway.door().await?.address())
 }
 
 /// A ticket that opens one path of the engine's door for a short while, for what cannot send a header.
 #[tauri::command]
 #[specta::specta]
-fn ticket(door: State<'_, Result<Door, ShellError>>, path: String) -> Result<String, ShellError> {
-    door.inner().as_ref().map(|door| door.ticket(&path)).map_err(Clone::clone)
+async fn ticket(doorway: State<'_, Doorway>, path: String) -> Result<String, ShellError> {
+    Ok(doorway.door().await?.ticket(&path))
 }
 
 /// The desktop's own settings.

@@ -37,7 +37,6 @@ const END: Duration = Duration::from_millis(4500);
 pub(crate) struct Door {
     address: DoorAddress,
     tickets: Tickets,
-    cameras: watch::Receiver<Vec<CameraLine>>,
     engine: EngineHandle,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -45,7 +44,11 @@ pub(crate) struct Door {
 
 impl Door {
     /// Starts the engine with the app's data directory and opens its door.
-    pub(crate) async fn open(app: &AppHandle) -> Result<Self, ShellError> {
+    /// The names and states of its cameras are mirrored into `mirror`.
+    pub(crate) async fn open(
+        app: &AppHandle,
+        mirror: watch::Sender<Vec<CameraLine>>,
+    ) -> Result<Self, ShellError> {
         let dir = app.path().app_data_dir().map_err(|error| ShellError::new("data_dir", error))?;
         let store = Arc::new(open_store(dir.clone()).await?);
         let env = Env::system();
@@ -74,18 +77,16 @@ impl Door {
                 return Err(ShellError::new("listen", error));
             }
         };
-        let (tell, cameras) = watch::channel(Vec::new());
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let door = Self {
             address: DoorAddress { base_url: server.url(), token },
             tickets: server.tickets(),
-            cameras,
             engine: engine.clone(),
             stop: stop.clone(),
             tasks: tasks.clone(),
         };
         tasks.spawn(server.run(stop));
-        tasks.spawn(mirror(engine.events(), tell));
+        tasks.spawn(reflect(engine.events(), mirror));
         Ok(door)
     }
 
@@ -96,10 +97,6 @@ impl Door {
     /// A short-lived ticket for one path.
     pub(crate) fn ticket(&self, path: &str) -> String {
         self.tickets.ticket(path).ticket
-    }
-
-    pub(crate) fn cameras(&self) -> watch::Receiver<Vec<CameraLine>> {
-        self.cameras.clone()
     }
 
     /// All that happens, after a snapshot.
@@ -118,6 +115,41 @@ impl Door {
     }
 }
 
+/// What became of opening the door.
+type Outcome = Option<Result<Arc<Door>, ShellError>>;
+
+/// Where the window's page waits for the door.
+pub(crate) struct Doorway(watch::Receiver<Outcome>);
+
+/// Tells those who wait.
+pub(crate) struct Opened(watch::Sender<Outcome>);
+
+impl Doorway {
+    pub(crate) fn new() -> (Self, Opened) {
+        let (tell, told) = watch::channel(None);
+        (Self(told), Opened(tell))
+    }
+
+    /// The door, once it is open, or why it is not.
+    pub(crate) async fn door(&self) -> Result<Arc<Door>, ShellError> {
+        let mut told = self.0.clone();
+        let outcome =
+            told.wait_for(Option::is_some).await.map_err(|error| ShellError::new("engine", error))?;
+        outcome.clone().expect("it was waited for")
+    }
+
+    /// The door, where it is open.
+    pub(crate) fn now(&self) -> Option<Arc<Door>> {
+        self.0.borrow().clone()?.ok()
+    }
+}
+
+impl Opened {
+    pub(crate) fn tell(&self, door: Result<Door, ShellError>) {
+        self.0.send_replace(Some(door.map(Arc::new)));
+    }
+}
+
 /// The data directory, its secrets sealed by the system's keychain where there is one.
 async fn open_store(dir: PathBuf) -> Result<FileStore, ShellError> {
     let opened = tokio::task::spawn_blocking(move || FileStore::open_with(&dir, || keychain::key(&dir)));
@@ -133,7 +165,7 @@ fn config(app: &AppHandle) -> Result<Config, ShellError> {
 }
 
 /// Keeps names and states of the cameras for the tray, until the engine ends.
-async fn mirror(mut events: EventStream, tell: watch::Sender<Vec<CameraLine>>) {
+async fn reflect(mut events: EventStream, tell: watch::Sender<Vec<CameraLine>>) {
     while let Some(event) = events.next().await {
         tell.send_if_modified(|lines| match event {
             Event::Snapshot { cameras, .. } => {

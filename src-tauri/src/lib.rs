@@ -20,10 +20,12 @@ mod window;
 use std::process::ExitCode;
 
 use nightjar_server::log;
-use tauri::{Manager, RunEvent};
+use tauri::{AppHandle, Manager, RunEvent};
 use tauri_plugin_autostart::MacosLauncher;
+use tokio::sync::watch;
 
-use crate::door::Door;
+use crate::door::{Door, Doorway, Opened};
+use crate::view::CameraLine;
 
 /// The argument with which the system's autostart opens Nightjar: in the tray, without a window.
 const HIDDEN: &str = "--hidden";
@@ -50,20 +52,15 @@ pub fn run() -> ExitCode {
             #[cfg(not(target_os = "linux"))]
             app.handle().plugin(tauri_plugin_notification::init())?;
             app.manage(settings::load(app.handle()));
-            let door = tauri::async_runtime::block_on(Door::open(app.handle()));
-            if let Err(error) = &door {
-                tracing::error!(code = error.code, "the engine did not start: {}", error.message);
-            }
-            let cameras = door.as_ref().ok().map(Door::cameras);
-            if let Ok(door) = &door {
-                tauri::async_runtime::spawn(notice::follow(app.handle().clone(), door.events()));
-                tauri::async_runtime::spawn(awake::follow(app.handle().clone(), door.events()));
-            }
-            app.manage(door);
+            let (mirror, cameras) = watch::channel(Vec::new());
+            let (doorway, opened) = Doorway::new();
+            app.manage(doorway);
             let in_tray = tray::build(app.handle(), cameras);
             let hidden = in_tray && std::env::args().any(|argument| argument == HIDDEN);
             window::open(app.handle(), !hidden)?;
             quit_on_signals(app.handle().clone());
+            // Behind the window: a keychain may wait for a person to unlock it.
+            tauri::async_runtime::spawn(start(app.handle().clone(), mirror, opened));
             Ok(())
         })
         .build(tauri::generate_context!());
@@ -76,7 +73,7 @@ pub fn run() -> ExitCode {
     };
     let code = app.run_return(|app, event| {
         if let RunEvent::Exit = event
-            && let Some(Ok(door)) = app.try_state::<Result<Door, commands::ShellError>>().as_deref()
+            && let Some(door) = app.try_state::<Doorway>().and_then(|doorway| doorway.now())
         {
             tauri::async_runtime::block_on(door.close());
         }
@@ -84,8 +81,21 @@ pub fn run() -> ExitCode {
     u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
+/// Starts the engine and what follows it.
+async fn start(app: AppHandle, mirror: watch::Sender<Vec<CameraLine>>, opened: Opened) {
+    let door = Door::open(&app, mirror).await;
+    match &door {
+        Ok(door) => {
+            tauri::async_runtime::spawn(notice::follow(app.clone(), door.events()));
+            tauri::async_runtime::spawn(awake::follow(app, door.events()));
+        }
+        Err(error) => tracing::error!(code = error.code, "the engine did not start: {}", error.message),
+    }
+    opened.tell(door);
+}
+
 /// Log-out, `kill` and Ctrl-C end the app as its own menu does.
-fn quit_on_signals(app: tauri::AppHandle) {
+fn quit_on_signals(app: AppHandle) {
     tauri::async_runtime::spawn(async move {
         #[cfg(unix)]
         let told = async {

@@ -57,11 +57,11 @@ impl View {
     }
 }
 
-/// The cameras that the tray mirrors; none when the engine did not start.
-struct Mirror(Option<watch::Receiver<Vec<CameraLine>>>);
+/// The cameras that the tray mirrors; none until the engine started.
+struct Mirror(watch::Receiver<Vec<CameraLine>>);
 
 /// Puts the icon into the tray and keeps it true; false when this system cannot have one.
-pub(crate) fn build(app: &AppHandle, cameras: Option<watch::Receiver<Vec<CameraLine>>>) -> bool {
+pub(crate) fn build(app: &AppHandle, mut cameras: watch::Receiver<Vec<CameraLine>>) -> bool {
     app.manage(Mirror(cameras.clone()));
     // Where libayatana-appindicator is missing, loading it panics; the app lives on without a tray.
     let built = catch_unwind(AssertUnwindSafe(|| icon(app).map_err(|error| error.to_string())));
@@ -70,14 +70,12 @@ pub(crate) fn build(app: &AppHandle, cameras: Option<watch::Receiver<Vec<CameraL
         tracing::warn!("no tray icon: {error}");
         return false;
     }
-    if let Some(mut cameras) = cameras {
-        let app = app.clone();
-        tauri::async_runtime::spawn(async move {
-            while cameras.changed().await.is_ok() {
-                refresh(&app);
-            }
-        });
-    }
+    let app = app.clone();
+    tauri::async_runtime::spawn(async move {
+        while cameras.changed().await.is_ok() {
+            refresh(&app);
+        }
+    });
     true
 }
 
@@ -112,10 +110,7 @@ pub(crate) fn refresh(app: &AppHandle) {
 
 fn current(app: &AppHandle) -> View {
     let language = app.state::<Settings>().get().language;
-    match &app.state::<Mirror>().0 {
-        Some(cameras) => View::of(&cameras.borrow(), language),
-        None => View::of(&[], language),
-    }
+    View::of(&app.state::<Mirror>().0.borrow(), language)
 }
 
 fn on_menu(app: &AppHandle, event: MenuEvent) {
