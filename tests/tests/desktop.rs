@@ -424,9 +424,20 @@ async fn r_m5_demo_cameras_play_by_mse_and_the_tray_says_that_they_are_live() {
     let menu = desk.menu().await;
     assert_eq!(menu, ["All 4 cameras live", "Open Nightjar", "Quit Nightjar"]);
 
-    // They are recorded: the computer stays awake, until a person decides otherwise.
+    // While one is recorded the computer stays awake, until a person decides otherwise.
     let locks = async |desk: &mut Desk| desk.ask(&json!({"do": "locks"}))["locks"].clone();
-    assert_eq!(locks(&mut desk).await, json!(["idle", "sleep"]));
+    assert_eq!(locks(&mut desk).await, json!([]));
+    let record = "__TAURI_INTERNALS__.invoke('door').then(({ base_url, token }) =>
+        fetch(`${base_url}/api/v1/cameras/demo_1/recording`, {
+            method: 'POST',
+            headers: { 'content-type': 'application/json', authorization: `Bearer ${token}` },
+            body: '{\"on\":true}',
+        })).then((answer) => answer.status)";
+    assert_eq!(page.value(record).await, 200);
+    until("the computer to be kept awake", async || {
+        (locks(&mut desk).await == json!(["idle", "sleep"])).then_some(())
+    })
+    .await;
     page.value("void (location.hash = '#/settings')").await;
     let switch = "//*[@role='switch' and @aria-label='Keep the computer awake while it records']";
     page.wait_for(Locator::XPath(switch)).await.click().await.expect("a switch");
