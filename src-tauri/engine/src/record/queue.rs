@@ -12,6 +12,9 @@ use crate::media::{Frame, TrackInfo};
 /// What waits for the disk at most, for all cameras of a root together: ten seconds of sixteen cameras of
 /// 4 Mbit/s. What does not fit is dropped up to a key frame, counted, and becomes a gap.
 pub(super) const QUEUE_BYTES: usize = 96 << 20;
+/// So long rests a reader that has read all: what comes meanwhile it reads together, instead of being woken for
+/// each frame. Sixteen cameras have a thousand frames a second.
+const REST: Duration = Duration::from_millis(20);
 /// What an item costs beside its frame's bytes.
 const ITEM: usize = 256;
 
@@ -50,6 +53,10 @@ struct State {
     words: VecDeque<(u64, Instant, Word)>,
     bytes: usize,
     closed: bool,
+    /// The reader waits to be woken.
+    sleeps: bool,
+    /// The newest look found a word.
+    busy: bool,
 }
 
 /// The queue of one root.
@@ -77,34 +84,44 @@ impl Queue {
     /// Gives a word to the writer. `false` where there is no room for it; it is gone then.
     #[must_use]
     pub(super) fn push(&self, recording: u64, word: Word) -> bool {
-        let mut state = self.state();
+        let state = self.state();
         if state.bytes + cost(&word) > self.limit {
             return false;
         }
-        Self::add(&mut state, recording, word);
-        drop(state);
-        self.filled.notify_one();
+        self.add(state, recording, word);
         true
     }
 
     /// Gives a word that must arrive: the first and the last of a recording, which are few.
     pub(super) fn push_always(&self, recording: u64, word: Word) {
-        Self::add(&mut self.state(), recording, word);
-        self.filled.notify_one();
+        self.add(self.state(), recording, word);
     }
 
-    fn add(state: &mut State, recording: u64, word: Word) {
+    fn add(&self, mut state: MutexGuard<'_, State>, recording: u64, word: Word) {
         state.bytes += cost(&word);
         state.words.push_back((recording, Instant::now(), word));
+        let wake = std::mem::take(&mut state.sleeps);
+        drop(state);
+        if wake {
+            self.filled.notify_one();
+        }
     }
 
     /// The next word, or `None` after `patience`.
     pub(super) fn pop(&self, patience: Duration) -> Option<(u64, Word)> {
         let mut state = self.state();
+        if state.words.is_empty() && !state.closed && state.busy {
+            drop(state);
+            std::thread::sleep(REST.min(patience));
+            state = self.state();
+        }
         if state.words.is_empty() && !state.closed {
+            state.sleeps = true;
             let wait = self.filled.wait_timeout(state, patience);
             state = wait.unwrap_or_else(PoisonError::into_inner).0;
+            state.sleeps = false;
         }
+        state.busy = !state.words.is_empty();
         let (recording, _, word) = state.words.pop_front()?;
         state.bytes -= cost(&word);
         Some((recording, word))

@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
+use uuid::Uuid;
 
 use super::Options;
 use super::cutter::{Cut, Cutter};
@@ -26,12 +27,14 @@ use super::storage::{Due, Phase, Storage};
 use crate::env::Env;
 use crate::fmp4::Sample;
 use crate::media::{TrackId, TrackInfo};
-use crate::store::{Catalogue, Query, SegmentState, StoreError, micros};
+use crate::store::{Catalogue, Micros, Query, SegmentState, StoreError, micros};
 
 /// How often it looks up when nothing comes.
 const TICK: Duration = Duration::from_millis(250);
 /// How often it is checked that the root is still the root, and what is free.
 const CHECK: Duration = Duration::from_secs(2);
+/// How often the catalogue is told how far the files go. A crash costs nothing: the files tell it, too.
+const NOTE: Duration = Duration::from_secs(1);
 /// A camera that is on and gives nothing for this long has a gap.
 const QUIET: Duration = Duration::from_secs(3);
 /// A word about recordings that went early stays this long.
@@ -59,6 +62,9 @@ pub(super) struct Writer {
     remark_until: Option<Instant>,
     /// Bytes written in this run, at the last look at what is free.
     written: u64,
+    /// How far files being written go, not yet in the catalogue.
+    grown: HashMap<Uuid, (Micros, u64)>,
+    next_note: Instant,
 }
 
 /// A recording that is on.
@@ -111,6 +117,8 @@ impl Writer {
             next_check: now,
             remark_until: None,
             written: 0,
+            grown: HashMap::new(),
+            next_note: now,
         })
     }
 
@@ -258,7 +266,7 @@ impl Writer {
                 });
                 let end = reel.end();
                 camera.end = camera.end.max(Some(end));
-                said(self.catalogue.segment_grew(reel.segment.id, micros(end), bytes));
+                self.grown.insert(reel.segment.id, (micros(end), bytes));
                 Ok(())
             }
             Err(ReelError::Storage(fault)) => Err(fault),
@@ -297,6 +305,8 @@ impl Writer {
             said(self.catalogue.segment_removed(id));
             return Ok(());
         }
+        // What comes of it is said below.
+        let grown = self.grown.remove(&id);
         let mut sealed = reel.seal(lasts);
         if matches!(&sealed, Err(ReelError::Storage(fault)) if fault.is_full()) {
             self.root.spend_reserve();
@@ -313,13 +323,24 @@ impl Writer {
                 Ok(())
             }
             Err(ReelError::Storage(fault)) => {
+                self.grown.extend(grown.map(|grown| (id, grown)));
+                self.note_growth();
                 self.release(&reel);
                 Err(fault)
             }
             Err(ReelError::Mux(error)) => {
+                self.grown.extend(grown.map(|grown| (id, grown)));
                 error!(tag = "RECORDING", file = reel.segment.path, %error, "a file stays as it is");
                 Ok(())
             }
+        }
+    }
+
+    /// Tells the catalogue how far the files go.
+    fn note_growth(&mut self) {
+        let grown: Vec<_> = self.grown.drain().map(|(id, (end, bytes))| (id, end, bytes)).collect();
+        if !grown.is_empty() {
+            said(self.catalogue.segments_grew(&grown));
         }
     }
 
@@ -328,7 +349,9 @@ impl Writer {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner).remove(&reel.segment.path);
     }
 
-    fn let_go(&self, camera: &mut Camera) {
+    fn let_go(&mut self, camera: &mut Camera) {
+        // Before the repair has them and knows better.
+        self.note_growth();
         for (_, reel) in camera.reels.drain() {
             self.release(&reel);
         }
@@ -373,6 +396,10 @@ impl Writer {
     }
 
     fn tick(&mut self, now: Instant) {
+        if now >= self.next_note {
+            self.next_note = now + NOTE;
+            self.note_growth();
+        }
         if self.board.is_hurried() {
             self.storage.hurry(now);
         }
@@ -500,6 +527,7 @@ impl Writer {
             camera.dropped += held as u64;
             for (_, reel) in camera.reels.drain() {
                 if !root.join(&reel.segment.path).exists() {
+                    self.grown.remove(&reel.segment.id);
                     said(self.catalogue.segment_removed(reel.segment.id));
                 }
                 self.taken.lock().unwrap_or_else(PoisonError::into_inner).remove(&reel.segment.path);

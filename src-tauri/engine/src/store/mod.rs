@@ -141,16 +141,26 @@ impl Catalogue {
         Ok(())
     }
 
-    /// A recording that is being written reaches to here now. At most once a second and camera.
+    /// Recordings that are being written reach to there now, with so many bytes. Meant for about once a second:
+    /// one transaction for all of them costs hardly more than one of them.
     ///
     /// # Errors
-    /// [`StoreError::Unknown`].
-    pub fn segment_grew(&self, id: Uuid, end_us: Micros, bytes: u64) -> Result<()> {
-        let changed = self.write(
-            "UPDATE segments SET end_us = max(start_us, ?2), bytes = ?3 WHERE id = ?1",
-            params![id.as_bytes(), end_us, signed(bytes)],
-        )?;
-        known(changed, id)
+    /// [`StoreError::Unknown`] for the first that there is not; the others are noted.
+    pub fn segments_grew(&self, grown: &[(Uuid, Micros, u64)]) -> Result<()> {
+        let connection = self.writing();
+        let transaction = connection.unchecked_transaction()?;
+        let mut unknown = None;
+        {
+            let mut update = transaction
+                .prepare_cached("UPDATE segments SET end_us = max(start_us, ?2), bytes = ?3 WHERE id = ?1")?;
+            for (id, end_us, bytes) in grown {
+                if update.execute(params![id.as_bytes(), end_us, signed(*bytes)])? == 0 {
+                    unknown.get_or_insert(*id);
+                }
+            }
+        }
+        transaction.commit()?;
+        unknown.map_or(Ok(()), |id| Err(StoreError::Unknown(id)))
     }
 
     /// A recording is complete.

@@ -63,18 +63,18 @@ fn a_segment_grows_is_closed_and_goes() {
     let row = catalogue.segment(id(1)).unwrap().unwrap();
     assert_eq!((row.start_us, row.end_us, row.bytes), (10 * HOUR, 10 * HOUR, 0));
     assert_eq!((row.state, row.protected, row.width), (SegmentState::Open, false, 1_920));
-    catalogue.segment_grew(id(1), 11 * HOUR, 5_000).unwrap();
+    catalogue.segments_grew(&[(id(1), 11 * HOUR, 5_000)]).unwrap();
     assert_eq!(catalogue.open_segments().unwrap()[0].bytes, 5_000);
     catalogue.segment_closed(id(1), SegmentState::Sealed, 12 * HOUR, 7_000).unwrap();
     let row = catalogue.segment_at("a/2026-11-20/a_1.mp4").unwrap().unwrap();
     assert_eq!((row.end_us, row.bytes, row.state), (12 * HOUR, 7_000, SegmentState::Sealed));
     assert!(catalogue.open_segments().unwrap().is_empty());
     // A clock that went back makes no span that ends before it begins.
-    catalogue.segment_grew(id(1), HOUR, 7_000).unwrap();
+    catalogue.segments_grew(&[(id(1), HOUR, 7_000)]).unwrap();
     assert_eq!(catalogue.segment(id(1)).unwrap().unwrap().end_us, 10 * HOUR);
     catalogue.segment_removed(id(1)).unwrap();
     assert_eq!(catalogue.segment(id(1)).unwrap(), None);
-    assert!(matches!(catalogue.segment_grew(id(1), 0, 0), Err(StoreError::Unknown(_))));
+    assert!(matches!(catalogue.segments_grew(&[(id(1), 0, 0)]), Err(StoreError::Unknown(_))));
     assert!(matches!(catalogue.segment_removed(id(1)), Err(StoreError::Unknown(_))));
 }
 
@@ -148,7 +148,7 @@ fn what_a_camera_takes_is_counted_along() {
         .segments_found(&[sealed(1, "a", 10, 20), sealed(2, "a", 30, 40), sealed(3, "b", 0, 9)])
         .unwrap();
     catalogue.segment_opened(&new(4, "a", 50)).unwrap();
-    catalogue.segment_grew(id(4), 60, 500).unwrap();
+    catalogue.segments_grew(&[(id(4), 60, 500)]).unwrap();
     catalogue.protect(id(2), true).unwrap();
     catalogue.segment_removed(id(3)).unwrap();
     let usage = catalogue.usage().unwrap();
@@ -177,7 +177,7 @@ fn alerts_are_renewed_listed_newest_first_and_cleared() {
 fn all_is_there_after_the_end_of_the_program() {
     let (dir, catalogue) = fresh();
     catalogue.segment_opened(&new(1, "a", 10)).unwrap();
-    catalogue.segment_grew(id(1), 20, 7).unwrap();
+    catalogue.segments_grew(&[(id(1), 20, 7)]).unwrap();
     // What kill -9 leaves: the files as they are, the catalogue not closed.
     let left = TempDir::new().unwrap();
     for entry in fs::read_dir(dir.path()).unwrap() {
