@@ -31,6 +31,7 @@ class Puppet implements Player {
     this.state = { name: 'playing' };
     this.onState();
   }
+  arrived = 0;
   end(reason: EndReason): void {
     this.state = { name: 'ended', reason, detail: '' };
     this.onState();
@@ -40,7 +41,7 @@ class Puppet implements Player {
     this.closed = true;
   }
   stats(): PlayerStats {
-    return { ...NO_STATS, frames: this.frames };
+    return { ...NO_STATS, frames: this.frames, bytes: this.arrived };
   }
   async refresh(): Promise<void> {}
 }
@@ -57,11 +58,12 @@ function camera(state: CameraState['name'], more: Partial<Camera> = {}): Camera 
 }
 
 function watch(first: Camera) {
+  const platform = new FakePlatform(1);
   const made: Puppet[] = [];
   const states: ViewerState['name'][] = [];
   const host = document.createElement('div');
   const viewer = new Viewer({
-    platform: new FakePlatform(1),
+    platform,
     capabilities,
     host,
     players: (transport, onState) => {
@@ -79,7 +81,7 @@ function watch(first: Camera) {
     if (!player) throw new Error('nothing was dialled');
     return player;
   };
-  return { viewer, host, made, states, newest };
+  return { viewer, host, made, states, newest, platform };
 }
 
 describe('a viewer', () => {
@@ -212,6 +214,73 @@ describe('a viewer', () => {
     viewer.tick(performance.now() + 9000);
     vi.advanceTimersByTime(300);
     expect(made).toHaveLength(3);
+  });
+
+  test('r_n2 heals a decoder by a new connection, then by another transport, and says so', () => {
+    const { made, newest, platform, viewer } = watch(camera('live'));
+    newest().play();
+    newest().end('undecodable');
+    expect(made.map((player) => player.transport)).toEqual(['webrtc', 'webrtc']);
+    newest().play();
+    vi.advanceTimersByTime(30_000);
+    newest().end('not_shown');
+    expect(newest().transport).toBe('mse');
+    expect(platform.faults.map((fault) => [fault.class, fault.transport])).toEqual([
+      ['DECODER', 'webrtc'],
+      ['VIDEO_SINK', 'webrtc'],
+    ]);
+    expect(new Set(platform.faults.map((fault) => fault.viewer)).size).toBe(1);
+    newest().play();
+    vi.advanceTimersByTime(61_000);
+    newest().end('undecodable');
+    expect(newest().transport).toBe('mse');
+    expect(viewer.report().faults).toBe(3);
+  });
+
+  test('takes another transport when the server says so', async () => {
+    const { newest, platform } = watch(camera('live'));
+    platform.reportFault = async (_id, fault) => ({
+      action: 'fall_back',
+      cause: { code: 'undecodable', class: fault.class, detail: '' },
+    });
+    newest().play();
+    newest().end('undecodable');
+    expect(newest().transport).toBe('webrtc');
+    await vi.advanceTimersByTimeAsync(0);
+    expect(newest().transport).toBe('mse');
+  });
+
+  test('tells a decoder and a display that give nothing from a connection that brings nothing', () => {
+    for (const [arrived, paused, faults] of [
+      [40_000, false, ['DECODER']],
+      [40_000, true, ['VIDEO_SINK']],
+      [0, false, []],
+    ] as const) {
+      const { made, newest, platform, viewer } = watch(camera('live'));
+      newest().play();
+      Object.defineProperty(viewer.video, 'paused', { value: paused });
+      const now = performance.now();
+      viewer.tick(now);
+      newest().arrived = arrived;
+      for (let second = 1; second <= 5; second += 1) viewer.tick(now + second * 1000);
+      vi.advanceTimersByTime(0);
+      expect(made).toHaveLength(2);
+      expect(platform.faults.map((fault) => fault.class)).toEqual(faults);
+    }
+  });
+
+  test('keeps its connection through an outage and waits for the key frame after it', () => {
+    const { made, newest, viewer } = watch(camera('live'));
+    newest().play();
+    const now = performance.now();
+    viewer.tick(now);
+    viewer.update(camera('reconnecting'));
+    for (let second = 1; second <= 10; second += 1) viewer.tick(now + second * 1000);
+    viewer.update(camera('live'));
+    for (let second = 11; second <= 14; second += 1) viewer.tick(now + second * 1000);
+    newest().frames += 25;
+    for (let second = 15; second <= 18; second += 1) viewer.tick(now + second * 1000);
+    expect(made).toHaveLength(1);
   });
 
   test('sends for the sound of MSE only when somebody listens, and keeps the picture meanwhile', () => {

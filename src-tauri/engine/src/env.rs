@@ -95,30 +95,6 @@ impl<T> From<T> for Secret<T> {
     }
 }
 
-/// The part of the house a fault belongs to (R-N3). It decides who handles it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ErrorClass {
-    RtspNetwork,
-    Storage,
-    DiskFull,
-    Decoder,
-    VideoSink,
-}
-
-impl ErrorClass {
-    /// The name in JSON and logs.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::RtspNetwork => "RTSP_NETWORK",
-            Self::Storage => "STORAGE",
-            Self::DiskFull => "DISK_FULL",
-            Self::Decoder => "DECODER",
-            Self::VideoSink => "VIDEO_SINK",
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,6 +11,7 @@ pub mod camera;
 pub mod config;
 pub mod engine;
 pub mod env;
+pub mod fault;
 pub mod fmp4;
 pub mod hub;
 pub mod ingest;

@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use crate::env::ErrorClass;
+use crate::fault::{Kind, Part, Verdict, classify};
 use crate::media::{Frame, TrackInfo};
 
 /// A boxed future, so that sources of different kinds fit one supervisor.
@@ -97,6 +97,12 @@ impl SourceError {
     pub fn new(code: SourceErrorCode, detail: impl Into<String>) -> Self {
         Self { code, detail: detail.into() }
     }
+
+    /// Its class, and what is done about it where it ended an attempt or a session.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        classify(self.code.kind(), Part::Source, &self.detail)
+    }
 }
 
 /// Kinds of failure, by what can be done about them.
@@ -138,6 +144,10 @@ pub enum SourceErrorCode {
     Frozen,
     /// Sound stopped although pictures flow. A warning.
     NoSound,
+    /// Several viewers cannot decode the pictures. A warning.
+    Undecodable,
+    /// Several viewers cannot show the pictures. A warning.
+    NotShown,
     /// The phone said that it pauses, and why.
     Paused,
     PausedLocked,
@@ -177,6 +187,8 @@ impl SourceErrorCode {
             Self::Buffering => "buffering",
             Self::Frozen => "frozen",
             Self::NoSound => "no_sound",
+            Self::Undecodable => "undecodable",
+            Self::NotShown => "not_shown",
             Self::Paused => "paused",
             Self::PausedLocked => "paused_locked",
             Self::PausedHidden => "paused_hidden",
@@ -189,19 +201,37 @@ impl SourceErrorCode {
         }
     }
 
-    /// R-N3's class.
+    /// What kind of fault it is.
     #[must_use]
-    pub const fn class(self) -> ErrorClass {
+    pub const fn kind(self) -> Kind {
         match self {
-            Self::NoCodec | Self::NoKeyFrame | Self::Frozen => ErrorClass::Decoder,
-            _ => ErrorClass::RtspNetwork,
+            Self::Unauthorized | Self::NotFound => Kind::Refusal,
+            Self::NoCodec => Kind::Codec,
+            Self::NoKeyFrame | Self::Frozen | Self::Undecodable => Kind::Pictures,
+            Self::NotShown => Kind::Display,
+            Self::Internal => Kind::Other,
+            Self::Dns
+            | Self::Unreachable
+            | Self::Timeout
+            | Self::Closed
+            | Self::Reset
+            | Self::Tls
+            | Self::Rejected
+            | Self::Protocol
+            | Self::Stalled
+            | Self::NoVideo
+            | Self::KeepaliveUnanswered
+            | Self::Buffering
+            | Self::NoSound
+            | Self::Paused
+            | Self::PausedLocked
+            | Self::PausedHidden
+            | Self::PausedCall
+            | Self::PausedPressure
+            | Self::CaptureStopped
+            | Self::PathDead
+            | Self::PhoneGone => Kind::Connection,
         }
-    }
-
-    /// Trying again cannot help until somebody changes the configuration or the camera.
-    #[must_use]
-    pub const fn is_refusal(self) -> bool {
-        matches!(self, Self::Unauthorized | Self::NotFound | Self::NoCodec)
     }
 }
 

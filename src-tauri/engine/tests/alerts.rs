@@ -78,3 +78,25 @@ async fn r_n10_cameras_that_fall_together_are_one_alert_that_ends_with_them() {
     assert!(world.attempts_at("rtsp://10.0.0.3/main") > 1);
     engine.shutdown().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn r_n10_alerts_are_there_after_a_restart_and_over() {
+    let (world, store, dir) =
+        (World::default(), Arc::new(MemoryStore::default()), tempfile::tempdir().unwrap());
+    let config = format!("[recording]\nenabled = false\n{CAMERAS}");
+    let engine = world.engine_in(Some(dir.path().into()), &config, store.clone()).await;
+    let mut events = engine.events();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    world.set("rtsp://10.0.0.1/main", Host::Refuses(SourceErrorCode::Unreachable));
+    let told = alert(&mut events).await;
+    engine.shutdown().await;
+
+    let engine = world.engine_in(Some(dir.path().into()), &config, store).await;
+    let [kept] = &engine.alerts()[..] else { panic!("one alert: {:?}", engine.alerts()) };
+    assert!(kept.until.is_some(), "nobody watched since");
+    assert_eq!(kept, &Alert { until: kept.until.clone(), back: told.cameras.clone(), ..told.clone() });
+    let mut events = engine.events();
+    let again = alert(&mut events).await;
+    assert!(again.cameras == ["door"] && again.until.is_none(), "what still lasts is told anew");
+    engine.shutdown().await;
+}

@@ -16,6 +16,7 @@ fn typescript_types_are_fresh() {
         .register::<api::CameraPatch>()
         .register::<api::Probe>()
         .register::<api::Fault>()
+        .register::<api::FaultAdvice>()
         .register::<api::Stream>()
         .register::<api::Event>()
         .register::<api::DevicePatch>()

@@ -7,7 +7,9 @@ mod scripted;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nightjar_engine::api::{ApiError, CameraPatch, CameraSpec, ErrorCode, Event, StateName, Stream};
+use nightjar_engine::api::{
+    ApiError, CameraPatch, CameraSpec, ErrorCode, Event, Fault, FaultKind, StateName, Stream,
+};
 use nightjar_engine::config::{ConfigStore as _, MemoryStore};
 use nightjar_engine::engine::{EngineHandle, EventStream};
 use nightjar_engine::env::Secret;
@@ -153,6 +155,31 @@ async fn a_sub_stream_is_open_only_while_it_is_watched() {
     let slot = engine.slot("a", Stream::Sub).await.expect("the main stream stands in");
     assert_eq!(slot.newest_key().is_some(), slot.is_published());
     assert!(slot.is_published());
+}
+
+#[tokio::test(start_paused = true)]
+async fn r_n2_whatever_pages_report_the_source_goes_on() {
+    let world = World::default();
+    let engine = world.engine("", Arc::new(MemoryStore::default())).await;
+    engine.add_camera(spec("a", "rtsp://h/a")).await.expect("added");
+    until(&engine, "a", StateName::Live).await;
+    for n in 0..200 {
+        let class = if n % 3 == 0 { FaultKind::VideoSink } else { FaultKind::Decoder };
+        let viewer = Some(format!("viewer-{}", n % 7));
+        let fault = Fault { class, detail: "PIPELINE_ERROR_DECODE".into(), viewer, transport: None };
+        engine.report_fault("a", &fault).expect("taken");
+        sleep(Duration::from_millis(700)).await;
+    }
+    let camera = engine.camera("a").unwrap();
+    assert_eq!((camera.state.name, world.attempts().len()), (StateName::Live, 1));
+    assert_eq!((camera.stats.viewer_faults, camera.stats.degraded_viewers), (200, 7));
+    assert_eq!(camera.warnings[0].class, "DECODER");
+    let told = engine.alerts();
+    assert_eq!((told.len(), told[0].cameras.len()), (1, 1), "{told:?}");
+    assert_eq!(told[0].cause.as_ref().unwrap().code, "undecodable");
+    sleep(Duration::from_secs(70)).await;
+    assert_eq!(engine.camera("a").unwrap().warnings, []);
+    assert!(engine.alerts()[0].until.is_some(), "it ends by itself");
 }
 
 #[tokio::test(start_paused = true)]

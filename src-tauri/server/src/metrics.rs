@@ -59,7 +59,7 @@ const STATES: [(StateName, &str); 7] = [
 /// Name without its prefix, kind, help, and where it is read.
 type CameraMetric = (&'static str, &'static str, &'static str, fn(&CameraFigures) -> f64);
 
-const CAMERA_METRICS: [CameraMetric; 15] = [
+const CAMERA_METRICS: [CameraMetric; 16] = [
     ("fps", "gauge", "Pictures per second.", |c| f64::from(c.camera.stats.fps)),
     ("bitrate_bits", "gauge", "Bits per second.", |c| c.camera.stats.bitrate as f64),
     ("frames_total", "counter", "Frames received.", |c| c.camera.stats.frames as f64),
@@ -82,6 +82,9 @@ const CAMERA_METRICS: [CameraMetric; 15] = [
     }),
     ("skipped_frames_total", "counter", "Frames that slow viewers missed.", |c| {
         (c.main.skipped + c.sub.map_or(0, |sub| sub.skipped)) as f64
+    }),
+    ("degraded_viewers", "gauge", "Viewers with trouble within the last minute.", |c| {
+        f64::from(c.viewer_faults.degraded)
     }),
     ("keepalive_seconds", "gauge", "Round trip of the newest keep-alive.", |c| {
         c.keepalive_rtt_us.map_or(f64::NAN, |us| us as f64 / 1_000_000.0)
@@ -140,6 +143,14 @@ impl Page {
             self.metric(&name, kind, help);
             for figures in cameras {
                 self.sample(&name, &format!("camera=\"{}\"", figures.camera.id), read(figures));
+            }
+        }
+        let name = "nightjar_camera_viewer_faults_total";
+        self.metric(name, "counter", "Troubles that viewers had, by the class of R-N3.");
+        for CameraFigures { camera, viewer_faults, .. } in cameras {
+            for (class, count) in [("DECODER", viewer_faults.decoder), ("VIDEO_SINK", viewer_faults.display)]
+            {
+                self.sample(name, &format!("camera=\"{}\",class=\"{class}\"", camera.id), count as f64);
             }
         }
     }

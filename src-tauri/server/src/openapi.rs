@@ -6,8 +6,8 @@ use std::sync::OnceLock;
 
 use nightjar_engine::api::{
     ApiError, Camera, CameraPatch, CameraSpec, Device, DevicePatch, Event, Export, ExportBegun, ExportSpec,
-    Fault, NewPairing, Pairing, PairingSpec, Probe, Recordings, Segment, SegmentPatch, Storage, WhipToken,
-    WhipTokenSpec,
+    Fault, FaultAdvice, NewPairing, Pairing, PairingSpec, Probe, Recordings, Segment, SegmentPatch, Storage,
+    WhipToken, WhipTokenSpec,
 };
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use schemars::{JsonSchema, Schema};
@@ -174,6 +174,7 @@ impl Writer {
             "A page cannot decode or show it",
         )
         .takes::<Fault>()
+        .gives::<FaultAdvice>(200, "What the viewer that named itself shall do")
         .says(204, "Noted")
         .end();
         self.operation("post", "/api/v1/demo", "addDemo", "Add demo cameras")

@@ -55,8 +55,11 @@ pub(crate) async fn run(engine: EngineHandle, url: Secret<String>, stop: Cancell
     let follow = async {
         while let Some(event) = events.next().await {
             let alerts = match event {
-                // What was raised before the door opened.
-                Event::Snapshot { alerts, .. } => alerts,
+                // What was raised before the door opened; what is over was told by an earlier run.
+                Event::Snapshot { mut alerts, .. } => {
+                    alerts.retain(|alert| alert.until.is_none());
+                    alerts
+                }
                 Event::Alert { alert, .. } => vec![*alert],
                 _ => continue,
             };

@@ -289,6 +289,19 @@ export type Fault = {
 	class: FaultKind,
 	/**  What the browser said; at most 1,000 characters are kept. */
 	detail?: string,
+	/**
+	 *  A name that the page made up for this viewer and keeps: up to 64 of `A-Z a-z 0-9 _ -`. Who has one
+	 *  is told what to do.
+	 */
+	viewer?: string | null,
+	/**  How the viewer was connected. */
+	transport?: ViewerTransport | null,
+};
+
+/**  What a viewer shall do about its trouble. Nobody else is concerned. */
+export type FaultAdvice = {
+	action: ViewerAction,
+	cause: Cause,
 };
 
 export type FaultKind = "DECODER" | "VIDEO_SINK";
@@ -496,6 +509,10 @@ export type Stats = {
 	gop: number,
 	/**  How full the way from the network to the decoder was lately, in percent; 100 holds the camera up. */
 	backlog_pct?: number,
+	/**  Troubles that viewers' decoders and displays had since the camera was added. */
+	viewer_faults?: number,
+	/**  Viewers that had one within the last minute. */
+	degraded_viewers?: number,
 };
 
 /**  What recordings take, and how long that can go on. */
@@ -553,6 +570,15 @@ export type TrackKind = "video" | "audio";
 
 /**  How RTP reaches us. */
 export type Transport = "tcp" | "udp";
+
+export type ViewerAction = 
+/**  Connect anew; a key frame was asked for where the camera can be asked. */
+"redial" | 
+/**  That did not help: take another transport. */
+"fall_back";
+
+/**  How a page gets its pictures. */
+export type ViewerTransport = "webrtc" | "mse" | "stills";
 
 /**  A right to publish by WHIP in one room. */
 export type WhipToken = {

@@ -226,6 +226,9 @@ export const en = {
     mbps: (n: string) => `${n} Mbit/s`,
     ms: (n: number) => `${n} ms`,
     source: 'Camera',
+    faults: 'Playback trouble',
+    faultsOf: (all: number, now: number) =>
+      now === 0 ? String(all) : `${all} · ${now} ${now === 1 ? 'viewer' : 'viewers'} now`,
     none: '–',
   },
   wall: {

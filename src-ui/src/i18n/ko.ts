@@ -224,6 +224,8 @@ export const ko: Messages = {
     mbps: (n) => `${n} Mbit/s`,
     ms: (n) => `${n} ms`,
     source: '카메라',
+    faults: '재생 문제',
+    faultsOf: (all: number, now: number) => (now === 0 ? `${all}회` : `${all}회 · 지금 ${now}곳`),
     none: '–',
   },
   wall: {

@@ -103,7 +103,7 @@ export class MsePlayer extends BasePlayer {
       const range = this.#range();
       if (this.#started && range && range.end - video.currentTime < DRY) this.#edge.ranDry();
     });
-    listen(video, 'error', () => this.end('lost', video.error?.message || 'decoder error'));
+    listen(video, 'error', () => this.end('undecodable', video.error?.message || 'decoder error'));
   }
 
   #onText(text: string): void {
@@ -146,7 +146,7 @@ export class MsePlayer extends BasePlayer {
     }
     this.#queuedBytes += data.byteLength;
     if (this.#queuedBytes > MAX_QUEUED_BYTES) {
-      this.end('lost', 'the decoder does not keep up');
+      this.end('undecodable', 'the decoder does not keep up');
       return;
     }
     this.#jobs.push({ kind: 'append', data });
@@ -182,7 +182,8 @@ export class MsePlayer extends BasePlayer {
       if (error instanceof DOMException && error.name === 'QuotaExceededError') {
         this.#makeRoom();
       } else {
-        this.end('lost', messageOf(error));
+        // A decoder that gave up refuses everything that comes after.
+        this.end(this.video?.error ? 'undecodable' : 'lost', messageOf(error));
       }
     }
   }
@@ -195,7 +196,9 @@ export class MsePlayer extends BasePlayer {
         this.#steer();
         this.#pump();
       });
-      buffer.addEventListener('error', () => this.end('lost', 'the stream could not be read'));
+      buffer.addEventListener('error', () =>
+        this.end('undecodable', 'the stream could not be read'),
+      );
       this.#buffer = buffer;
     } else if (typeof this.#buffer.changeType === 'function') {
       this.#buffer.changeType(mime);

@@ -14,6 +14,10 @@ export type EndReason =
   | 'changed'
   /** The server has no picture now: wait for the camera. */
   | 'not_live'
+  /** What arrived could not be decoded. */
+  | 'undecodable'
+  /** It was decoded, and the browser does not show it. */
+  | 'not_shown'
   /** This transport cannot play this camera. */
   | 'unplayable'
   /** The camera is gone, or we may not see it. */

@@ -6,7 +6,7 @@
  * transport never blanks the picture); a hidden viewer ends within `HIDE_GRACE_MS`; nothing is
  * dialled for a camera that has no picture to give. It knows nothing of the wall around it.
  */
-import type { Camera, Platform, StreamChoice } from '../platform/types';
+import type { Camera, Fault, Platform, StreamChoice } from '../platform/types';
 import { GOOD_AFTER_MS, redialDelay } from '../state/redial';
 import {
   type Capabilities,
@@ -16,7 +16,14 @@ import {
   type Transport,
   type Why,
 } from './capability';
-import { NO_STATS, type Player, type PlayerFactory, type PlayerStats, play } from './player';
+import {
+  type EndReason,
+  NO_STATS,
+  type Player,
+  type PlayerFactory,
+  type PlayerStats,
+  play,
+} from './player';
 
 export type ViewerState =
   /** Hidden, or closed. */
@@ -38,6 +45,8 @@ export interface ViewerReport extends PlayerStats {
   /** From the first dial of this attempt to its first picture, ms. */
   firstFrameMs: number | null;
   redials: number;
+  /** Troubles of decoder or display since the tile is there. */
+  faults: number;
 }
 
 export interface ViewerOptions {
@@ -57,6 +66,12 @@ export const HIDE_GRACE_MS = 2000;
 const OPEN_LIMIT_MS = 8000;
 /** Frames stopped here although they reach the server: the connection is dead. */
 const FROZEN_LIMIT_MS = 4000;
+/** So many bytes without a picture are no trickle: the decoder is at fault. */
+const FED_BYTES = 20_000;
+/** A decoder or display that fails again within this was not helped by a new connection. */
+const AGAIN_MS = 60_000;
+/** A picture waits for a key frame after its camera was away; no camera is waited for longer. */
+const KEY_FRAME_LIMIT_MS = 20_000;
 /** Attempts without one picture, after which the next transport is tried. */
 const FRUITLESS_LIMIT = 2;
 /** Where the picture is slower than this, a still bridges the wait. */
@@ -75,6 +90,8 @@ interface Attempt {
   frames: number;
   bytes: number;
   measuredAt: number;
+  /** Bytes that had arrived when the picture last moved. */
+  movedBytes: number;
   movedAt: number;
   movedAtWall: number;
 }
@@ -92,6 +109,12 @@ export class Viewer {
   #fruitless = 0;
   #attempt = 0;
   #redials = 0;
+  /** What the server knows this viewer by. */
+  #name = randomName();
+  #faults = 0;
+  #faultAt = Number.NEGATIVE_INFINITY;
+  /** Since when pictures of the camera reach the server; null while they do not. */
+  #flowsSince: number | null = null;
   #redialTimer: ReturnType<typeof setTimeout> | null = null;
   #hideTimer: ReturnType<typeof setTimeout> | null = null;
   #bridgeTimer: ReturnType<typeof setTimeout> | null = null;
@@ -198,18 +221,24 @@ export class Viewer {
       if (attempt) this.#measure(attempt, now);
     }
     const camera = this.#camera;
+    const flows = camera !== null && pictureFlows(camera);
+    if (!flows) this.#flowsSince = null;
+    else this.#flowsSince ??= now;
     if (camera?.state.name !== 'live' || !this.#visible) return;
     const opening = this.#opening;
     if (opening && now - opening.dialledAt > OPEN_LIMIT_MS) {
-      this.#onEnded(opening, 'lost', 'no picture came');
+      const fed = opening.bytes > FED_BYTES;
+      this.#onEnded(opening, fed ? 'undecodable' : 'lost', 'no picture came');
       return;
     }
     const shown = this.#shown;
-    const moves = camera.tracks.some((track) => track.kind === 'video');
-    const flows = moves && camera.stats.last_frame_ms !== null && camera.stats.last_frame_ms < 2000;
-    if (shown && flows && this.#opening === null && now - shown.movedAt > FROZEN_LIMIT_MS) {
-      this.#onEnded(shown, 'lost', 'the picture stood still');
-    }
+    if (shown === null || opening !== null || this.#flowsSince === null) return;
+    const away = this.#flowsSince > shown.movedAt;
+    const limit = FROZEN_LIMIT_MS + (away ? keyFrameEvery(camera) : 0);
+    if (now - Math.max(shown.movedAt, this.#flowsSince) <= limit) return;
+    const fed = shown.bytes - shown.movedBytes > FED_BYTES;
+    const reason = !fed ? 'lost' : shown.video.paused ? 'not_shown' : 'undecodable';
+    this.#onEnded(shown, reason, 'the picture stood still');
   }
 
   report(): ViewerReport {
@@ -224,6 +253,7 @@ export class Viewer {
       bitrate: this.#shown ? this.#bitrate : 0,
       firstFrameMs: attempt?.firstFrameMs ?? null,
       redials: this.#redials,
+      faults: this.#faults,
     };
   }
 
@@ -288,6 +318,7 @@ export class Viewer {
       frames: 0,
       bytes: 0,
       measuredAt: now,
+      movedBytes: 0,
       movedAt: now,
       movedAtWall: Date.now(),
     };
@@ -322,7 +353,7 @@ export class Viewer {
     this.#move({ name: 'playing', option: attempt.option, whyNot: this.#whyNot(this.#options()) });
   }
 
-  #onEnded(attempt: Attempt, reason: string, detail: string): void {
+  #onEnded(attempt: Attempt, reason: EndReason, detail: string): void {
     if (attempt !== this.#opening && attempt !== this.#shown) return;
     const wasShown = attempt === this.#shown;
     const { transport } = attempt.option;
@@ -336,19 +367,41 @@ export class Viewer {
     }
     this.#drop(attempt);
     this.#redials += 1;
-    const fruitless = this.#fruitless >= FRUITLESS_LIMIT && transport !== 'stills';
+    const fault = FAULTS[reason];
+    const again = fault !== undefined && this.#complain(fault, transport, detail);
+    const fruitless = (again || this.#fruitless >= FRUITLESS_LIMIT) && transport !== 'stills';
     if (reason === 'unplayable' || fruitless) {
-      if (reason === 'unplayable' && this.#camera) {
-        this.#o.platform.reportFault(this.#camera.id, 'DECODER', detail).catch(() => {});
-      }
       this.#barred.add(transport);
       this.#fruitless = 0;
       this.#dial();
-    } else if (reason === 'changed') {
+    } else if (reason === 'changed' || (fault !== undefined && !again)) {
       this.#dial();
     } else if (this.#shown === null || wasShown) {
       this.#scheduleRedial(detail);
     }
+  }
+
+  /** Tells the server of trouble here; whether a new connection alone has not helped against it. */
+  #complain(kind: Fault['class'], transport: Transport, detail: string): boolean {
+    const now = performance.now();
+    const again = now - this.#faultAt <= AGAIN_MS;
+    this.#faultAt = now;
+    this.#faults += 1;
+    const id = this.#camera?.id;
+    if (id === undefined) return again;
+    const fault = { class: kind, detail, viewer: this.#name, transport };
+    this.#o.platform
+      .reportFault(id, fault)
+      .then(({ action }) => {
+        if (action !== 'fall_back' || transport === 'stills' || this.#barred.has(transport)) return;
+        this.#barred.add(transport);
+        const active = this.#opening ?? this.#shown;
+        if (active?.option.transport === transport) this.#dial();
+      })
+      .catch(() => {
+        // What was decided here holds.
+      });
+    return again;
   }
 
   #scheduleRedial(detail: string): void {
@@ -396,6 +449,10 @@ export class Viewer {
     if (frames !== attempt.frames) {
       attempt.movedAt = now;
       attempt.movedAtWall = Date.now();
+      attempt.movedBytes = bytes;
+    } else if (now - attempt.movedAt > 1500) {
+      // Whether anything arrives takes a moment to find out.
+      void attempt.player.refresh().catch(() => {});
     }
     if (seconds > 0.2) {
       // Some engines count anew after a change of rate: such a second is left out.
@@ -496,6 +553,30 @@ export function startViewerClock(): void {
     const now = performance.now();
     for (const viewer of viewers) viewer.tick(now);
   }, 1000);
+}
+
+/** Which class of fault a player's end is. */
+const FAULTS: Partial<Record<EndReason, Fault['class']>> = {
+  unplayable: 'DECODER',
+  undecodable: 'DECODER',
+  not_shown: 'VIDEO_SINK',
+};
+
+/** Also where the page was not loaded by https: there is no randomUUID then. */
+function randomName(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(12));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+}
+
+function pictureFlows({ state, tracks, stats }: Camera): boolean {
+  const moves = tracks.some((track) => track.kind === 'video');
+  const fresh = stats.last_frame_ms !== null && stats.last_frame_ms < 2000;
+  return state.name === 'live' && moves && fresh;
+}
+
+function keyFrameEvery({ stats }: Camera): number {
+  const every = stats.fps > 0 ? (stats.gop / stats.fps) * 1000 : 0;
+  return Math.min(every, KEY_FRAME_LIMIT_MS);
 }
 
 function hasPicture(camera: Camera): boolean {

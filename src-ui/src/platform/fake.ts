@@ -18,6 +18,8 @@ import {
   type Device,
   type DesktopSettings,
   type ExportSpec,
+  type Fault,
+  type FaultAdvice,
   type Pairing,
   type Phones,
   type Platform,
@@ -308,7 +310,14 @@ export class FakePlatform implements Platform {
       this.emit({ type: 'camera', camera: { ...camera, kind: 'demo' } });
     }
   }
-  async reportFault(): Promise<void> {}
+  /** What pages complained of. */
+  readonly faults: Fault[] = [];
+  async reportFault(_id: string, fault: Fault): Promise<FaultAdvice> {
+    const again = this.faults.some((known) => known.viewer === fault.viewer);
+    this.faults.push(fault);
+    const cause = { code: 'undecodable', class: fault.class, detail: fault.detail ?? '' };
+    return { action: again ? 'fall_back' : 'redial', cause };
+  }
 
   async whep(id: string, _stream: string, offer: string) {
     if (this.#via !== 'webrtc') throw new ApiError(406, 'codec', 'scripted to have no WebRTC');

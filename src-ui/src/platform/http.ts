@@ -10,6 +10,7 @@ import {
   type Desktop,
   type Export,
   type Device,
+  type FaultAdvice,
   type NewPairing,
   type Pairing,
   type PhoneDoor,
@@ -205,9 +206,7 @@ export function httpPlatform(options: HttpPlatformOptions): Platform {
     async addDemo(count) {
       await json('POST', '/api/v1/demo', { count });
     },
-    async reportFault(id, fault, detail) {
-      await json('POST', `${cameraPath(id)}/fault`, { class: fault, detail });
-    },
+    reportFault: (id, fault) => json<FaultAdvice>('POST', `${cameraPath(id)}/fault`, fault),
 
     async whep(id, stream, offer, signal): Promise<WhepSession> {
       const response = await request(`${cameraPath(id)}/whep${streamQuery(stream)}`, {

@@ -14,7 +14,8 @@ import type {
   Event,
   Export,
   ExportSpec,
-  FaultKind,
+  Fault,
+  FaultAdvice,
   NewPairing,
   Pairing,
   PhoneHealth,
@@ -44,6 +45,8 @@ export type {
   Cause,
   Export,
   ExportSpec,
+  Fault,
+  FaultAdvice,
   Probe,
   Recordings,
   Segment,
@@ -157,8 +160,8 @@ export interface Platform {
   probe(spec: CameraSpec, signal: AbortSignal): Promise<Probe>;
   retry(id: string): Promise<void>;
   addDemo(count: number): Promise<void>;
-  /** Tells the server that the page cannot decode or show a camera. */
-  reportFault(id: string, fault: FaultKind, detail: string): Promise<void>;
+  /** Tells the server that the page cannot decode or show a camera; it says what the viewer shall do. */
+  reportFault(id: string, fault: Fault): Promise<FaultAdvice>;
 
   whep(id: string, stream: StreamChoice, offer: string, signal: AbortSignal): Promise<WhepSession>;
   /** Without `sound` a camera that has a picture sends only that. */

@@ -218,6 +218,13 @@ pub struct Stats {
     /// How full the way from the network to the decoder was lately, in percent; 100 holds the camera up.
     #[serde(default)]
     pub backlog_pct: u8,
+    /// Troubles that viewers' decoders and displays had since the camera was added.
+    #[serde(default)]
+    #[specta(type = specta_typescript::Number)]
+    pub viewer_faults: u64,
+    /// Viewers that had one within the last minute.
+    #[serde(default)]
+    pub degraded_viewers: u32,
 }
 
 /// A camera to be added or probed. The same keys as `[[camera]]` in the configuration file.
@@ -343,6 +350,13 @@ pub struct Fault {
     /// What the browser said; at most 1,000 characters are kept.
     #[serde(default)]
     pub detail: String,
+    /// A name that the page made up for this viewer and keeps: up to 64 of `A-Z a-z 0-9 _ -`. Who has one
+    /// is told what to do.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub viewer: Option<String>,
+    /// How the viewer was connected.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub transport: Option<ViewerTransport>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Type, JsonSchema)]
@@ -350,6 +364,31 @@ pub struct Fault {
 pub enum FaultKind {
     Decoder,
     VideoSink,
+}
+
+/// How a page gets its pictures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Type, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ViewerTransport {
+    Webrtc,
+    Mse,
+    Stills,
+}
+
+/// What a viewer shall do about its trouble. Nobody else is concerned.
+#[derive(Clone, Debug, Serialize, Deserialize, Type, JsonSchema)]
+pub struct FaultAdvice {
+    pub action: ViewerAction,
+    pub cause: Cause,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Type, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ViewerAction {
+    /// Connect anew; a key frame was asked for where the camera can be asked.
+    Redial,
+    /// That did not help: take another transport.
+    FallBack,
 }
 
 /// Which of a camera's streams.

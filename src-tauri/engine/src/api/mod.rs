@@ -12,8 +12,9 @@ mod recording;
 mod timestamp;
 
 pub use camera::{
-    Camera, CameraKind, CameraPatch, CameraSpec, CameraState, Cause, Fault, FaultKind, OwnSettings,
-    PhoneHealth, Recording, RecordingState, StateName, Stats, Stream, Track, TrackKind, Transport,
+    Camera, CameraKind, CameraPatch, CameraSpec, CameraState, Cause, Fault, FaultAdvice, FaultKind,
+    OwnSettings, PhoneHealth, Recording, RecordingState, StateName, Stats, Stream, Track, TrackKind,
+    Transport, ViewerAction, ViewerTransport,
 };
 pub use error::{ApiError, ErrorCode};
 pub use event::{Alert, AlertKind, Event};

@@ -20,6 +20,12 @@ const MILLISECONDS: &[BorrowedFormatItem<'static>] =
 pub struct Timestamp(String);
 
 impl Timestamp {
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// The instant that a text names, which may have any offset and any number of digits.
     #[must_use]
     pub fn read(text: &str) -> Option<SystemTime> {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::EngineHandle;
+use super::{EngineHandle, ViewerFaults};
 use crate::camera::state_name;
 use crate::env::Secret;
 use crate::hub::SlotStats;
@@ -16,6 +16,8 @@ pub struct CameraFigures {
     /// Round trip of the newest keep-alive, in microseconds.
     pub keepalive_rtt_us: Option<u64>,
     pub keepalive_missed: u64,
+    /// What pages complained of.
+    pub viewer_faults: ViewerFaults,
 }
 
 impl EngineHandle {
@@ -31,6 +33,7 @@ impl EngineHandle {
                 sub: entry.sub.as_ref().map(|sub| sub.slot.stats()),
                 keepalive_rtt_us: session.keepalive_rtt_us,
                 keepalive_missed: session.keepalive_missed,
+                viewer_faults: entry.viewer_faults(),
             }
         });
         figures.collect()

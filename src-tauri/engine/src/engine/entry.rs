@@ -1,6 +1,6 @@
 //! A camera of the engine: its configuration, its streams and its public face.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
+use super::complaints::{Complaints, ViewerFaults};
 use super::phone::{self, Phone};
 use super::recording::{self, Records};
 use super::{Address, DemoCameras, Sources, address};
@@ -60,6 +61,8 @@ pub(super) struct Entry {
     started: Timestamp,
     /// What makes it a phone's.
     pub(super) phone: Option<Arc<Phone>>,
+    /// What its viewers complain of. Held for moments.
+    pub(super) complaints: Arc<Mutex<Complaints>>,
     stop: CancellationToken,
 }
 
@@ -103,7 +106,23 @@ impl Entry {
         let recording = recorder(ground, &id, &main);
         let records = ground.records.clone();
         let stills = Arc::new(Stills::new(ground.decoders.clone()));
-        Self { id, spec, kind, read_only, main, sub, stills, recording, records, started, phone: None, stop }
+        let complaints = Arc::default();
+        let phone = None;
+        Self {
+            id,
+            spec,
+            kind,
+            read_only,
+            main,
+            sub,
+            stills,
+            recording,
+            records,
+            started,
+            phone,
+            complaints,
+            stop,
+        }
     }
 
     /// A phone's camera, which waits for what is published; it rests while the phone is away.
@@ -130,6 +149,7 @@ impl Entry {
             records: ground.records.clone(),
             started: Timestamp::from(ground.env.wall()),
             phone: Some(phone),
+            complaints: Arc::default(),
             stop,
         };
         if entry.phone.as_ref().is_some_and(|phone| phone.is_here()) {
@@ -178,6 +198,7 @@ impl Entry {
             records: self.records.clone(),
             started: self.started.clone(),
             phone: self.phone.clone(),
+            complaints: Arc::clone(&self.complaints),
             stop: self.stop.clone(),
         }
     }
@@ -214,6 +235,7 @@ impl Entry {
     /// Its public face.
     pub(super) fn to_api(&self) -> Camera {
         let status = self.main.status.get();
+        let (complaint, faults) = self.complaints();
         let spec = &self.spec;
         let address = (self.kind != CameraKind::Phone).then(|| spec.url.clone());
         Camera {
@@ -226,8 +248,8 @@ impl Entry {
                 Some(running) => recording::tell(&running.status()),
                 None => Recording { state: RecordingState::Off, since: self.started.clone(), cause: None },
             },
-            warnings: status.warnings.iter().map(tell).collect(),
-            stats: stats(&status, self.viewers()),
+            warnings: status.warnings.iter().chain(&complaint).map(tell).collect(),
+            stats: stats(&status, self.viewers(), faults),
             url: address,
             sub_url: spec.sub_url.clone(),
             sub: spec.sub_url.is_some(),
@@ -264,6 +286,18 @@ impl Entry {
             });
         }
         state
+    }
+
+    /// What its viewers say about it together, and how many have trouble.
+    fn complaints(&self) -> (Option<SourceError>, ViewerFaults) {
+        let (now, complaints) = (Instant::now(), self.complaints.lock());
+        let complaints = complaints.unwrap_or_else(PoisonError::into_inner);
+        (complaints.warning(now), complaints.figures(now))
+    }
+
+    /// What pages complained of so far.
+    pub(super) fn viewer_faults(&self) -> ViewerFaults {
+        self.complaints().1
     }
 
     fn viewers(&self) -> u32 {
@@ -420,7 +454,7 @@ fn state(status: &Status) -> CameraState {
 pub(super) fn tell(error: &SourceError) -> Cause {
     Cause {
         code: error.code.name().to_owned(),
-        class: error.code.class().name().to_owned(),
+        class: error.verdict().class.name().to_owned(),
         detail: error.detail.clone(),
     }
 }
@@ -443,7 +477,7 @@ pub(super) fn track(info: &media::TrackInfo) -> Track {
     }
 }
 
-fn stats(status: &Status, viewers: u32) -> Stats {
+fn stats(status: &Status, viewers: u32, faults: ViewerFaults) -> Stats {
     let reading = status.reading;
     let live = matches!(status.phase, Phase::Live | Phase::Stalled);
     Stats {
@@ -460,5 +494,7 @@ fn stats(status: &Status, viewers: u32) -> Stats {
         jitter_ms: (reading.jitter.as_secs_f32() * 10_000.0).round() / 10.0,
         gop: reading.gop,
         backlog_pct: status.session.backlog_pct,
+        viewer_faults: faults.decoder.saturating_add(faults.display),
+        degraded_viewers: faults.degraded,
     }
 }

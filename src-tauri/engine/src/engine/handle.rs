@@ -17,7 +17,7 @@ use super::recording::{Records, RecordsError};
 use super::registry::{self, LoadError, Registry};
 use super::whip::Whip;
 use super::{Address, EventStream, Parts};
-use crate::api::{Alert, ApiError, Camera, CameraPatch, CameraSpec, ErrorCode, Fault, Stream};
+use crate::api::{Alert, ApiError, Camera, CameraPatch, CameraSpec, ErrorCode, Stream};
 use crate::config::{Config, ConfigStore, Webrtc, check_camera};
 use crate::env::Env;
 use crate::hub::{Gap, Slot, Subscriber};
@@ -96,16 +96,18 @@ impl EngineHandle {
         })
         .await?;
         let mut shelf = None;
+        let mut earlier = Vec::new();
         if let Some(dir) = data_dir {
-            let (recording, env, tasks) =
-                (config.recording.clone(), ground.env.clone(), ground.tasks.clone());
-            let (records, opened) = blocking(move || {
-                let records = Records::open(&dir, &recording, &env, &tasks)?;
+            let (recording, env) = (config.recording.clone(), ground.env.clone());
+            let (records, opened, recalled) = blocking(move || {
+                let records = Records::open(&dir, &recording, &env)?;
+                let recalled = alerts::keeper::recall(&records.catalogue, env.wall());
                 let opened = Shelf::open(&records, &dir, env);
-                Ok::<_, RecordsError>((records, opened))
+                Ok::<_, RecordsError>((records, opened, recalled))
             })
             .await?;
             ground.records = Some(records);
+            earlier = recalled;
             shelf = Some(Arc::new(opened));
         }
         let stop = CancellationToken::new();
@@ -129,12 +131,16 @@ impl EngineHandle {
         let cameras = RwLock::new(registry);
         let changing = tokio::sync::Mutex::new(());
         let sfu = Sfu::new(sfu_options(&config.webrtc), ground.env.clone());
-        let board = Board::new(&config.alerts);
+        let board = Board::new(&config.alerts, earlier);
         let whip = Whip::default();
         let inner =
             Arc::new(Inner { ground, config, store, cameras, changing, sfu, shelf, whip, board, stop });
         let watch = alerts::run(Arc::downgrade(&inner), inner.ground.changes.subscribe());
         inner.ground.tasks.spawn(watch);
+        if let Some(records) = &inner.ground.records {
+            let (catalogue, changes) = (Arc::clone(&records.catalogue), inner.ground.changes.subscribe());
+            inner.ground.tasks.spawn(alerts::keeper::keep(Arc::downgrade(&inner), catalogue, changes));
+        }
         Ok(Self { inner })
     }
 
@@ -344,22 +350,6 @@ impl EngineHandle {
         let entry = self.entry(id)?;
         entry.retry();
         Ok(entry.to_api())
-    }
-
-    /// Takes note of trouble that a page saw.
-    ///
-    /// # Errors
-    /// `NotFound`.
-    pub fn report_fault(&self, id: &str, fault: &Fault) -> Result<(), ApiError> {
-        let entry = self.entry(id)?;
-        let detail: String = fault.detail.chars().filter(|c| !c.is_control()).take(1_000).collect();
-        let detail = without_logins(&detail);
-        let tag = match fault.class {
-            crate::api::FaultKind::Decoder => "DECODER",
-            crate::api::FaultKind::VideoSink => "VIDEOSINK",
-        };
-        warn!(tag, camera = entry.id, "a page reports: {detail}");
-        Ok(())
     }
 
     /// Where a camera's frames are to be had. For the sub-stream: opens it where it rests, and gives the
@@ -591,34 +581,4 @@ fn apply(spec: &mut CameraSpec, patch: CameraPatch) {
     set(&mut spec.auto_reconnect, auto_reconnect);
     set(&mut spec.max_reconnect_attempts, max_reconnect_attempts);
     set(&mut spec.reconnect_delay_seconds, reconnect_delay_seconds);
-}
-
-/// A page's words without what stands between `://` and `@`: it may be a password.
-fn without_logins(text: &str) -> String {
-    let mut parts = text.split("://");
-    let mut out = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let authority = part.find(|c: char| c.is_whitespace() || "/?#".contains(c)).unwrap_or(part.len());
-        let host = part[..authority].rfind('@').map_or(0, |at| at + 1);
-        out.push_str("://");
-        out.push_str(&part[host..]);
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_page_s_words_are_logged_without_logins() {
-        for (said, logged) in [
-            ("no url", "no url"),
-            ("rtsp://u:hunter2@h/x failed", "rtsp://h/x failed"),
-            ("a http://h/@x b rtsp://hunter2@[::1]:5", "a http://h/@x b rtsp://[::1]:5"),
-            ("://hunter2@", "://"),
-        ] {
-            assert_eq!(without_logins(said), logged);
-        }
-    }
 }

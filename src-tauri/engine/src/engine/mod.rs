@@ -6,10 +6,12 @@
 
 mod alerts;
 mod archive;
+mod complaints;
 mod diagnosis;
 mod entry;
 mod events;
 mod exports;
+mod faults;
 mod handle;
 mod known;
 mod link;
@@ -33,6 +35,7 @@ use crate::ingest::ProbeReport;
 use crate::source::{BoxFuture, Source, SourceError};
 
 pub use archive::RecordingFile;
+pub use complaints::ViewerFaults;
 pub use diagnosis::CameraFigures;
 pub use events::EventStream;
 pub use exports::ExportFile;

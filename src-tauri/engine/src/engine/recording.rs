@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tokio_util::task::TaskTracker;
 use tracing::warn;
 
 use super::EngineHandle;
@@ -39,12 +38,7 @@ pub enum RecordsError {
 
 impl Records {
     /// Opens the catalogue and starts the recorder. Blocks; within a runtime.
-    pub(super) fn open(
-        data_dir: &Path,
-        config: &config::Recording,
-        env: &Env,
-        tasks: &TaskTracker,
-    ) -> Result<Self, RecordsError> {
+    pub(super) fn open(data_dir: &Path, config: &config::Recording, env: &Env) -> Result<Self, RecordsError> {
         let root = config.root.clone().unwrap_or_else(|| data_dir.join(RECORDINGS));
         let (catalogue, opened) = Catalogue::open(&data_dir.join(CATALOGUE))?;
         if let crate::store::Opened::Damaged { aside } = opened {
@@ -64,7 +58,7 @@ impl Records {
             catalogue: Arc::clone(&catalogue),
             ledger: Arc::clone(&ledger),
         };
-        let recorder = config.enabled.then(|| Recorder::start(options(), env, tasks)).transpose()?;
+        let recorder = config.enabled.then(|| Recorder::start(options(), env)).transpose()?;
         Ok(Self { root, catalogue, ledger, recorder })
     }
 
@@ -130,7 +124,7 @@ pub(super) fn tell(status: &Status) -> api::Recording {
     };
     let cause = status.cause.as_ref().map(|cause| Cause {
         code: cause.code.name().to_owned(),
-        class: cause.code.class().name().to_owned(),
+        class: cause.verdict().class.name().to_owned(),
         detail: cause.detail.clone(),
     });
     api::Recording { state, since: status.since.into(), cause }

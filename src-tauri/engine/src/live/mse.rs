@@ -2,8 +2,10 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::{Instant, sleep_until};
 use tracing::{debug, warn};
 
 use super::lane::{Anchor, Lane, NANOS, Tail, usual_distance};
@@ -17,6 +19,8 @@ use crate::media::{Frame, Parameters, TrackInfo, TrackKind, rescale};
 const SOUND_BATCH: i64 = 40_000_000;
 /// Nanoseconds that sound may be behind the picture before silence takes its place, as sound has it.
 const PATIENCE: std::ops::Range<i64> = 300_000_000..3_000_000_000;
+/// Silence that a page is told of (R-K2).
+const STALLED_AFTER: Duration = Duration::from_secs(2);
 /// Bytes of frames that go into one fragment; a whole ring fits. More stays in the ring for the next one.
 const FRAGMENT_BYTES: usize = 16 << 20;
 
@@ -38,6 +42,8 @@ pub enum MseMessage {
 pub enum MseState {
     /// Fragments flow.
     Live,
+    /// The source is there and has been silent for two seconds (R-K2); it may go on.
+    Stalled,
     /// There is no source now; the stream goes on when it is back.
     SourceLost,
     /// The camera's tracks cannot be played by MSE, for this reason. It goes on when they change.
@@ -50,6 +56,7 @@ impl MseState {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Live => "live",
+            Self::Stalled => "stalled",
             Self::SourceLost => "source_lost",
             Self::NotPlayable(_) => "not_playable",
         }
@@ -72,6 +79,8 @@ pub struct Mse {
     /// Where the output ended when its tracks were replaced.
     tails: Tails,
     told: Option<MseState>,
+    /// When the newest frame arrived of what moves: the picture, or sound where that is all there is.
+    moved: Instant,
     closed: bool,
 }
 
@@ -114,6 +123,7 @@ impl Mse {
             stream: None,
             tails: Tails::new(),
             told: None,
+            moved: Instant::now(),
             closed: false,
         };
         // A source that came before this line is in `tracks`, one that comes after it announces itself.
@@ -137,7 +147,16 @@ impl Mse {
             if self.closed {
                 return None;
             }
-            match self.subscriber.next().await {
+            let flows = self.told == Some(MseState::Live);
+            let item = tokio::select! {
+                biased;
+                item = self.subscriber.next() => item,
+                () = sleep_until(self.moved + STALLED_AFTER), if flows => {
+                    self.tell(MseState::Stalled);
+                    continue;
+                }
+            };
+            match item {
                 Ok(frame) => self.run(frame),
                 Err(gap) => self.gap(gap),
             }
@@ -160,9 +179,12 @@ impl Mse {
             }
         }
         if let Some(stream) = &mut self.stream {
+            let moved = stream.moved(&frames);
+            self.moved = moved.map_or(self.moved, |at| at.max(self.moved));
             match stream.run(&frames) {
                 Ok(messages) => {
-                    if !messages.is_empty() {
+                    // Sound alone does not make a picture move again.
+                    if !messages.is_empty() && (moved.is_some() || self.told != Some(MseState::Stalled)) {
                         self.tell(MseState::Live);
                     }
                     self.out.extend(messages);
@@ -241,6 +263,13 @@ impl Stream {
             (a.id, a.codec, a.timescale, &a.parameters) == (b.id, b.codec, b.timescale, &b.parameters)
         };
         self.lanes.len() == tracks.len() && self.lanes.iter().zip(tracks).all(|(a, b)| same(a.track(), b))
+    }
+
+    /// When the newest of these frames arrived that the stream is judged by.
+    fn moved(&self, frames: &[Arc<Frame>]) -> Option<Instant> {
+        let leader = self.lanes.iter().find(|lane| lane.is_picture()).or(self.lanes.first())?;
+        let own = frames.iter().filter(|frame| frame.track == leader.track().id);
+        own.map(|frame| frame.arrival).max()
     }
 
     fn tails(&self) -> Tails {

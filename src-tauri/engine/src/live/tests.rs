@@ -70,6 +70,7 @@ fn kinds(messages: &[MseMessage]) -> String {
             MseMessage::Init(_) => 'I',
             MseMessage::Fragment(_) => 'f',
             MseMessage::State(MseState::Live) => 'L',
+            MseMessage::State(MseState::Stalled) => 'S',
             MseMessage::State(MseState::SourceLost) => 'X',
             MseMessage::State(MseState::NotPlayable(_)) => 'N',
         })
@@ -360,6 +361,37 @@ async fn a_reconnect_goes_on_without_a_hole_and_without_a_new_init_segment() {
     let pictures: Vec<&Read> = all.iter().filter(|s| s.track == 0).collect();
     assert_eq!(pictures.len(), 300);
     assert!(pictures.iter().all(|s| s.duration == 512 && s.decode == s.shown), "one clock for all three");
+}
+
+#[tokio::test(start_paused = true)]
+async fn r_k2_a_page_is_told_after_two_seconds_of_silence_and_when_it_is_over() {
+    let clip = Clip::h264_aac();
+    let slot = Slot::new(Limits::default());
+    let publisher = slot.publish(tracks(&clip)).expect("free");
+    let mut viewer = Viewer::of(&slot, &clip);
+    play(&publisher, &clip.frames, &mut viewer).await;
+    viewer.take();
+    let silent = Instant::now();
+    let told = viewer.mse.next().await;
+    assert_eq!(told, Some(MseMessage::State(MseState::Stalled)));
+    let after = silent.elapsed();
+    assert!((1_900..=2_000).contains(&after.as_millis()), "{after:?}");
+    viewer.drain().await;
+    assert!(viewer.take().is_empty(), "once");
+    // Sound is no picture; the next picture is the end of it.
+    let sound = clip.frames.iter().find(|frame| frame.track != 0).expect("it has sound");
+    for _ in 0..10 {
+        publisher.push(sound.frame(Instant::now()));
+        viewer.drain().await;
+    }
+    assert!(!kinds(&viewer.take()).contains('L'));
+    publisher.push(clip.frames[0].frame(Instant::now()));
+    viewer.drain().await;
+    assert!(kinds(&viewer.take()).starts_with('L'));
+    // A source that ends is told at once.
+    drop(publisher);
+    viewer.drain().await;
+    assert_eq!(kinds(&viewer.take()).trim_start_matches('f'), "X");
 }
 
 #[tokio::test(start_paused = true)]

@@ -131,3 +131,6 @@ impl Feed {
         !video || own.is_some_and(|track| track.kind == TrackKind::Video)
     }
 }
+
+#[cfg(test)]
+mod tests;

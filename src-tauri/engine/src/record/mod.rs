@@ -104,11 +104,11 @@ pub struct Figures {
 }
 
 impl Recorder {
-    /// Starts the writer. A root that cannot be used is tried again; that is no error.
+    /// Starts the writer, within a runtime. A root that cannot be used is tried again; that is no error.
     ///
     /// # Errors
     /// Where the threads cannot be started.
-    pub fn start(options: Options, env: &Env, tasks: &TaskTracker) -> io::Result<Self> {
+    pub fn start(options: Options, env: &Env) -> io::Result<Self> {
         let queue = Arc::new(Queue::new(QUEUE_BYTES));
         let board = Arc::new(Board::new(env.wall()));
         let stop = Arc::new(AtomicBool::new(false));
@@ -133,7 +133,8 @@ impl Recorder {
             drop(done);
         })?;
         let watching = CancellationToken::new();
-        tasks.spawn(status::watch_over(
+        // Of its own, and not one of the cameras' tasks: the recorder ends after those.
+        tokio::spawn(status::watch_over(
             Arc::clone(&board),
             Arc::clone(&queue),
             env.clone(),
@@ -191,6 +192,12 @@ impl Recorder {
         {
             warn!(tag = "STORAGE", "the disk does not answer: its files are made whole at the next start");
         }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.watching.cancel();
     }
 }
 

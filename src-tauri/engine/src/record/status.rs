@@ -10,7 +10,8 @@ use tokio_util::sync::CancellationToken;
 use super::Figures;
 use super::queue::Queue;
 use super::storage::Phase;
-use crate::env::{Env, ErrorClass};
+use crate::env::Env;
+use crate::fault::{Kind, Part, Verdict, classify};
 
 /// A writer that is seen busy with one thing as often as this has a disk that does not answer.
 const STALL_LOOKS: u32 = 10;
@@ -81,15 +82,30 @@ impl Code {
         }
     }
 
-    /// R-N3's class.
+    /// What kind of fault it is.
     #[must_use]
-    pub const fn class(self) -> ErrorClass {
+    pub const fn kind(self) -> Kind {
         match self {
-            Self::DiskFull | Self::Overwriting => ErrorClass::DiskFull,
-            Self::WaitingForCamera => ErrorClass::RtspNetwork,
-            Self::NotRecordable => ErrorClass::Decoder,
-            _ => ErrorClass::Storage,
+            Self::DiskFull | Self::Overwriting => Kind::Space,
+            Self::WaitingForCamera => Kind::Connection,
+            Self::NotRecordable => Kind::Codec,
+            Self::Starting
+            | Self::StorageGone
+            | Self::StorageOther
+            | Self::StorageInUse
+            | Self::StorageInvalid
+            | Self::StorageStalled => Kind::Storage,
+            // What the system said of it may tell more.
+            Self::StorageFailed => Kind::Other,
         }
+    }
+}
+
+impl Cause {
+    /// Its class, and what is done about it.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        classify(self.code.kind(), Part::Recorder, &self.detail)
     }
 }
 

@@ -38,7 +38,7 @@ impl Bench {
             catalogue: Arc::clone(&catalogue),
             ledger: Arc::new(Ledger::open(dir.path().join("recording.json"))),
         };
-        let recorder = Recorder::start(options, &Env::system(), &tasks).expect("started");
+        let recorder = Recorder::start(options, &Env::system()).expect("started");
         Self { dir, recorder, catalogue, tasks }
     }
 
@@ -258,7 +258,7 @@ async fn r_n6_a_storage_that_goes_and_comes_stops_recording_alone() {
     until("noticed", || state(&recording) == State::StorageLost).await;
     assert!(gone.elapsed() < Duration::from_secs(3), "{:?}", gone.elapsed());
     let cause = recording.status().cause.expect("it says why");
-    assert_eq!((cause.code, cause.code.class().name()), (Code::StorageGone, "STORAGE"));
+    assert_eq!((cause.code, cause.verdict().class.name()), (Code::StorageGone, "STORAGE"));
     cam.give(4.0).await;
     assert_eq!(fs::read_dir(bench.root()).unwrap().count(), 0, "nothing under the empty mount point");
     fs::remove_dir(bench.root()).unwrap();
@@ -292,7 +292,7 @@ async fn r_n7_a_disk_without_space_says_so() {
     until("full", || state(&recording) == State::DiskFull).await;
     cam.give(2.0).await;
     let cause = recording.status().cause.expect("it says why");
-    assert_eq!((cause.code, cause.code.class().name()), (Code::DiskFull, "DISK_FULL"));
+    assert_eq!((cause.code, cause.verdict().class.name()), (Code::DiskFull, "DISK_FULL"));
     assert!(cause.detail.contains("min_free_gb"), "{}", cause.detail);
     assert!(bench.rows().is_empty());
     recording.switch(false, false);

@@ -17,6 +17,7 @@ use rand::Rng;
 use tokio::time::Instant;
 
 use super::{Backoff, Silence, Watchdog};
+use crate::fault;
 use crate::source::{SourceError, SourceErrorCode};
 
 /// The numbers of a camera's life.
@@ -291,7 +292,7 @@ impl Lifecycle {
         }
         self.close();
         self.panics = if cause.code == SourceErrorCode::Internal { self.panics + 1 } else { 0 };
-        if cause.code.is_refusal() {
+        if cause.verdict().action == fault::Action::Park {
             self.phase = Phase::Refused { cause };
             return self.wait();
         }

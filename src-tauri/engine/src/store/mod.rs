@@ -26,6 +26,8 @@ pub use rows::{
 const BUSY: Duration = Duration::from_secs(5);
 /// Alerts that are kept; the oldest go.
 const ALERTS_MAX: u32 = 10_000;
+/// Alerts that are over are kept no longer than this behind the newest one: ninety days.
+const ALERTS_AGE: Micros = 90 * 24 * 3_600 * 1_000_000;
 /// What is moved aside has this ending. One is kept: the newest.
 const ASIDE: &str = "damaged";
 
@@ -400,7 +402,8 @@ impl Catalogue {
         self.write("DELETE FROM gaps WHERE end_us < ?1", params![before_us])
     }
 
-    /// Adds an alert, or renews the one of that id. The oldest beyond ten thousand go.
+    /// Adds an alert, or renews the one of that id. The oldest beyond ten thousand go, and those that were
+    /// over ninety days before it.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -422,6 +425,9 @@ impl Catalogue {
                      (SELECT id FROM alerts ORDER BY since_us DESC, id DESC LIMIT -1 OFFSET ?1)",
             )?
             .execute([ALERTS_MAX])?;
+        transaction
+            .prepare_cached("DELETE FROM alerts WHERE since_us < ?1 AND until_us < ?1")?
+            .execute([since_us.saturating_sub(ALERTS_AGE)])?;
         transaction.commit()?;
         Ok(())
     }

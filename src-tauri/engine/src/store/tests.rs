@@ -158,6 +158,18 @@ fn what_a_camera_takes_is_counted_along() {
 }
 
 #[test]
+fn alerts_go_by_age_unless_they_last() {
+    let (_dir, catalogue) = fresh();
+    let over = |n, since| AlertRow { until_us: Some(since + 1), ..alert(n, since) };
+    catalogue.put_alert(&over(1, 0)).unwrap();
+    catalogue.put_alert(&alert(2, 0)).unwrap();
+    catalogue.put_alert(&over(3, 2 * HOUR)).unwrap();
+    catalogue.put_alert(&over(4, ALERTS_AGE + HOUR)).unwrap();
+    let left: Vec<_> = catalogue.alerts(9).unwrap().iter().map(|row| row.id.as_u128()).collect();
+    assert_eq!(left, [4, 3, 2]);
+}
+
+#[test]
 fn alerts_are_renewed_listed_newest_first_and_cleared() {
     let (_dir, catalogue) = fresh();
     for n in 1..=5 {

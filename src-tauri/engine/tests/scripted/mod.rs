@@ -1,6 +1,7 @@
 //! Cameras that follow a script, for scenarios on the paused clock.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll, ready};
@@ -44,13 +45,23 @@ impl World {
     }
 
     pub(crate) async fn engine(&self, config: &str, store: Arc<dyn ConfigStore>) -> EngineHandle {
+        self.engine_in(None, config, store).await
+    }
+
+    /// With a data directory.
+    pub(crate) async fn engine_in(
+        &self,
+        data_dir: Option<PathBuf>,
+        config: &str,
+        store: Arc<dyn ConfigStore>,
+    ) -> EngineHandle {
         let parts = Parts {
             env: Env::fixed(|| SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_186_242), 1),
             config: Config::parse(config).expect("a valid configuration"),
             store,
             sources: Arc::new(self.clone()),
             demo: None,
-            data_dir: None,
+            data_dir,
         };
         EngineHandle::start(parts).await.expect("the engine starts")
     }

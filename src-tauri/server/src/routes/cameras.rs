@@ -117,8 +117,9 @@ pub(super) async fn fault(
 ) -> Reply {
     door.engine.camera(&id)?;
     let fault: Fault = body::json(&headers, &bytes)?;
-    door.engine.report_fault(&id, &fault)?;
-    done()
+    let advice = door.engine.report_fault(&id, &fault)?;
+    // Who gave no name does not ask what to do.
+    if fault.viewer.is_none() { done() } else { Ok(json(StatusCode::OK, &advice)) }
 }
 
 pub(super) async fn demo(State(door): State<Arc<Door>>, headers: HeaderMap, bytes: Bytes) -> Reply {

@@ -244,7 +244,7 @@ struct Live(Mse);
 pub(crate) enum LiveText {
     /// For `MediaSource.isTypeSupported`; the next binary message is the init segment.
     Mime { mime: String },
-    /// `live`, `source_lost` or `not_playable`, this with its reason.
+    /// `live`, `stalled` (two seconds of silence), `source_lost` or `not_playable`, this with its reason.
     State {
         state: String,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -261,7 +261,7 @@ impl Feed for Live {
                 state: state.name().to_owned(),
                 reason: match state {
                     MseState::NotPlayable(reason) => Some(reason),
-                    MseState::Live | MseState::SourceLost => None,
+                    MseState::Live | MseState::Stalled | MseState::SourceLost => None,
                 },
             },
         };

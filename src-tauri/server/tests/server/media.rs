@@ -9,6 +9,7 @@ use nightjar_engine::config::{Config, MemoryStore};
 use nightjar_engine::engine::{EngineHandle, Parts, Rtsp};
 use nightjar_engine::env::Env;
 use nightjar_server::demo::LoopbackCameras;
+use nightjar_testcam::{Fault, Options, TestCam};
 use serde_json::Value;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
@@ -213,6 +214,84 @@ async fn mse_is_a_type_an_init_segment_and_fragments() {
     assert_eq!(dial(&house, "/api/v1/cameras/nope/live", &[]).await.err(), Some(404));
     assert_eq!(dial(&house, "/api/v1/cameras/demo/live?stream=x", &[]).await.err(), Some(422));
     house.ask("GET", "/api/v1/cameras/demo/live").await.refused(400, "malformed");
+    house.close().await;
+}
+
+/// Reads on until a state is told, and gives it with how long that took.
+async fn told(socket: &mut crate::sockets::Socket) -> (String, Duration) {
+    let from = tokio::time::Instant::now();
+    loop {
+        if let Message::Text(text) = next(socket).await {
+            let text: Value = serde_json::from_str(&text).unwrap();
+            if let Some(state) = text["state"].as_str() {
+                return (state.to_owned(), from.elapsed());
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r_k2_a_page_is_told_at_once_when_its_camera_falls_silent_or_goes_and_when_it_is_back() {
+    let camera = TestCam::spawn(Options::default()).await.expect("a free port");
+    let house = live_as(&format!("url = \"{}\"", camera.url())).await;
+    let mut socket = dial(&house, "/api/v1/cameras/demo/live", &[]).await.unwrap();
+    assert_eq!(told(&mut socket).await.0, "live");
+
+    camera.set_fault(Fault::Silent).await;
+    let (state, after) = told(&mut socket).await;
+    assert_eq!(state, "stalled");
+    assert!((1_500..3_000).contains(&after.as_millis()), "{after:?}");
+    camera.set_fault(Fault::None).await;
+    assert_eq!(told(&mut socket).await.0, "live");
+
+    camera.power_off().await;
+    let (state, after) = told(&mut socket).await;
+    assert_eq!(state, "source_lost");
+    assert!(after < Duration::from_secs(1), "{after:?}");
+    camera.power_on().await.expect("its port is free");
+    assert_eq!(told(&mut socket).await.0, "live");
+    house.close().await;
+    camera.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r_n2_a_fault_of_a_page_is_its_own_and_it_is_told_what_to_do() {
+    let house = live().await;
+    let report = |body: &str| Request::new("POST", "/api/v1/cameras/demo/fault").json(body);
+    let decoder = r#"{"class":"DECODER","detail":"PIPELINE_ERROR_DECODE","viewer":"a1","transport":"mse"}"#;
+    for action in ["redial", "fall_back", "fall_back"] {
+        let answer = house.send(report(decoder)).await;
+        assert_eq!(answer.status, 200);
+        let advice = answer.json();
+        assert_eq!((&advice["action"], &advice["cause"]["class"]), (&action.into(), &"DECODER".into()));
+    }
+    assert_eq!(house.send(report(r#"{"class":"VIDEO_SINK"}"#)).await.status, 204, "nobody asks");
+    house.send(report(r#"{"class":"RTSP_NETWORK"}"#)).await.refused(400, "malformed");
+    house.send(report(r#"{"class":"DECODER","viewer":"a b"}"#)).await.refused(422, "invalid");
+
+    let camera = house.ask("GET", "/api/v1/cameras/demo").await.json();
+    assert_eq!((&camera["state"]["name"], &camera["stats"]["reconnects"]), (&"live".into(), &0.into()));
+    assert_eq!(
+        (&camera["stats"]["viewer_faults"], &camera["stats"]["degraded_viewers"]),
+        (&4.into(), &2.into())
+    );
+    assert_eq!(camera["warnings"], serde_json::json!([]));
+    for viewer in ["b2", "c3"] {
+        let body = format!(r#"{{"class":"DECODER","viewer":"{viewer}"}}"#);
+        assert_eq!(house.send(report(&body)).await.status, 200);
+    }
+    let camera = house.ask("GET", "/api/v1/cameras/demo").await.json();
+    let warning = &camera["warnings"][0];
+    assert_eq!((&warning["code"], &warning["class"]), (&"undecodable".into(), &"DECODER".into()));
+    assert_eq!((&camera["state"]["name"], &camera["stats"]["reconnects"]), (&"live".into(), &0.into()));
+    let metrics = String::from_utf8(house.ask("GET", "/metrics").await.body).unwrap();
+    for line in [
+        "nightjar_camera_viewer_faults_total{camera=\"demo\",class=\"DECODER\"} 5",
+        "nightjar_camera_viewer_faults_total{camera=\"demo\",class=\"VIDEO_SINK\"} 1",
+        "nightjar_camera_degraded_viewers{camera=\"demo\"} 4",
+    ] {
+        assert!(metrics.contains(line), "{line} is not in\n{metrics}");
+    }
     house.close().await;
 }
 

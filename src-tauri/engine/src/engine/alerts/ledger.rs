@@ -16,7 +16,7 @@ const TOGETHER: Duration = Duration::from_secs(5);
 /// A disk that does not answer is told of after this: what arrives waits in memory for as long.
 const STALL_DELAY: Duration = Duration::from_secs(10);
 /// Alerts that are over and kept for whoever asks; older ones go.
-const KEPT: usize = 200;
+pub(super) const KEPT: usize = 200;
 /// A warning of a stream that runs must last this many times longer than a loss: it is less.
 const PATIENCE_WITH_WARNINGS: u32 = 3;
 
@@ -62,9 +62,9 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    /// Without any; troubles that last `after` are told.
-    pub(crate) fn new(after: Duration) -> Self {
-        Self { after, pending: HashMap::new(), open: Vec::new(), over: VecDeque::new() }
+    /// With alerts that are over, newest first; troubles that last `after` are told.
+    pub(crate) fn new(after: Duration, over: Vec<Alert>) -> Self {
+        Self { after, pending: HashMap::new(), open: Vec::new(), over: over.into() }
     }
 
     /// Alerts, newest first: those that last, then those that are over.
@@ -351,6 +351,12 @@ fn words(alert: &Alert, names: &[&str]) -> (String, String) {
             "Pictures go on. A newer firmware of the camera may help."
         }
         (AlertKind::CameraDegraded, "no_sound") => "Check the camera's microphone and sound settings.",
+        (AlertKind::CameraDegraded, "undecodable") => {
+            "Restart the camera, or choose another profile or resolution in it."
+        }
+        (AlertKind::CameraDegraded, "not_shown") => {
+            "Update the browsers that watch, or lower the camera's resolution."
+        }
         (AlertKind::CameraDegraded, _) => "Restart the camera.",
         (AlertKind::StorageLost, _) => {
             "Connect the disk again. Recording resumes by itself; the live picture goes on."

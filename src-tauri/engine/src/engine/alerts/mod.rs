@@ -2,6 +2,7 @@
 //!
 //! A thin loop over [`ledger::Ledger`], which decides. Knows neither who is told nor how.
 
+pub(super) mod keeper;
 mod ledger;
 
 use std::collections::VecDeque;
@@ -37,8 +38,9 @@ struct State {
 }
 
 impl Board {
-    pub(super) fn new(rules: &config::Alerts) -> Self {
-        let ledger = Ledger::new(Duration::from_secs(rules.after_seconds.into()));
+    /// `earlier` are those of earlier runs, newest first.
+    pub(super) fn new(rules: &config::Alerts, earlier: Vec<Alert>) -> Self {
+        let ledger = Ledger::new(Duration::from_secs(rules.after_seconds.into()), earlier);
         Self { state: Mutex::new(State { ledger, changes: VecDeque::new(), number: 0 }) }
     }
 
@@ -52,15 +54,27 @@ impl Board {
         (state.ledger.all(), state.number)
     }
 
+    /// Like [`Board::since`]; all where more changed than is remembered.
+    pub(super) fn unwritten(&self, seen: u64) -> (Vec<Alert>, u64) {
+        let state = self.state();
+        let forgotten = state.changes.front().is_some_and(|(oldest, _)| *oldest > seen + 1);
+        if forgotten { (state.ledger.all(), state.number) } else { state.since(seen) }
+    }
+
     /// What changed after the change `seen`, each alert once, and the number of the newest change.
     pub(super) fn since(&self, seen: u64) -> (Vec<Alert>, u64) {
-        let state = self.state();
+        self.state().since(seen)
+    }
+}
+
+impl State {
+    fn since(&self, seen: u64) -> (Vec<Alert>, u64) {
         let mut found: Vec<Alert> = Vec::new();
-        for (_, alert) in state.changes.iter().filter(|(number, _)| *number > seen) {
+        for (_, alert) in self.changes.iter().filter(|(number, _)| *number > seen) {
             found.retain(|known| known.id != alert.id);
             found.push(alert.clone());
         }
-        (found, state.number)
+        (found, self.number)
     }
 }
 

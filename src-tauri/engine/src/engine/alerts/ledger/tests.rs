@@ -53,7 +53,7 @@ impl Bench {
     fn new() -> Self {
         let cameras = ["a", "b", "c"].map(camera).into();
         Self {
-            ledger: Ledger::new(AFTER),
+            ledger: Ledger::new(AFTER, Vec::new()),
             start: Instant::now(),
             at: Duration::ZERO,
             ids: 0,
