@@ -235,6 +235,7 @@ export const faults = [
     id: 'clock',
     title: 'wall clock a day ahead for 10 s, then back',
     all: true,
+    clock: true,
     hold: 10_000,
     strike: (server) => server.setClock(86_400),
     async mend(server) {
@@ -249,6 +250,7 @@ export const faults = [
     title: 'Nightjar itself stopped for 60 s (SIGSTOP)',
     all: true,
     hold: 60_000,
+    stops: true,
     strike: (server) => server.freeze(),
     mend: (server) => done(server.thaw()),
     goals: { picture: { p50: 1, p95: 6 } },

@@ -14,6 +14,7 @@ import { Camera, Server } from './cast.mjs';
 import { faults } from './faults.mjs';
 import { build, pause, Wire } from './network.mjs';
 import { head, judge, markdown } from './report.mjs';
+import { Screen } from './screen.mjs';
 import { soak } from './soak.mjs';
 import { trial } from './trial.mjs';
 import { Witness } from './witness.mjs';
@@ -61,7 +62,13 @@ async function house(count, gstreamer = 0) {
     witness.watch(camera.id);
   }
   await witness.live(cameras.map((camera) => camera.id));
-  return { server, witness, cameras };
+  return { server, witness, cameras, screens: new Map() };
+}
+
+/** Chromium before two cameras, one by each transport. */
+async function look(home, [first, second]) {
+  home.screens.set(first.id, await Screen.open(home.server, first.id, 'webrtc'));
+  home.screens.set(second.id, await Screen.open(home.server, second.id, 'mse'));
 }
 
 async function quick() {
@@ -97,6 +104,7 @@ async function full() {
   // The last two are GStreamer's: they are struck, and four of the others are left alone.
   const struck = [...home.cameras.slice(0, count - 2), ...home.cameras.slice(-2)];
   const rest = home.cameras.slice(count - 2, -2);
+  await look(home, struck);
   const report = {
     ...head({ arguments: args.map((arg) => ` ${arg}`).join(''), profile }),
     faults: [],
@@ -122,6 +130,8 @@ async function full() {
       'lost',
       'lostBeyond',
       'reconnects',
+      'screen',
+      'recorded',
     ]
       .filter((art) => row[art])
       .map((art) => `${art} ${row[art].p50}/${row[art].p95}`);
@@ -143,6 +153,7 @@ const profile = process.env.NIGHTJAR_PROFILE || 'debug';
 const REMARKS = [
   'A picture waits for the camera’s next key frame: RTSP has no way to ask for one. The clips have one every two to four seconds; that is most of “picture”.',
   '“No pictures after sound” and a password that is right again are found by the next attempt of the row, or by a person: the host answers all along, so nothing tells when the camera is well.',
+  'On the screen: two of the cameras are watched in Chromium, one by WebRTC and one by MSE, from the first picture that reached the server again to the first that moved; redials are new connections of the page.',
   'Half the bandwidth: the camera drops whole groups of pictures, so that nothing may come for longer than the five seconds of a loss.',
   'Frames of a short gap that are lost are those that the camera itself could not queue.',
 ];
@@ -156,8 +167,9 @@ function write(report) {
   writeFileSync(join(out, 'RECOVERY.md'), markdown(report));
 }
 
-async function end({ server, witness, cameras }) {
+async function end({ server, witness, cameras, screens }) {
   witness.end();
+  for (const screen of screens.values()) await screen.close();
   const panicked = server.log.filter((line) => /panicked/.test(line));
   for (const line of panicked) say(line);
   const code = await server.stop();

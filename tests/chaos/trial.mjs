@@ -4,6 +4,9 @@ import { now, pause } from './network.mjs';
 
 /** After the repair a camera must be live again in this time, or the run counts as “not back”. */
 const PATIENCE = 100_000;
+/** A picture waits for the next key frame; a screen and a file have this long. */
+const SCREEN_PATIENCE = 15_000;
+const RECORDER_PATIENCE = 15_000;
 /** Live for this long without another word is live. */
 const QUIET = 3_000;
 /** Faults strike cameras apart, so that they meet different phases of checks and keep-alives. */
@@ -16,14 +19,17 @@ async function frames(server, id) {
 }
 
 /** Strikes one camera, mends it, waits until it is well; gives the figures of the run. */
-async function one(fault, target, camera, { server, witness }, delay) {
+async function one(fault, target, camera, { server, witness, screens }, delay) {
   await pause(delay);
   const { id } = camera;
+  const screen = screens?.get(id) ?? null;
+  const mark = await screen?.mark();
   const before = await frames(server, id).catch(() => null);
   const from = now();
   await fault.strike(target, before?.bitrate ?? 0, server);
   await pause(fault.hold);
   const mended = await fault.mend(target, before?.bitrate ?? 0, server);
+  const mendedAt = Date.now() - (now() - mended);
   const well = await settled(witness, id, mended);
   await pause(1_000);
   const after = await frames(server, id);
@@ -36,6 +42,8 @@ async function one(fault, target, camera, { server, witness }, delay) {
   const lost = before
     ? (camera.fps * (after.at - before.at)) / 1000 - (after.count - before.count)
     : null;
+  if (screen) await moving(screen, mark, mended, viewer);
+  const seen = await screen?.since(mark, mended);
   const told = fault.warning
     ? witness.first(id, from, (entry) => entry.warnings.includes(fault.warning))
     : fault.cause
@@ -56,8 +64,43 @@ async function one(fault, target, camera, { server, witness }, delay) {
     lostBeyond:
       lost === null ? null : Math.max(0, Math.round(lost - (camera.fps * (mended - from)) / 1000)),
     viewerClosed: viewer?.closedSince(from) ?? 0,
+    screen: seen && {
+      transport: seen.transport,
+      redials: seen.redials + (seen.reloaded ? 1 : 0),
+      moves: seen.moves === null ? null : Math.max(0, (seen.moves - mended) / 1000),
+      // From the first fragment after the repair, which is the first picture there was to show.
+      behind:
+        seen.moves === null || picture === null ? null : Math.max(0, (seen.moves - picture) / 1000),
+    },
+    recorded: fault.clock ? null : await recorded(server, id, mendedAt, decided !== undefined),
     states: witness.story(id, from),
   };
+}
+
+/** Waits until a screen moves again, or for as long as it may take. */
+async function moving(screen, mark, mended, viewer) {
+  const end = now() + SCREEN_PATIENCE;
+  while (now() < end) {
+    if (viewer?.after(mended) && (await screen.since(mark, mended)).moves !== null) return;
+    await pause(200);
+  }
+}
+
+/** Seconds from the repair to the first picture that is in a file again; null where none was missing. */
+async function recorded(server, id, mendedAt, lost) {
+  if (!lost) return null;
+  const end = now() + RECORDER_PATIENCE;
+  while (now() < end) {
+    const from = new Date(mendedAt - 300_000).toISOString();
+    const { segments } = await server.api('GET', `/recordings?camera=${id}&from=${from}`);
+    const last = segments.at(-1);
+    // The file after the fault, once something of it is on the disk.
+    if (last?.state === 'open' && last.bytes > 0) {
+      return Math.max(0, (Date.parse(last.start) - mendedAt) / 1000);
+    }
+    await pause(250);
+  }
+  return null;
 }
 
 /** Since when the camera is live for good after a moment; null when it does not come back in time. */

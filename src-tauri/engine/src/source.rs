@@ -25,6 +25,12 @@ pub trait Source: Send {
     fn reach(&self) -> BoxFuture<'static, Reach> {
         Box::pin(std::future::ready(Reach::Nothing))
     }
+
+    /// Whether the camera offers pictures now, without playing anything: for one that offered sound alone.
+    /// It may log in.
+    fn offers_pictures(&self) -> BoxFuture<'static, bool> {
+        Box::pin(std::future::ready(false))
+    }
 }
 
 /// How far a camera answers. More than before is a reason to try again at once.

@@ -181,6 +181,14 @@ export const en = {
       title: 'Always the same picture',
       remedy: 'Restart the camera.',
     },
+    undecodable: {
+      title: 'Several viewers cannot decode the pictures',
+      remedy: 'Restart the camera, or choose another profile or resolution in it.',
+    },
+    not_shown: {
+      title: 'Several viewers cannot show the pictures',
+      remedy: 'Update their browsers, or lower the camera’s resolution.',
+    },
     no_sound: {
       title: 'The sound stopped',
       remedy: 'Check the camera’s microphone and sound settings.',
@@ -532,6 +540,22 @@ export const en = {
       recording_failed: 'Check the folder for recordings and its permissions.',
       phone_asleep: 'Wake the phone and open Nightjar on it.',
     },
+  },
+  alertSettings: {
+    open: 'What is told…',
+    title: 'What is told',
+    after: 'A loss must last',
+    afterHint: 'Shorter ones heal before anybody needs to know. Default: 10 s.',
+    atOnce: 'no time',
+    quiet: 'Quiet hours',
+    quietHint: 'Alerts are listed all the same; no notification comes. Default: off.',
+    quiet_from: 'From',
+    quiet_until: 'Until',
+    webhook: 'Webhook',
+    webhookHint: 'Each alert, and its end, is also posted there as JSON. The address is kept secret.',
+    toldTo: (host: string) => `Posted to ${host}`,
+    cameras: 'Cameras that tell',
+    camerasHint: 'A camera that is off heals as well, and says nothing.',
   },
   settings: {
     title: 'Settings',

@@ -179,6 +179,14 @@ export const ko: Messages = {
       title: '같은 화면만 계속됨',
       remedy: '카메라를 재시작하세요.',
     },
+    undecodable: {
+      title: '여러 화면에서 영상을 디코딩하지 못함',
+      remedy: '카메라를 재시작하거나 카메라에서 다른 프로필이나 해상도를 선택하세요.',
+    },
+    not_shown: {
+      title: '여러 화면에서 영상을 표시하지 못함',
+      remedy: '브라우저를 업데이트하거나 카메라의 해상도를 낮추세요.',
+    },
     no_sound: {
       title: '소리가 멈춤',
       remedy: '카메라의 마이크와 소리 설정을 확인하세요.',
@@ -525,6 +533,22 @@ export const ko: Messages = {
       recording_failed: '녹화 폴더와 권한을 확인하세요.',
       phone_asleep: '휴대폰을 깨우고 Nightjar를 여세요.',
     },
+  },
+  alertSettings: {
+    open: '알림 설정…',
+    title: '알림 설정',
+    after: '끊긴 시간',
+    afterHint: '더 짧게 끊긴 것은 알리기 전에 저절로 회복됩니다. 기본값: 10초.',
+    atOnce: '바로',
+    quiet: '방해 금지 시간',
+    quietHint: '목록에는 남지만 시스템 알림은 오지 않습니다. 기본값: 끔.',
+    quiet_from: '시작',
+    quiet_until: '끝',
+    webhook: '웹훅',
+    webhookHint: '알림이 생기고 끝날 때마다 이 주소로 JSON을 보냅니다. 주소는 비밀로 보관됩니다.',
+    toldTo: (host) => `${host}(으)로 보냄`,
+    cameras: '알리는 카메라',
+    camerasHint: '꺼 둔 카메라도 똑같이 회복되지만 알리지 않습니다.',
   },
   settings: {
     title: '설정',

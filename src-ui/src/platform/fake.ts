@@ -8,6 +8,8 @@
 import { FakePast } from './fake-past';
 import { paint } from './fake-scene';
 import {
+  type AlertSettings,
+  type AlertSettingsPatch,
   ApiError,
   type Camera,
   type CameraPatch,
@@ -309,6 +311,26 @@ export class FakePlatform implements Platform {
       const camera = this.#create({ name: 'live', since: new Date().toISOString() });
       this.emit({ type: 'camera', camera: { ...camera, kind: 'demo' } });
     }
+  }
+  #alertSettings: AlertSettings = {
+    after_seconds: 10,
+    quiet_from: null,
+    quiet_until: null,
+    webhook: null,
+  };
+  async alertSettings(): Promise<AlertSettings> {
+    return this.#alertSettings;
+  }
+  async changeAlertSettings(patch: AlertSettingsPatch): Promise<AlertSettings> {
+    const { webhook, ...rest } = patch;
+    const given = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined));
+    const host = webhook == null ? webhook : new URL(webhook).host;
+    this.#alertSettings = {
+      ...this.#alertSettings,
+      ...given,
+      ...(host === undefined ? {} : { webhook: host }),
+    };
+    return this.#alertSettings;
   }
   /** What pages complained of. */
   readonly faults: Fault[] = [];

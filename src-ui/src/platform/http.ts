@@ -4,6 +4,7 @@
  * Invariant: one call is one attempt; whoever calls owns the retry.
  */
 import {
+  type AlertSettings,
   ApiError,
   type Camera,
   type Cause,
@@ -206,6 +207,9 @@ export function httpPlatform(options: HttpPlatformOptions): Platform {
     async addDemo(count) {
       await json('POST', '/api/v1/demo', { count });
     },
+    alertSettings: () => json<AlertSettings>('GET', '/api/v1/alerts/settings'),
+    changeAlertSettings: (patch) =>
+      json<AlertSettings>('PATCH', '/api/v1/alerts/settings', patch),
     reportFault: (id, fault) => json<FaultAdvice>('POST', `${cameraPath(id)}/fault`, fault),
 
     async whep(id, stream, offer, signal): Promise<WhepSession> {

@@ -5,6 +5,8 @@
  */
 import type {
   Alert,
+  AlertSettings,
+  AlertSettingsPatch,
   Camera,
   CameraPatch,
   CameraSpec,
@@ -38,6 +40,8 @@ export type {
   PhoneHealth,
   WhipToken,
   Alert,
+  AlertSettings,
+  AlertSettingsPatch,
   Camera,
   CameraPatch,
   CameraSpec,
@@ -160,6 +164,9 @@ export interface Platform {
   probe(spec: CameraSpec, signal: AbortSignal): Promise<Probe>;
   retry(id: string): Promise<void>;
   addDemo(count: number): Promise<void>;
+  /** What is told of cameras in trouble, when and where. */
+  alertSettings(): Promise<AlertSettings>;
+  changeAlertSettings(patch: AlertSettingsPatch): Promise<AlertSettings>;
   /** Tells the server that the page cannot decode or show a camera; it says what the viewer shall do. */
   reportFault(id: string, fault: Fault): Promise<FaultAdvice>;
 

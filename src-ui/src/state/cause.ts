@@ -33,6 +33,8 @@ const BY_CODE: Readonly<Record<string, CauseKey>> = {
   buffering: 'buffering',
   frozen: 'frozen',
   no_sound: 'no_sound',
+  undecodable: 'undecodable',
+  not_shown: 'not_shown',
 };
 
 /** The phone said itself that it pauses: nobody has to do anything here. */

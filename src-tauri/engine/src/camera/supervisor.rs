@@ -11,7 +11,7 @@ use rand::rngs::SmallRng;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{Meter, StatusCell, Watch, state_name};
 use crate::env::Env;
@@ -26,6 +26,9 @@ const STATS_EVERY: Duration = Duration::from_secs(2);
 /// Reachability checks under way at a time. Each takes a second at most, and a host that comes back shall
 /// not wait for the end of one that began before.
 const CHECKS: usize = 4;
+
+/// Between two looks whether a camera that offered sound alone offers pictures: each is a login.
+const OFFER_EVERY: Duration = Duration::from_secs(3);
 
 /// What a supervisor can be told.
 pub enum Order {
@@ -50,6 +53,8 @@ pub struct Supervisor {
     sessions: u64,
     /// This source gave pictures: a session of sound alone is not it whole.
     pictures: bool,
+    /// The newest session had a track of pictures, whether any came or not.
+    offered: bool,
 }
 
 /// An open session and its place in the hub.
@@ -88,6 +93,7 @@ impl Supervisor {
             meter: Meter::default(),
             sessions: 0,
             pictures: false,
+            offered: false,
         }
     }
 
@@ -173,6 +179,8 @@ impl Supervisor {
             Phase::Stalled => info!(tag = "RTSP", "stalled"),
             Phase::Idle | Phase::Connecting { .. } => {}
         }
+        // What everybody is told from now on.
+        debug!(tag = "CONNECTION SYNC", state = ?state_name(&phase), session = self.sessions);
         let mut status = self.status.lock();
         let named_as_before = state_name(&status.phase) == state_name(&phase);
         status.retry_at = match &phase {
@@ -229,6 +237,7 @@ impl Supervisor {
             Err(_) => return Input::Ended(internal()),
         };
         let tracks = session.tracks();
+        self.offered = tracks.iter().any(|track| track.kind == TrackKind::Video);
         let Ok(publisher) = self.slot.publish(tracks.clone()) else {
             return Input::Ended(internal());
         };
@@ -336,6 +345,18 @@ impl Supervisor {
         let (Some(every), Some(source)) = (check, &mut self.source) else {
             return pending().await;
         };
+        if let Phase::Reconnecting { cause, .. } = self.life.phase()
+            && cause.code == SourceErrorCode::NoVideo
+            && !self.offered
+        {
+            // It answers all along: only what it offers tells that it is well.
+            loop {
+                sleep_until(Instant::now() + OFFER_EVERY).await;
+                if source.offers_pictures().await {
+                    return;
+                }
+            }
+        }
         let mut least = match self.life.phase() {
             // R-N5: a connection brings it back.
             Phase::Failed { .. } => Reach::Nothing,

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use tokio::sync::watch;
+use tracing::debug;
 
 use super::handle::EngineHandle;
 use crate::api::Event;
@@ -65,6 +66,7 @@ impl EventStream {
         }
         let (alerts, newest) = self.engine.board().all();
         self.alerts = newest;
+        debug!(tag = "UI SYNC", cameras = cameras.len(), alerts = alerts.len(), "a listener has everything");
         self.ready.push_back(Event::Snapshot { seq: self.seq, cameras, alerts });
     }
 

@@ -43,7 +43,7 @@ impl EngineHandle {
         };
         let tag = if advice.class == Class::VideoSink { "VIDEOSINK" } else { "DECODER" };
         let camera = &entry.id;
-        let transport = fault.transport.map(|transport| tracing::field::debug(transport));
+        let transport = fault.transport.map(tracing::field::debug);
         warn!(tag, camera, viewer, transport, action = ?advice.action, "a page reports: {detail}");
         if let Some(warning) = after.filter(|_| !before) {
             warn!(tag, camera, code = %warning.code, "{}", warning.detail);

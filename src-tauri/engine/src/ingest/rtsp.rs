@@ -27,11 +27,14 @@ use crate::source::{
 
 /// Packets in error without a single good picture between them before the session is given up.
 const MAX_ERRORS: u32 = 256;
+/// What a camera offers, before anything of it is asked for.
+type Described = retina::client::Session<retina::client::Described>;
+
 /// How long [`Source::reach`] may take.
 const REACH: Duration = Duration::from_secs(1);
 
 /// A camera at an address.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct RtspSource {
     options: RtspOptions,
     env: Env,
@@ -44,8 +47,8 @@ impl RtspSource {
         Self { options: options.without_url_credentials(), env }
     }
 
-    /// One attempt, as [`Source::open`], with the type kept.
-    pub(super) async fn attempt(&self) -> Result<RtspSession, SourceError> {
+    /// A connection, and what the camera offers on it.
+    async fn described(&self) -> Result<(Conduit, Described), SourceError> {
         let options = &self.options;
         let host = host_of(&options.url);
         let plan = Plan {
@@ -66,7 +69,16 @@ impl RtspSource {
             .teardown(TeardownPolicy::Never)
             .session_id(SessionIdPolicy::UseFirst);
         let describe = retina::client::Session::describe(conduit.url().clone(), session_options);
-        let mut session = steps.take("DESCRIBE", describe).await?;
+        let session = steps.take("DESCRIBE", describe).await?;
+        Ok((conduit, session))
+    }
+
+    /// One attempt, as [`Source::open`], with the type kept.
+    pub(super) async fn attempt(&self) -> Result<RtspSession, SourceError> {
+        let options = &self.options;
+        let host = host_of(&options.url);
+        let (conduit, mut session) = self.described().await?;
+        let steps = Steps { host: &host, limit: options.tcp_timeout, shared: conduit.shared() };
 
         let Choice { mut tracks, wanted } = tracks::choose(session.streams(), options.audio, &host)?;
         let mut ids = vec![None; session.streams().len()];
@@ -130,6 +142,14 @@ impl Source for RtspSource {
     fn reach(&self) -> BoxFuture<'static, Reach> {
         let url = self.options.url.clone();
         Box::pin(async move { conduit::reach(&url, REACH).await })
+    }
+
+    fn offers_pictures(&self) -> BoxFuture<'static, bool> {
+        let source = self.clone();
+        Box::pin(async move {
+            let described = source.described().await;
+            described.is_ok_and(|(_, session)| session.streams().iter().any(|s| s.media() == "video"))
+        })
     }
 }
 

@@ -134,17 +134,36 @@ pub struct Lifecycle {
     other: Option<Instant>,
     /// Contained panics in a row.
     panics: u32,
+    /// When the session was to be looked at again.
+    due: Option<Instant>,
+    /// After a sleep the present silence was given its time.
+    graced: bool,
 }
 
 /// Contained panics in a row that park the camera.
 const PANICS: u32 = 3;
+
+/// A look that comes this much after its time means that this program did not run: it was suspended, or
+/// the machine was.
+const SUSPENDED: Duration = Duration::from_secs(1);
+/// What the camera sent meanwhile waits in the system's buffers, and has this long to be read.
+const GRACE: Duration = Duration::from_secs(1);
 
 impl Lifecycle {
     /// A camera that does nothing yet.
     #[must_use]
     pub fn new(policy: Policy) -> Self {
         let backoff = Backoff::new(policy.first_delay, policy.delay_cap);
-        Self { policy, phase: Phase::Idle, backoff, watchdog: None, opened: None, other: None, panics: 0 }
+        Self {
+            policy,
+            phase: Phase::Idle,
+            backoff,
+            watchdog: None,
+            opened: None,
+            other: None,
+            panics: 0,
+            graced: false,
+        }
     }
 
     /// Where the camera is.
@@ -177,6 +196,7 @@ impl Lifecycle {
                 self.other = None;
                 let dog = Watchdog::new(self.policy.stalled_after, self.policy.lost_after, now);
                 self.watchdog = Some(dog);
+                (self.due, self.graced) = (None, false);
                 self.read(now)
             }
             Input::Frame { key } if self.opened.is_some() => self.frame(now, key),
@@ -221,6 +241,7 @@ impl Lifecycle {
         if let Some(dog) = &mut self.watchdog {
             dog.feed(now);
         }
+        self.graced = false;
         if let Some((_, seen)) = &mut self.opened {
             *seen |= key;
         }
@@ -236,13 +257,14 @@ impl Lifecycle {
         self.opened.is_some_and(|(at, _)| now.saturating_duration_since(at) >= self.policy.stable_after)
     }
 
-    fn read(&self, now: Instant) -> Action {
+    fn read(&mut self, now: Instant) -> Action {
         let silence = self.watchdog.as_ref().map(|dog| dog.deadline(now));
         let key = match self.opened {
             Some((at, false)) => Some(at + self.policy.key_frame_after),
             _ => None,
         };
         let until = silence.into_iter().chain(key).min().unwrap_or(now + self.policy.lost_after);
+        self.due = Some(until);
         Action::Read { until }
     }
 
@@ -257,7 +279,19 @@ impl Lifecycle {
         }
     }
 
+    /// Our own sleep is not the camera's silence.
+    fn awake(&mut self, now: Instant) {
+        let Some(dog) = &mut self.watchdog else { return };
+        let late = self.due.map_or(Duration::ZERO, |due| now.saturating_duration_since(due));
+        if late < SUSPENDED || std::mem::replace(&mut self.graced, true) {
+            return;
+        }
+        let spent = self.policy.lost_after.saturating_sub(GRACE);
+        dog.feed(now.checked_sub(spent).unwrap_or(now));
+    }
+
     fn watch(&mut self, now: Instant, rng: &mut impl Rng) -> Action {
+        self.awake(now);
         let silence = self.watchdog.as_ref().map_or(Silence::None, |dog| dog.silence(now));
         match silence {
             Silence::Lost => {

@@ -266,7 +266,7 @@ async fn r_n2_a_fault_of_a_page_is_its_own_and_it_is_told_what_to_do() {
         assert_eq!((&advice["action"], &advice["cause"]["class"]), (&action.into(), &"DECODER".into()));
     }
     assert_eq!(house.send(report(r#"{"class":"VIDEO_SINK"}"#)).await.status, 204, "nobody asks");
-    house.send(report(r#"{"class":"RTSP_NETWORK"}"#)).await.refused(400, "malformed");
+    house.send(report(r#"{"class":"RTSP_NETWORK"}"#)).await.refused(422, "invalid");
     house.send(report(r#"{"class":"DECODER","viewer":"a b"}"#)).await.refused(422, "invalid");
 
     let camera = house.ask("GET", "/api/v1/cameras/demo").await.json();

@@ -37,6 +37,7 @@ struct Script {
     attempts: Arc<Mutex<VecDeque<Attempt>>>,
     opened: Arc<Mutex<Vec<Instant>>>,
     reach: Arc<Mutex<Reach>>,
+    offers: Arc<Mutex<bool>>,
 }
 
 struct ScriptedSource(Script);
@@ -78,6 +79,10 @@ impl Source for ScriptedSource {
 
     fn reach(&self) -> BoxFuture<'static, Reach> {
         Box::pin(std::future::ready(*self.0.reach.lock().unwrap()))
+    }
+
+    fn offers_pictures(&self) -> BoxFuture<'static, bool> {
+        Box::pin(std::future::ready(*self.0.offers.lock().unwrap()))
     }
 }
 
@@ -139,6 +144,7 @@ impl Bench {
             attempts: Arc::new(Mutex::new(attempts.into_iter().collect())),
             opened: Arc::default(),
             reach: Arc::new(Mutex::new(Reach::Nothing)),
+            offers: Arc::default(),
         };
         let env = Env::fixed(|| SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_007), 5);
         let slot = Slot::new(Limits::default());
@@ -214,6 +220,21 @@ async fn r_k2_a_camera_that_comes_back_with_sound_only_is_not_back() {
     // Two seconds of pictures, an end, and five of sound alone.
     assert_eq!(bench.until(no_video).await, Duration::from_secs(7));
     bench.until(live).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn r_n5_a_camera_that_offers_pictures_again_is_back_within_seconds_whatever_the_wait() {
+    let play = Attempt::Play { frames: 50, then: Then::Fail(SourceErrorCode::Closed) };
+    let attempts = [play.clone(), Attempt::Sound, Attempt::Sound, Attempt::Sound, play];
+    let bench = Bench::run(attempts, Policy::default()).await;
+    *bench.script.reach.lock().unwrap() = Reach::Answers;
+    bench.until(|phase| matches!(phase, Phase::Reconnecting { attempt: 4, .. })).await;
+    // The wait is of sixteen seconds at least, and that it answers is nothing new.
+    sleep(Duration::from_secs(5)).await;
+    *bench.script.offers.lock().unwrap() = true;
+    let back = Instant::now();
+    bench.until(live).await;
+    assert!(back.elapsed() <= OFFER_EVERY + FRAME, "{:?}", back.elapsed());
 }
 
 #[tokio::test(start_paused = true)]

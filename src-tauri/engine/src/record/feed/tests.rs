@@ -159,7 +159,7 @@ impl House {
     /// One frame's time.
     async fn pass(&mut self) {
         if let Some(publisher) = &self.publisher {
-            publisher.push(frame(self.next, (self.next - self.began) % GROUP == 0));
+            publisher.push(frame(self.next, (self.next - self.began).is_multiple_of(GROUP)));
             self.next += 1;
         }
         tokio::time::advance(FRAME).await;

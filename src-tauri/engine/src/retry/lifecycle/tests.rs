@@ -200,6 +200,19 @@ fn three_contained_panics_park_the_camera() {
     assert!(matches!(bench.give(panic()), Phase::Failed { .. }));
 }
 
+#[test]
+fn our_own_sleep_is_not_the_camera_s_silence() {
+    let mut bench = Bench::new(Policy::default());
+    bench.live_for(1_000);
+    // Stopped for a minute: what was sent meanwhile is read before anything is decided.
+    assert_eq!(bench.after(60_000, Input::Tick), &Phase::Stalled);
+    assert_eq!(bench.after(20, Input::Frame { key: false }), &Phase::Live);
+    // A camera that is gone is found so soon after.
+    assert_eq!(bench.after(60_000, Input::Tick), &Phase::Stalled);
+    assert_eq!(bench.tick(), GRACE);
+    assert!(matches!(bench.life.phase(), Phase::Reconnecting { .. }), "{:?}", bench.life.phase());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(10_000))]
     /// Any sequence of inputs: an attempt is only asked for while connecting, reading only with a session,
