@@ -19,6 +19,8 @@ fn typescript_types_are_fresh() {
         .register::<api::FaultAdvice>()
         .register::<api::Stream>()
         .register::<api::Event>()
+        .register::<api::AlertSettings>()
+        .register::<api::AlertSettingsPatch>()
         .register::<api::DevicePatch>()
         .register::<api::NewPairing>()
         .register::<api::PairingSpec>()

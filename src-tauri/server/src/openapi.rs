@@ -5,9 +5,9 @@
 use std::sync::OnceLock;
 
 use nightjar_engine::api::{
-    ApiError, Camera, CameraPatch, CameraSpec, Device, DevicePatch, Event, Export, ExportBegun, ExportSpec,
-    Fault, FaultAdvice, NewPairing, Pairing, PairingSpec, Probe, Recordings, Segment, SegmentPatch, Storage,
-    WhipToken, WhipTokenSpec,
+    AlertSettings, AlertSettingsPatch, ApiError, Camera, CameraPatch, CameraSpec, Device, DevicePatch, Event,
+    Export, ExportBegun, ExportSpec, Fault, FaultAdvice, NewPairing, Pairing, PairingSpec, Probe, Recordings,
+    Segment, SegmentPatch, Storage, WhipToken, WhipTokenSpec,
 };
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use schemars::{JsonSchema, Schema};
@@ -349,6 +349,23 @@ impl Writer {
         self.operation("get", "/api/v1/alerts", "listAlerts", "Alerts")
             .gives::<Alerts>(200, "The alerts")
             .end();
+        self.operation(
+            "get",
+            "/api/v1/alerts/settings",
+            "getAlertSettings",
+            "What is told of cameras in trouble, when and where",
+        )
+        .gives::<AlertSettings>(200, "The settings")
+        .end();
+        self.operation(
+            "patch",
+            "/api/v1/alerts/settings",
+            "changeAlertSettings",
+            "Change what is told; it counts more than the configuration file",
+        )
+        .takes::<AlertSettingsPatch>()
+        .gives::<AlertSettings>(200, "The settings as they are now")
+        .end();
         self.operation("get", "/api/v1/events", "events", "Everything that happens (WebSocket)")
             .gives::<Event>(101, "Text messages: a snapshot with seq 0, then events numbered without holes")
             .end();

@@ -176,10 +176,10 @@ impl Server {
         let router = routes::router(Arc::clone(&door));
         let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         info!(%addr, tls = tls.is_some(), "door open");
-        if let Some(url) = door.engine.config().alerts.webhook.clone() {
-            let (engine, stop) = (door.engine.clone(), door.stop.clone());
-            door.tasks.spawn(webhook::run(engine, url, stop));
-        }
+        let (engine, told) = (door.engine.clone(), door.stop.clone());
+        door.tasks.spawn(async move {
+            told.run_until_cancelled(webhook::run(engine)).await;
+        });
         let ways = WaysIn { door: Arc::clone(&door), places, stop };
         let Listeners { phones, trust } = listeners;
         let main = ways.take(listener, Way::Main, tls, router.clone());

@@ -15,6 +15,7 @@ use crate::seal::{self, SealKey};
 
 const CAMERAS: &str = "cameras.json";
 const SECRETS: &str = "secrets.json";
+const ALERTS: &str = "alerts.json";
 const LOCK: &str = "lock";
 /// A file larger than this is not ours.
 const FILE_MAX: u64 = 16 * 1024 * 1024;
@@ -102,6 +103,22 @@ impl FileStore {
     }
 }
 
+impl FileStore {
+    fn unsealed(&self, name: &str) -> io::Result<Option<String>> {
+        let Some(text) = self.read(name)? else { return Ok(None) };
+        let opened = seal::open(self.key.as_ref(), text);
+        let told = |error| io::Error::other(format!("{}: {error}", self.dir.join(name).display()));
+        opened.map(Some).map_err(told)
+    }
+
+    fn sealed(&self, name: &str, text: &str) -> io::Result<()> {
+        match &self.key {
+            Some(key) => self.write(name, &key.seal(text)),
+            None => self.write(name, text),
+        }
+    }
+}
+
 impl ConfigStore for FileStore {
     fn load(&self) -> io::Result<Option<String>> {
         self.read(CAMERAS)
@@ -112,17 +129,19 @@ impl ConfigStore for FileStore {
     }
 
     fn load_secrets(&self) -> io::Result<Option<String>> {
-        let Some(text) = self.read(SECRETS)? else { return Ok(None) };
-        let opened = seal::open(self.key.as_ref(), text);
-        let told = |error| io::Error::other(format!("{}: {error}", self.dir.join(SECRETS).display()));
-        opened.map(Some).map_err(told)
+        self.unsealed(SECRETS)
     }
 
     fn save_secrets(&self, secrets: &str) -> io::Result<()> {
-        match &self.key {
-            Some(key) => self.write(SECRETS, &key.seal(secrets)),
-            None => self.write(SECRETS, secrets),
-        }
+        self.sealed(SECRETS, secrets)
+    }
+
+    fn load_alerts(&self) -> io::Result<Option<String>> {
+        self.unsealed(ALERTS)
+    }
+
+    fn save_alerts(&self, alerts: &str) -> io::Result<()> {
+        self.sealed(ALERTS, alerts)
     }
 }
 

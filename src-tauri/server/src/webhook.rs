@@ -22,7 +22,6 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
-use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 use url::{Host, Url};
 
@@ -47,8 +46,26 @@ enum Undelivered {
     Late,
 }
 
-/// Follows the engine's alerts until it ends or `stop`.
-pub(crate) async fn run(engine: EngineHandle, url: Secret<String>, stop: CancellationToken) {
+/// Follows the engine's alerts, and the address they are to be told to, until the engine ends.
+pub(crate) async fn run(engine: EngineHandle) {
+    let mut rules = engine.alert_rules();
+    loop {
+        let url = rules.borrow_and_update().webhook.clone();
+        let telling = async {
+            match &url {
+                Some(url) => tell(&engine, url).await,
+                None => std::future::pending().await,
+            }
+        };
+        let moved = async { while rules.changed().await.is_ok() && rules.borrow().webhook == url {} };
+        tokio::select! {
+            () = telling => return,
+            () = moved => {}
+        }
+    }
+}
+
+async fn tell(engine: &EngineHandle, url: &Secret<String>) {
     let Ok(url) = Url::parse(url.reveal()) else { return };
     let (queue, waiting) = mpsc::channel(QUEUE);
     let mut events = engine.events();
@@ -72,7 +89,6 @@ pub(crate) async fn run(engine: EngineHandle, url: Secret<String>, stop: Cancell
     };
     let deliver = deliver_all(&url, waiting);
     tokio::select! {
-        () = stop.cancelled() => {}
         () = follow => {}
         () = deliver => {}
     }

@@ -35,6 +35,26 @@ export type AlertKind =
 /**  Pictures arrive late. */
 "buffering" | "storage_lost" | "disk_full" | "recording_failed" | "phone_asleep";
 
+/**  What is told of cameras in trouble, when and where. */
+export type AlertSettings = {
+	/**  A loss must last this long, in seconds. */
+	after_seconds: number,
+	/**  From and until when nobody is disturbed, such as `22:00`, local time; both or none. */
+	quiet_from: string | null,
+	quiet_until: string | null,
+	/**  The host that alerts are posted to. The whole address may hold a secret and is never given out. */
+	webhook: string | null,
+};
+
+/**  A change of them: what is left out stays; `null` switches off, or brings the default back. */
+export type AlertSettingsPatch = {
+	after_seconds?: number | null,
+	quiet_from?: string | null,
+	quiet_until?: string | null,
+	/**  `http://` or `https://`. */
+	webhook?: string | null,
+};
+
 /**  An answer that is not what was asked for. */
 export type ApiError = {
 	/**  What a program acts on. */

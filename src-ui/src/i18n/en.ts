@@ -552,7 +552,8 @@ export const en = {
     quiet_from: 'From',
     quiet_until: 'Until',
     webhook: 'Webhook',
-    webhookHint: 'Each alert, and its end, is also posted there as JSON. The address is kept secret.',
+    webhookHint:
+      'Each alert, and its end, is also posted there as JSON. The address is kept secret.',
     toldTo: (host: string) => `Posted to ${host}`,
     cameras: 'Cameras that tell',
     camerasHint: 'A camera that is off heals as well, and says nothing.',

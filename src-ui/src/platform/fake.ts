@@ -323,7 +323,9 @@ export class FakePlatform implements Platform {
   }
   async changeAlertSettings(patch: AlertSettingsPatch): Promise<AlertSettings> {
     const { webhook, ...rest } = patch;
-    const given = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined));
+    const given = Object.fromEntries(
+      Object.entries(rest).filter(([, value]) => value !== undefined),
+    );
     const host = webhook == null ? webhook : new URL(webhook).host;
     this.#alertSettings = {
       ...this.#alertSettings,

@@ -208,8 +208,7 @@ export function httpPlatform(options: HttpPlatformOptions): Platform {
       await json('POST', '/api/v1/demo', { count });
     },
     alertSettings: () => json<AlertSettings>('GET', '/api/v1/alerts/settings'),
-    changeAlertSettings: (patch) =>
-      json<AlertSettings>('PATCH', '/api/v1/alerts/settings', patch),
+    changeAlertSettings: (patch) => json<AlertSettings>('PATCH', '/api/v1/alerts/settings', patch),
     reportFault: (id, fault) => json<FaultAdvice>('POST', `${cameraPath(id)}/fault`, fault),
 
     async whep(id, stream, offer, signal): Promise<WhepSession> {

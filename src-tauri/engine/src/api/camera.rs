@@ -321,16 +321,16 @@ pub struct CameraPatch {
 }
 
 /// A secret is taken but never given: its field is left out whenever it is serialised.
-fn always<T>(_: &T) -> bool {
+pub(super) fn always<T>(_: &T) -> bool {
     true
 }
 
-fn nothing<T, S: Serializer>(_: &T, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn nothing<T, S: Serializer>(_: &T, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_none()
 }
 
 /// Tells `null` from a key that is not there.
-fn nullable<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+pub(super) fn nullable<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
 where
     D: Deserializer<'de>,
     T: Deserialize<'de>,

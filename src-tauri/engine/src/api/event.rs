@@ -4,7 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use specta::Type;
 
+use super::camera::{always, nothing, nullable};
 use super::{Camera, Cause, Device, Pairing, Timestamp};
+use crate::env::Secret;
 
 /// A message of the event stream. `seq` counts from 0 per connection without holes; whoever misses a
 /// number connects anew. Objects are always whole.
@@ -99,6 +101,43 @@ pub struct Alert {
     /// Raised in quiet hours: nobody is to be disturbed.
     #[serde(default)]
     pub quiet: bool,
+}
+
+/// What is told of cameras in trouble, when and where.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Type, JsonSchema)]
+pub struct AlertSettings {
+    /// A loss must last this long, in seconds.
+    pub after_seconds: u32,
+    /// From and until when nobody is disturbed, such as `22:00`, local time; both or none.
+    pub quiet_from: Option<String>,
+    pub quiet_until: Option<String>,
+    /// The host that alerts are posted to. The whole address may hold a secret and is never given out.
+    pub webhook: Option<String>,
+}
+
+/// A change of them: what is left out stays; `null` switches off, or brings the default back.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, Type, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AlertSettingsPatch {
+    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "nullable")]
+    #[specta(optional, type = Option<u32>)]
+    pub after_seconds: Option<Option<u32>>,
+    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "nullable")]
+    #[specta(optional, type = Option<String>)]
+    pub quiet_from: Option<Option<String>>,
+    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "nullable")]
+    #[specta(optional, type = Option<String>)]
+    pub quiet_until: Option<Option<String>>,
+    /// `http://` or `https://`.
+    #[serde(
+        default,
+        deserialize_with = "nullable",
+        skip_serializing_if = "always",
+        serialize_with = "nothing"
+    )]
+    #[specta(optional, type = Option<String>)]
+    #[schemars(with = "Option<Option<String>>")]
+    pub webhook: Option<Option<Secret<String>>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Type, JsonSchema)]

@@ -17,7 +17,7 @@ pub use camera::{
     Transport, ViewerAction, ViewerTransport,
 };
 pub use error::{ApiError, ErrorCode};
-pub use event::{Alert, AlertKind, Event};
+pub use event::{Alert, AlertKind, AlertSettings, AlertSettingsPatch, Event};
 pub use phone::{
     Device, DevicePatch, NewPairing, Pairing, PairingSpec, PairingState, WhipToken, WhipTokenSpec,
 };

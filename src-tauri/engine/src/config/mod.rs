@@ -107,6 +107,12 @@ impl Clock {
     }
 }
 
+impl std::fmt::Display for Clock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:02}:{:02}", self.0 / 60, self.0 % 60)
+    }
+}
+
 impl TryFrom<String> for Clock {
     type Error = &'static str;
 

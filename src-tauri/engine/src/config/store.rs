@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::{Mutex, PoisonError};
 
-/// Keeps two small texts. The desktop has its own store, the server a folder, tests their memory.
+/// Keeps three small texts. The desktop has its own store, the server a folder, tests their memory.
 ///
 /// The calls block and are made from a blocking thread. Saving is all or nothing: after a crash the old or
 /// the new text is there, never a part.
@@ -27,6 +27,16 @@ pub trait ConfigStore: Send + Sync + 'static {
     /// # Errors
     /// Where the store cannot be written.
     fn save_secrets(&self, secrets: &str) -> io::Result<()>;
+
+    /// What was set of alerts, as JSON. An address in it may hold a secret: kept like the passwords.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    fn load_alerts(&self) -> io::Result<Option<String>>;
+
+    /// # Errors
+    /// Where the store cannot be written.
+    fn save_alerts(&self, alerts: &str) -> io::Result<()>;
 }
 
 /// Keeps nothing beyond the process.
@@ -34,6 +44,7 @@ pub trait ConfigStore: Send + Sync + 'static {
 pub struct MemoryStore {
     cameras: Mutex<Option<String>>,
     secrets: Mutex<Option<String>>,
+    alerts: Mutex<Option<String>>,
 }
 
 impl ConfigStore for MemoryStore {
@@ -52,6 +63,15 @@ impl ConfigStore for MemoryStore {
 
     fn save_secrets(&self, secrets: &str) -> io::Result<()> {
         *self.secrets.lock().unwrap_or_else(PoisonError::into_inner) = Some(secrets.to_owned());
+        Ok(())
+    }
+
+    fn load_alerts(&self) -> io::Result<Option<String>> {
+        Ok(self.alerts.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    fn save_alerts(&self, alerts: &str) -> io::Result<()> {
+        *self.alerts.lock().unwrap_or_else(PoisonError::into_inner) = Some(alerts.to_owned());
         Ok(())
     }
 }

@@ -68,7 +68,7 @@ impl EngineHandle {
                 hide_url(url, false);
             }
         }
-        if let Some(webhook) = &config.alerts.webhook {
+        for webhook in config.alerts.webhook.iter().chain(&self.alert_rules().borrow().webhook) {
             hide_url(webhook.reveal(), true);
         }
         for entry in self.entries() {

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, info, warn};
 
+use super::alerts::rules::Rules;
 use super::alerts::{self, Board};
 use super::archive::Shelf;
 use super::entry::{Entry, Ground};
@@ -71,6 +72,7 @@ pub(super) struct Inner {
     shelf: Option<Arc<Shelf>>,
     whip: Whip,
     pub(super) board: Board,
+    pub(super) rules: Rules,
     pub(super) stop: CancellationToken,
 }
 
@@ -90,9 +92,9 @@ impl EngineHandle {
             decoders: Decoders::new(STILLS_AT_ONCE),
             records: None,
         };
-        let added = blocking({
-            let store = Arc::clone(&store);
-            move || registry::load(&*store)
+        let (added, rules) = blocking({
+            let (store, alerts) = (Arc::clone(&store), config.alerts.clone());
+            move || Ok::<_, LoadError>((registry::load(&*store)?, Rules::load(alerts, &*store)))
         })
         .await?;
         let mut shelf = None;
@@ -131,10 +133,21 @@ impl EngineHandle {
         let cameras = RwLock::new(registry);
         let changing = tokio::sync::Mutex::new(());
         let sfu = Sfu::new(sfu_options(&config.webrtc), ground.env.clone());
-        let board = Board::new(&config.alerts, earlier);
+        let board = Board::new(&rules.now(), earlier);
         let whip = Whip::default();
-        let inner =
-            Arc::new(Inner { ground, config, store, cameras, changing, sfu, shelf, whip, board, stop });
+        let inner = Arc::new(Inner {
+            ground,
+            config,
+            store,
+            cameras,
+            changing,
+            sfu,
+            shelf,
+            whip,
+            board,
+            rules,
+            stop,
+        });
         let watch = alerts::run(Arc::downgrade(&inner), inner.ground.changes.subscribe());
         inner.ground.tasks.spawn(watch);
         if let Some(records) = &inner.ground.records {
@@ -375,6 +388,19 @@ impl EngineHandle {
     #[must_use]
     pub fn alerts(&self) -> Vec<Alert> {
         self.inner.board.all().0
+    }
+
+    pub(super) fn rules(&self) -> &Rules {
+        &self.inner.rules
+    }
+
+    pub(super) fn store(&self) -> &Arc<dyn ConfigStore> {
+        &self.inner.store
+    }
+
+    /// Wakes everybody who looks at all cameras.
+    pub(super) fn look_again(&self) {
+        self.inner.ground.changes.send_modify(|n| *n += 1);
     }
 
     pub(super) fn board(&self) -> &Board {

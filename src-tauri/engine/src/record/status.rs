@@ -96,7 +96,7 @@ impl Code {
             | Self::StorageInvalid
             | Self::StorageStalled => Kind::Storage,
             // What the system said of it may tell more.
-            Self::StorageFailed => Kind::Other,
+            Self::StorageFailed | Self::Broken => Kind::Other,
         }
     }
 }

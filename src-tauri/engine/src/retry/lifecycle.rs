@@ -162,6 +162,7 @@ impl Lifecycle {
             opened: None,
             other: None,
             panics: 0,
+            due: None,
             graced: false,
         }
     }

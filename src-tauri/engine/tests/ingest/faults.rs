@@ -220,3 +220,14 @@ async fn a_dropped_attempt_leaves_no_session_behind() {
     }
     timeout(SOON, cam.wait(|s| s.open == 0 && s.playing == 0)).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_camera_of_sound_alone_tells_when_it_offers_pictures_again() {
+    let cam = cam(Fault::AudioOnly).await;
+    let source = RtspSource::new(options(&cam.url()), Env::system());
+    assert!(!timeout(SOON, source.offers_pictures()).await.unwrap());
+    cam.set_fault(Fault::None).await;
+    assert!(timeout(SOON, source.offers_pictures()).await.unwrap());
+    cam.power_off().await;
+    assert!(!timeout(SOON, source.offers_pictures()).await.unwrap());
+}

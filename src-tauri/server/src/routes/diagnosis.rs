@@ -3,17 +3,19 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use nightjar_engine::api::{Alert, ErrorCode};
+use bytes::Bytes;
+use nightjar_engine::api::{Alert, AlertSettingsPatch, ErrorCode};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::body;
 use crate::bundle;
 use crate::door::Door;
 use crate::metrics::Page;
 use crate::openapi;
-use crate::reply::{Refusal, json};
+use crate::reply::{Refusal, Reply, json};
 
 /// It runs.
 #[derive(Serialize, JsonSchema)]
@@ -35,6 +37,21 @@ pub(super) async fn health() -> Response {
 
 pub(super) async fn alerts(State(door): State<Arc<Door>>) -> Response {
     json(StatusCode::OK, &Alerts { alerts: door.engine.alerts() })
+}
+
+pub(super) async fn alert_settings(State(door): State<Arc<Door>>) -> Response {
+    json(StatusCode::OK, &door.engine.alert_settings())
+}
+
+pub(super) async fn change_alert_settings(
+    State(door): State<Arc<Door>>,
+    headers: HeaderMap,
+    bytes: Bytes,
+) -> Reply {
+    let patch: AlertSettingsPatch = body::json(&headers, &bytes)?;
+    let engine = door.engine.clone();
+    let settings = door.finish(async move { engine.change_alert_settings(patch).await }).await?;
+    Ok(json(StatusCode::OK, &settings))
 }
 
 pub(super) async fn openapi() -> Response {

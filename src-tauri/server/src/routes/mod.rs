@@ -74,6 +74,10 @@ pub(crate) fn router(door: Arc<Door>) -> Router {
         )
         .route("/api/v1/demo", post(cameras::demo))
         .route("/api/v1/alerts", get(diagnosis::alerts))
+        .route(
+            "/api/v1/alerts/settings",
+            get(diagnosis::alert_settings).patch(diagnosis::change_alert_settings),
+        )
         .route("/api/v1/events", get(sockets::events))
         .route("/api/v1/devices", get(phones::devices))
         .route("/api/v1/devices/{id}", get(phones::one).patch(phones::rename).delete(phones::revoke))

@@ -26,6 +26,32 @@ async fn health_cameras_and_alerts_have_their_shapes() {
 }
 
 #[tokio::test]
+async fn r_n10_what_is_told_is_set_while_it_runs_and_its_address_is_never_given_out() {
+    let house = House::open().await;
+    let path = "/api/v1/alerts/settings";
+    let first = json!({"after_seconds": 10, "quiet_from": null, "quiet_until": null, "webhook": null});
+    assert_eq!(house.ask("GET", path).await.json(), first);
+    let change = r#"{"after_seconds":30,"quiet_from":"22:00","quiet_until":"07:00","webhook":"https://hook.example/x?key=hush-hush"}"#;
+    let answer = house.send(Request::new("PATCH", path).json(change)).await;
+    let now = json!({"after_seconds": 30, "quiet_from": "22:00", "quiet_until": "07:00", "webhook": "hook.example"});
+    assert_eq!((answer.status, answer.json()), (200, now.clone()));
+    for (body, field) in [
+        (r#"{"after_seconds":-1}"#, "after_seconds"),
+        (r#"{"quiet_until":null}"#, "quiet_until"),
+        (r#"{"webhook":"file:///x"}"#, "webhook"),
+        (r#"{"volume":3}"#, "volume"),
+    ] {
+        let refused = house.send(Request::new("PATCH", path).json(body)).await;
+        assert_eq!((refused.status, &refused.json()["field"]), (422, &json!(field)), "{body}");
+    }
+    assert_eq!(house.ask("GET", path).await.json(), now, "nothing of it was taken");
+    house.ask("DELETE", path).await.refused(405, "method_not_allowed");
+    let off = r#"{"quiet_from":null,"quiet_until":null,"webhook":null,"after_seconds":null}"#;
+    assert_eq!(house.send(Request::new("PATCH", path).json(off)).await.json(), first);
+    house.close().await;
+}
+
+#[tokio::test]
 async fn r_m4_a_camera_is_added_read_changed_and_removed() {
     let house = House::open().await;
     let body =

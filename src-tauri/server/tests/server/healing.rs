@@ -1,6 +1,7 @@
 //! What tells people and programs that something broke: the report of a defect, and the webhook.
 
 use std::io::Read as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use flate2::read::DeflateDecoder;
@@ -8,7 +9,14 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
-use crate::knock::PATIENCE;
+use nightjar_engine::api::{Camera, StateName};
+use nightjar_engine::config::{Config, MemoryStore};
+use nightjar_engine::engine::{EngineHandle, Parts, Rtsp};
+use nightjar_engine::env::Env;
+use nightjar_testcam::{Fault, Options, Start, TestCam};
+use tokio::time::{Instant, sleep};
+
+use crate::knock::{House, PATIENCE};
 use crate::program::{Running, program};
 
 /// The files of an archive, read by its central directory as every program does.
@@ -149,4 +157,113 @@ async fn r_n10_a_webhook_that_fails_is_told_again() {
     let (_, log) = running.end("-TERM").await;
     assert!(!log.contains("hush-hush"), "{log}");
     tokio::time::timeout(Duration::ZERO, hook.accept()).await.expect_err("told once it was taken");
+}
+
+/// A real camera that is recorded, and the house it belongs to.
+struct Watched {
+    camera: TestCam,
+    house: House,
+    _dir: tempfile::TempDir,
+}
+
+impl Watched {
+    async fn new(streaming: &str) -> Self {
+        // Its next key frame comes soon: the clip has one every four seconds.
+        let options =
+            Options { start: Start::KeyFrame, offset: Duration::from_millis(3_700), ..Options::default() };
+        let camera = TestCam::spawn(options).await.expect("a free port");
+        let dir = tempfile::tempdir().unwrap();
+        let config = format!("{streaming}\n[[camera]]\nid = \"gate\"\nurl = \"{}\"\n", camera.url());
+        let parts = Parts {
+            env: Env::system(),
+            config: Config::parse(&config).expect("valid"),
+            store: Arc::new(MemoryStore::default()),
+            sources: Arc::new(Rtsp::default()),
+            demo: None,
+            data_dir: Some(dir.path().into()),
+        };
+        let engine = EngineHandle::start(parts).await.expect("it starts");
+        let watched = Self { camera, house: House::before(engine, |_| {}).await, _dir: dir };
+        watched.until("it is live", |camera| camera.state.name == StateName::Live).await;
+        watched
+    }
+
+    fn now(&self) -> Camera {
+        self.house.engine.camera("gate").expect("it is there")
+    }
+
+    /// Waits until the camera is so; how long that took.
+    async fn until(&self, what: &str, is_so: impl Fn(&Camera) -> bool) -> Duration {
+        let from = Instant::now();
+        let wait = async {
+            while !is_so(&self.now()) {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(PATIENCE, wait)
+            .await
+            .unwrap_or_else(|_| panic!("not in time: {what}: {:?}", self.now().state));
+        from.elapsed()
+    }
+
+    /// The recordings by their states, once there are so many and something of the last is on the disk.
+    async fn files(&self, count: usize) -> Vec<serde_json::Value> {
+        let wait = async {
+            loop {
+                let listed = self.house.ask("GET", "/api/v1/recordings?camera=gate").await.json();
+                let files = listed["segments"].as_array().unwrap().clone();
+                let begun = files.last().is_some_and(|file| file["bytes"].as_u64() > Some(0));
+                if files.len() >= count && begun {
+                    return files.iter().map(|file| file["state"].clone()).collect();
+                }
+                sleep(Duration::from_millis(100)).await;
+            }
+        };
+        timeout(PATIENCE, wait).await.expect("it is recorded")
+    }
+
+    async fn close(self) {
+        self.house.close().await;
+        self.camera.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r_k7_a_camera_whose_power_was_cut_is_recorded_on_in_a_new_file() {
+    let watched = Watched::new("").await;
+    assert_eq!(watched.files(1).await, ["open"]);
+    watched.camera.power_off().await;
+    let lost = watched.until("it is lost", |c| c.state.name == StateName::Reconnecting).await;
+    assert!(lost < Duration::from_secs(1), "{lost:?}");
+    sleep(Duration::from_secs(2)).await;
+    watched.camera.power_on().await.expect("its port is free");
+    let back = watched.until("it is back", |c| c.state.name == StateName::Live).await;
+    assert!(back < Duration::from_secs(3), "{back:?}");
+    assert_eq!(watched.files(2).await, ["sealed", "open"]);
+    watched.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r_k7_losses_of_two_to_three_seconds_end_no_session_and_no_file() {
+    let watched = Watched::new("").await;
+    watched.files(1).await;
+    for _ in 0..3 {
+        watched.camera.set_fault(Fault::Silent).await;
+        sleep(Duration::from_millis(2_600)).await;
+        assert_eq!(watched.now().state.name, StateName::Stalled);
+        watched.camera.set_fault(Fault::None).await;
+        watched.until("it goes on", |c| c.state.name == StateName::Live).await;
+    }
+    assert_eq!(watched.now().stats.reconnects, 0);
+    assert_eq!(watched.files(1).await, ["open"]);
+    watched.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r_k7_with_a_keep_alive_of_three_seconds_a_dead_camera_is_found_in_three_to_six() {
+    let watched = Watched::new("[streaming]\nkeepalive_timeout = 3").await;
+    watched.camera.set_fault(Fault::Dead).await;
+    let found = watched.until("it is found", |c| c.state.name == StateName::Reconnecting).await;
+    assert!((3_000..6_000).contains(&found.as_millis()), "{found:?}");
+    watched.close().await;
 }

@@ -67,6 +67,11 @@ impl Ledger {
         Self { after, pending: HashMap::new(), open: Vec::new(), over: over.into() }
     }
 
+    /// Another span from now on.
+    pub(crate) fn set_after(&mut self, after: Duration) {
+        self.after = after;
+    }
+
     /// Alerts, newest first: those that last, then those that are over.
     pub(crate) fn all(&self) -> Vec<Alert> {
         self.open.iter().rev().map(|open| &open.alert).chain(&self.over).cloned().collect()

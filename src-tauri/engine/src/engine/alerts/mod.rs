@@ -4,6 +4,7 @@
 
 pub(super) mod keeper;
 mod ledger;
+pub(super) mod rules;
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
@@ -111,8 +112,10 @@ impl Inner {
     fn look_for_alerts(&self) -> Option<Instant> {
         let cameras: Vec<_> = self.entries().iter().map(|entry| entry.to_api()).collect();
         let wall = self.ground.env.wall();
-        let quiet = self.config.alerts.is_quiet(wall);
+        let rules = self.rules.now();
+        let quiet = rules.is_quiet(wall);
         let mut state = self.board.state();
+        state.ledger.set_after(Duration::from_secs(rules.after_seconds.into()));
         let id = || {
             let since = wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
             let millis = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
