@@ -4,6 +4,7 @@
 //   --runs N        of each fault (10)
 //   --phones N      struck at a time (5)
 //   --only a,b      these faults
+//   --crowd         and what crowds of them cost (crowd.mjs)
 //   --out FOLDER    where the report goes
 
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
@@ -14,8 +15,9 @@ import { build, pause, Wire } from '../chaos/network.mjs';
 import { FLAGS, launch, Wall } from '../web/stage/browser.mjs';
 import { Phone } from '../web/stage/phone.mjs';
 import { chromium, startServer } from '../web/stage/programs.mjs';
-import { faultsMarkdown, judged } from './phone-report.mjs';
+import { crowd } from './crowd.mjs';
 import { machine } from './figures.mjs';
+import { faultsMarkdown, judged } from './phone-report.mjs';
 
 const args = process.argv.slice(2);
 const value = (name, otherwise) => {
@@ -345,6 +347,11 @@ const report = {
 };
 const out = value('out', 'bench/out');
 mkdirSync(out, { recursive: true });
+function write() {
+  report.load_after = Number(readFileSync('/proc/loadavg', 'utf8').split(' ')[0]);
+  writeFileSync(join(out, 'phones.json'), `${JSON.stringify(report, null, 2)}\n`);
+  writeFileSync(join(out, 'PHONES.md'), faultsMarkdown(report));
+}
 for (const fault of FAULTS.filter(({ id }) => only === null || only.includes(id))) {
   const all = [];
   while (all.length < runs) {
@@ -364,13 +371,15 @@ for (const fault of FAULTS.filter(({ id }) => only === null || only.includes(id)
       .join(', ')}${row.misses.map((miss) => `\n    ${miss}`).join('')}`,
   );
   if (row.misses.length > 0) for (const run of all) say(`      ${JSON.stringify(run)}`);
-  report.load_after = Number(readFileSync('/proc/loadavg', 'utf8').split(' ')[0]);
-  writeFileSync(join(out, 'phones.json'), `${JSON.stringify(report, null, 2)}\n`);
-  writeFileSync(join(out, 'PHONES.md'), faultsMarkdown(report));
+  write();
 }
 stage.over = true;
 for (const hand of hands) await hand.phone.close().catch(() => {});
 const code = await stage.server.stop();
 await stage.wall.close();
 say(`the server ended with ${code}`);
+if (args.includes('--crowd')) {
+  report.crowds = await crowd({ quick: false });
+  write();
+}
 process.exit(code === 0 ? 0 : 1);

@@ -69,5 +69,15 @@ export function faultsMarkdown(report) {
       `| ${row.title} | ${row.runs} | ${pair(row.noticed)} | ${row.unseen ? '–' : pair(row.back)} | ${pair(row.hole)} | ${rungs.join(', ')} | ${goal}: ${verdict} |`,
     );
   }
+  for (const { title, method, figures, remarks } of report.crowds ?? []) {
+    lines.push('', `## ${title}`, '', method, '', '| | unit | goal | p50 | p95 | n | met |');
+    lines.push('|---|---|---|---|---|---|---|');
+    for (const { name, unit, goal, p50, p95, n, met } of figures) {
+      const verdict = met === null ? '–' : met ? 'yes' : '**no**';
+      const most = goal === null ? '–' : `≤ ${goal}`;
+      lines.push(`| ${name} | ${unit} | ${most} | ${p50} | ${p95} | ${n} | ${verdict} |`);
+    }
+    lines.push('', ...remarks.map((remark) => `- ${remark}`));
+  }
   return `${lines.join('\n')}\n`;
 }
