@@ -32,7 +32,9 @@ const PATIENCE_MS = 60_000;
 /** A hole between two pictures that is none of trouble's, ms. */
 const HOLE_MS = 400;
 /** Pictures flow for this long before the next fault, ms: the phone's own waits begin anew. */
-const REST_MS = 8_000;
+const REST_MS = 6_000;
+/** A network that was just made is at rest after this, ms. */
+const SETTLE_MS = 4_000;
 const anything = { expected: [/./] };
 
 /** A phone in a network of its own; its browser can be killed, and knows its key when it is opened again. */
@@ -64,7 +66,14 @@ class Handset {
       localStorage['nightjar.phone'] ??= JSON.stringify({ quality: 'low' });
     });
     this.phone = await Phone.in(context, anything);
-    await this.phone.open(url);
+    for (let left = 5; ; left -= 1) {
+      try {
+        await this.phone.open(url);
+        return;
+      } catch (error) {
+        if (left === 0 || !/ERR_NETWORK_CHANGED/.test(error.message)) throw error;
+      }
+    }
   }
 
   /** Lets it in as a person would. */
@@ -331,8 +340,10 @@ const count = Number(value('phones', 5));
 const runs = Number(value('runs', 10));
 const only = value('only', null)?.split(',') ?? null;
 const hands = Array.from({ length: count }, (_, i) => new Handset(i + 1));
+for (const hand of hands) await hand.lay();
+// Interfaces that come up say so for a while, and a browser drops what it loads when they do.
+await pause(SETTLE_MS);
 for (const hand of hands) {
-  await hand.lay();
   await hand.pair(stage.server);
   await stage.flows(hand.id);
 }
