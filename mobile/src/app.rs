@@ -94,8 +94,12 @@ async fn carry(address: Address, tls: PinnedTls, mut said: mpsc::Receiver<String
     loop {
         let told = tokio::select! {
             text = said.recv() => match text {
-                Some(text) if wire.send(text) => continue,
-                Some(_) => closed(None, false),
+                Some(text) => {
+                    if wire.send(text) {
+                        continue;
+                    }
+                    closed(None, false)
+                }
                 // Hung up by the page, which expects no answer.
                 None => return,
             },
