@@ -202,10 +202,14 @@ class Stage {
         this.states.push({ at, id, name: state.name, cause: state.cause?.code ?? null });
       }
     };
-    socket.onclose = () => {
+    // One that never opened says only that it failed; one that was open says both.
+    const again = () => {
+      socket.onclose = null;
+      socket.onerror = null;
       if (!this.over) setTimeout(() => this.#listen(), 100);
     };
-    socket.onerror = () => {};
+    socket.onclose = again;
+    socket.onerror = again;
   }
 
   /** When the server first said of a camera that it is not live. */

@@ -37,6 +37,8 @@ export function judged(fault, runs) {
     goal: fault.unseen ? UNSEEN : goal,
     runs: runs.length,
     noticed,
+    // Where nothing at all was heard of the cameras, nobody listened.
+    heard: runs.some(({ states }) => states.length > 0),
     back,
     hole,
     rungs,
@@ -63,10 +65,11 @@ export function faultsMarkdown(report) {
   ];
   for (const row of report.rows) {
     const rungs = Object.entries(row.rungs).map(([rung, n]) => `${n} × ${rung}`);
+    const noticed = row.noticed || row.heard ? pair(row.noticed) : 'not watched';
     const goal = row.unseen ? `hole ≤ ${row.goal}` : `≤ ${row.goal}`;
     const verdict = row.misses.length === 0 ? 'met' : `**${row.misses.join('; ')}**`;
     lines.push(
-      `| ${row.title} | ${row.runs} | ${pair(row.noticed)} | ${row.unseen ? '–' : pair(row.back)} | ${pair(row.hole)} | ${rungs.join(', ')} | ${goal}: ${verdict} |`,
+      `| ${row.title} | ${row.runs} | ${noticed} | ${row.unseen ? '–' : pair(row.back)} | ${pair(row.hole)} | ${rungs.join(', ')} | ${goal}: ${verdict} |`,
     );
   }
   for (const { title, method, figures, remarks } of report.crowds ?? []) {
