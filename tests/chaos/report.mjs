@@ -16,10 +16,7 @@ function summary(values) {
 /** What one fault came to, and where it missed its goals. */
 export function judge(fault, { runs, bystanders }) {
   const figures = Object.fromEntries(
-    ARTS.map((art) => [
-      art,
-      summary(runs.map((run) => run[art]).filter((value) => value != null)),
-    ]),
+    ARTS.map((art) => [art, summary(runs.map((run) => run[art]).filter((value) => value != null))]),
   );
   const misses = [];
   for (const [art, goal] of Object.entries(fault.goals)) {
@@ -58,7 +55,9 @@ export function judge(fault, { runs, bystanders }) {
   const redials = screens.reduce((sum, one) => sum + one.redials, 0);
   // Who is stopped keeps no connection.
   if (redials > 0 && !fault.stops) misses.push(`screens dialled ${redials} times`);
-  const silent = runs.filter((run) => run.recorded === null && run.back !== null && run.picture !== null);
+  const silent = runs.filter(
+    (run) => run.recorded === null && run.back !== null && run.picture !== null,
+  );
   if (!fault.clock && silent.length > 0) misses.push(`${silent.length} not recorded again`);
   const disturbed = bystanders.filter((one) => one.changes > 0 || one.closed > 0);
   if (disturbed.length > 0) misses.push(`seen at ${disturbed.map((one) => one.camera).join(', ')}`);

@@ -152,7 +152,7 @@ const profile = process.env.NIGHTJAR_PROFILE || 'debug';
 /** What a reader of the table should know. */
 const REMARKS = [
   'A picture waits for the camera’s next key frame: RTSP has no way to ask for one. The clips have one every two to four seconds; that is most of “picture”.',
-  '“No pictures after sound” and a password that is right again are found by the next attempt of the row, or by a person: the host answers all along, so nothing tells when the camera is well.',
+  '“No pictures after sound” is found by a look every three seconds at what the camera offers; a password that is right again by a person alone: the host answers all along.',
   'On the screen: two of the cameras are watched in Chromium, one by WebRTC and one by MSE, from the first picture that reached the server again to the first that moved; redials are new connections of the page.',
   'Half the bandwidth: the camera drops whole groups of pictures, so that nothing may come for longer than the five seconds of a loss.',
   'Frames of a short gap that are lost are those that the camera itself could not queue.',

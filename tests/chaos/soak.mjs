@@ -58,12 +58,20 @@ export async function soak(house, { minutes, random, say, end }) {
   });
   // The first third is warming up.
   const late = looks.filter((look) => look.minute > minutes / 3);
-  const growth = slope(late.map((look) => [look.minute, look.rss]));
+  const rate = (of) => slope(of.map((look) => [look.minute, look.rss]));
+  const growth = rate(late);
+  // What fills up to a bound (the log that is kept, alerts) has done so by now.
+  const settled = rate(looks.filter((look) => look.minute > (2 * minutes) / 3));
   const report = {
     minutes,
     faults: counts,
     total: Object.values(counts).reduce((sum, n) => sum + n, 0),
-    rss_mib: { first: looks[0].rss, last: looks.at(-1).rss, growth_per_minute: growth },
+    rss_mib: {
+      first: looks[0].rss,
+      last: looks.at(-1).rss,
+      growth_per_minute: growth,
+      growth_in_last_third: settled,
+    },
     files: {
       first: looks[0].files,
       most: Math.max(...looks.map((l) => l.files)),
