@@ -178,6 +178,7 @@ export const faults = [
   {
     id: 'sound-only',
     title: 'sound only after a reconnect, pictures after 20 s',
+    retracks: true,
     bears: 'testcam',
     hold: 20_000,
     async strike(c) {

@@ -53,8 +53,8 @@ export function judge(fault, { runs, bystanders }) {
   if (still > 0) misses.push(`${still} screens stood still`);
   if (screen && screen.max > SCREEN_LIMIT) misses.push(`screen ${screen.max} s after the picture`);
   const redials = screens.reduce((sum, one) => sum + one.redials, 0);
-  // Who is stopped keeps no connection.
-  if (redials > 0 && !fault.stops) misses.push(`screens dialled ${redials} times`);
+  // Who is stopped keeps no connection, and other tracks want another one.
+  if (redials > 0 && !fault.stops && !fault.retracks) misses.push(`screens dialled ${redials} times`);
   const silent = runs.filter(
     (run) => run.recorded === null && run.back !== null && run.picture !== null,
   );
