@@ -12,7 +12,7 @@ import { ask, bold, cache, die, npm, readText, root, run, say, which } from './m
 // Debian and Ubuntu. A list inside the list: the first name this release knows is taken.
 // A name with `?` may be missing from a release; it is then named, and its tests say so.
 const packages = {
-  server: ['build-essential', 'pkg-config', 'nasm'],
+  server: ['build-essential', 'pkg-config', 'cmake', 'nasm'],
   desktop: [
     'libwebkit2gtk-4.1-dev',
     'libayatana-appindicator3-dev',

@@ -66,6 +66,7 @@ fn words(alert: &Alert, names: &HashMap<String, String>, language: Language) -> 
         AlertKind::Buffering => format!("{who}: 영상이 늦게 도착합니다."),
         AlertKind::StorageLost => "녹화 저장소가 사라졌습니다.".to_owned(),
         AlertKind::DiskFull => "디스크가 가득 찼습니다.".to_owned(),
+        AlertKind::SpaceShort => "녹화 공간이 보관 일수만큼 충분하지 않습니다.".to_owned(),
         AlertKind::RecordingFailed => format!("{who}: 녹화할 수 없습니다."),
         AlertKind::PhoneAsleep => format!("{who}: 휴대폰이 잠들어 있습니다."),
     }

@@ -120,6 +120,7 @@ fn a_library_has_one_home() {
         ("rtc::", "src-tauri/engine/src/sfu/"),
         ("mp4_atom::", "src-tauri/engine/src/fmp4/"),
         ("openh264::", "src-tauri/engine/src/still/"),
+        ("opus::", "src-tauri/engine/src/audio/"),
         ("rusty_h265::", "src-tauri/engine/src/still/"),
         ("jpeg_encoder::", "src-tauri/engine/src/still/"),
         ("rusqlite::", "src-tauri/engine/src/store/"),

@@ -7,6 +7,7 @@
 
 pub mod api;
 pub mod archive;
+pub mod audio;
 pub mod camera;
 pub mod config;
 pub mod engine;

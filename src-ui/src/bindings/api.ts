@@ -33,7 +33,9 @@ export type AlertKind =
 /**  It runs, with trouble. */
 "camera_degraded" | 
 /**  Pictures arrive late. */
-"buffering" | "storage_lost" | "disk_full" | "recording_failed" | "phone_asleep";
+"buffering" | "storage_lost" | "disk_full" | 
+/**  Recordings will go, or recording will stop, before the days to keep are over. */
+"space_short" | "recording_failed" | "phone_asleep";
 
 /**  What is told of cameras in trouble, when and where. */
 export type AlertSettings = {
@@ -96,7 +98,7 @@ export type Camera = {
 	phone?: PhoneHealth | null,
 	/**  Defined in the configuration file; cannot be changed here. */
 	read_only: boolean,
-} & OwnSettings;
+} & OwnSettings & RecordSettings;
 
 /**  Where a camera's pictures come from. */
 export type CameraKind = "rtsp" | "phone" | "demo";
@@ -111,6 +113,9 @@ export type CameraPatch = {
 	transport?: Transport | null,
 	sub_url?: string | null,
 	record?: boolean | null,
+	record_schedule?: string[] | null,
+	pre_roll_seconds?: number | null,
+	record_quota_gb?: number | null,
 	alerts?: boolean | null,
 	tcp_timeout?: number | null,
 	keepalive_timeout?: number | null,
@@ -133,6 +138,15 @@ export type CameraSpec = {
 	transport?: Transport | null,
 	sub_url?: string | null,
 	record?: boolean | null,
+	/**
+	 *  Spans of the week in which it is recorded by itself, such as `Mon-Fri 08:00-18:00`, local time; at
+	 *  all times when left out.
+	 */
+	record_schedule?: string[] | null,
+	/**  Recordings begin this long before they are switched on (0 to 60); 0 when left out. */
+	pre_roll_seconds?: number | null,
+	/**  What its recordings may take, in gigabytes; the oldest go where it is more. */
+	record_quota_gb?: number | null,
 	/**  Raise alerts; yes when left out. */
 	alerts?: boolean | null,
 	tcp_timeout?: number | null,
@@ -443,6 +457,19 @@ export type ProbeTrack = {
 	/**  It has B-frames: WebRTC cannot play it. */
 	b_frames: boolean,
 } & Track;
+
+/**  When and how a camera is recorded, by the names of `[[camera]]`. */
+export type RecordSettings = {
+	/**
+	 *  Spans of the week in which it is recorded by itself, such as `Mon-Fri 08:00-18:00`; always where
+	 *  there are none.
+	 */
+	record_schedule?: string[] | null,
+	/**  Recordings begin this long before they were switched on. */
+	pre_roll_seconds?: number | null,
+	/**  What its recordings may take, in gigabytes. */
+	record_quota_gb?: number | null,
+};
 
 /**  Recording of a camera. */
 export type Recording = {

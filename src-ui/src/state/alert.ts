@@ -11,7 +11,12 @@ export interface AlertWords {
 }
 
 /** Kinds that leave a picture on the wall. */
-const MILD: ReadonlySet<Alert['kind']> = new Set(['camera_degraded', 'buffering', 'phone_asleep']);
+const MILD: ReadonlySet<Alert['kind']> = new Set([
+  'camera_degraded',
+  'buffering',
+  'phone_asleep',
+  'space_short',
+]);
 
 export function alertWords(alert: Alert, m: Messages): AlertWords {
   const grave = !MILD.has(alert.kind);

@@ -38,6 +38,9 @@ pub struct Camera {
     /// The `[streaming]` settings that are this camera's own; the others are the program's.
     #[serde(flatten)]
     pub own: OwnSettings,
+    /// When and how it is recorded, beyond that.
+    #[serde(flatten)]
+    pub recorded: RecordSettings,
     /// Its troubles raise alerts.
     #[serde(default = "yes")]
     pub alerts: bool,
@@ -78,6 +81,22 @@ pub struct PhoneHealth {
     /// `wifi`, `cellular` and so on, in the phone's words.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub net: Option<String>,
+}
+
+/// When and how a camera is recorded, by the names of `[[camera]]`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Type, JsonSchema)]
+pub struct RecordSettings {
+    /// Spans of the week in which it is recorded by itself, such as `Mon-Fri 08:00-18:00`; always where
+    /// there are none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub record_schedule: Option<Vec<String>>,
+    /// Recordings begin this long before they were switched on.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub pre_roll_seconds: Option<u32>,
+    /// What its recordings may take, in gigabytes.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[specta(type = Option<specta_typescript::Number>)]
+    pub record_quota_gb: Option<f64>,
 }
 
 const fn yes() -> bool {
@@ -252,6 +271,17 @@ pub struct CameraSpec {
     pub sub_url: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub record: Option<bool>,
+    /// Spans of the week in which it is recorded by itself, such as `Mon-Fri 08:00-18:00`, local time; at
+    /// all times when left out.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub record_schedule: Option<Vec<String>>,
+    /// Recordings begin this long before they are switched on (0 to 60); 0 when left out.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub pre_roll_seconds: Option<u32>,
+    /// What its recordings may take, in gigabytes; the oldest go where it is more.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[specta(optional, type = Option<specta_typescript::Number>)]
+    pub record_quota_gb: Option<f64>,
     /// Raise alerts; yes when left out.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub alerts: Option<bool>,
@@ -300,6 +330,15 @@ pub struct CameraPatch {
     #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "nullable")]
     #[specta(optional, type = Option<bool>)]
     pub record: Option<Option<bool>>,
+    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "nullable")]
+    #[specta(optional, type = Option<Vec<String>>)]
+    pub record_schedule: Option<Option<Vec<String>>>,
+    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "nullable")]
+    #[specta(optional, type = Option<u32>)]
+    pub pre_roll_seconds: Option<Option<u32>>,
+    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "nullable")]
+    #[specta(optional, type = Option<specta_typescript::Number>)]
+    pub record_quota_gb: Option<Option<f64>>,
     #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "nullable")]
     #[specta(optional, type = Option<bool>)]
     pub alerts: Option<Option<bool>>,

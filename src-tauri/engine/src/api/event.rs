@@ -155,6 +155,8 @@ pub enum AlertKind {
     Buffering,
     StorageLost,
     DiskFull,
+    /// Recordings will go, or recording will stop, before the days to keep are over.
+    SpaceShort,
     RecordingFailed,
     PhoneAsleep,
 }

@@ -13,8 +13,8 @@ mod timestamp;
 
 pub use camera::{
     Camera, CameraKind, CameraPatch, CameraSpec, CameraState, Cause, Fault, FaultAdvice, FaultKind,
-    OwnSettings, PhoneHealth, Recording, RecordingState, StateName, Stats, Stream, Track, TrackKind,
-    Transport, ViewerAction, ViewerTransport,
+    OwnSettings, PhoneHealth, RecordSettings, Recording, RecordingState, StateName, Stats, Stream, Track,
+    TrackKind, Transport, ViewerAction, ViewerTransport,
 };
 pub use error::{ApiError, ErrorCode};
 pub use event::{Alert, AlertKind, AlertSettings, AlertSettingsPatch, Event};

@@ -1,7 +1,7 @@
 //! Looking back: the files of the catalogue, their pictures, and spans of them as one file.
 //!
-//! Invariants: only files that the catalogue names are touched, and only below the root; recordings are
-//! read, never changed, and removed only when a person says so. All calls block. It knows neither the
+//! Invariants: only files that the catalogue names are touched, and the marks beside them, and only below
+//! the root; recordings are read, never changed, and removed only when a person says so. All calls block. It knows neither the
 //! recorder that wrote the files nor who asks.
 
 mod export;
@@ -14,12 +14,13 @@ use std::sync::OnceLock;
 
 use bytes::Bytes;
 use tokio::time::Instant;
+use tracing::warn;
 use uuid::Uuid;
 
 use crate::env::Env;
 use crate::fmp4::{Footage, FootageError, SpliceError};
 use crate::media::{Frame, TrackInfo};
-use crate::store::{Catalogue, MARKER, Micros, Query, SegmentRow, SegmentState, StoreError, wall};
+use crate::store::{Catalogue, MARKER, Micros, Query, SegmentRow, SegmentState, StoreError, keepsake, wall};
 
 pub use export::{Cut, Progress, Span};
 
@@ -161,6 +162,24 @@ impl Archive {
         Ok(KeyPicture { track, frame: Arc::new(frame) })
     }
 
+    /// Protects a recording from being cleaned away, or no more; also against the loss of the catalogue.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Unknown`].
+    pub fn protect(&self, id: Uuid, on: bool) -> Result<SegmentRow, ArchiveError> {
+        self.catalogue.protect(id, on)?;
+        let row = self.catalogue.segment(id)?.ok_or(ArchiveError::Unknown(id))?;
+        let marked = self.path(&row.path).and_then(|_| {
+            let mark = if on { keepsake::put_on } else { keepsake::take_off };
+            mark(&self.root, &row.path).map_err(ArchiveError::Write)
+        });
+        if let Err(error) = marked {
+            // It holds for as long as the catalogue does.
+            warn!(tag = "STORAGE", path = row.path, %error, "beside the file it is not noted");
+        }
+        Ok(row)
+    }
+
     /// Removes a recording and its file. What it covered is a gap from then on.
     ///
     /// # Errors
@@ -181,6 +200,7 @@ impl Archive {
             Err(error) if !self.root.join(MARKER).exists() => return Err(ArchiveError::Gone(error)),
             _ => {}
         }
+        let _ = keepsake::take_off(&self.root, &row.path);
         self.catalogue.segment_removed(id)?;
         self.catalogue.gap(&row.camera, row.start_us, Some(row.end_us), REMOVED)?;
         // A day without a file goes, too; where others are left this fails, which is right.

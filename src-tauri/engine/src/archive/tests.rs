@@ -238,8 +238,13 @@ fn a_removed_recording_is_a_gap_and_what_is_protected_stays() {
     let shelf = Shelf::new(&[(0, 20), (20, 40)], false, 0);
     let archive = &shelf.archive;
     let (first, second) = (Uuid::from_u128(1), Uuid::from_u128(2));
-    archive.catalogue().protect(first, true).unwrap();
+    let mark = archive.root().join(CAMERA).join("0.protected");
+    assert!(archive.protect(first, true).unwrap().protected);
+    assert!(mark.exists(), "the catalogue is not the only one that knows");
     assert!(matches!(archive.remove(first), Err(ArchiveError::Protected)));
+    assert!(!archive.protect(first, false).unwrap().protected);
+    assert!(!mark.exists());
+    archive.protect(first, true).unwrap();
     archive.remove(second).unwrap();
     assert!(matches!(archive.remove(second), Err(ArchiveError::Unknown(_))));
     assert!(!archive.root().join(CAMERA).join("1.mp4").exists());

@@ -8,6 +8,10 @@ use url::Url;
 
 use super::{Config, Streaming};
 use crate::api::{ApiError, CameraSpec};
+use crate::record::Schedule;
+
+/// The longest pre-roll, in seconds: it is kept in memory.
+const PRE_ROLL_MAX: u32 = 60;
 
 /// A field that is not right, and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -150,6 +154,9 @@ impl Config {
         if !(recording.min_free_gb.is_finite() && recording.min_free_gb >= 0.0) {
             return Err(Invalid::new("recording.min_free_gb", "must be 0 or more"));
         }
+        if !(recording.quota_gb.is_finite() && recording.quota_gb >= 0.0) {
+            return Err(Invalid::new("recording.quota_gb", "must be 0 or more; 0 is no limit"));
+        }
         let alerts = &self.alerts;
         if alerts.after_seconds > 3_600 {
             return Err(Invalid::new("alerts.after_seconds", "must be 0 to 3600 seconds"));
@@ -258,7 +265,24 @@ pub fn check_camera(camera: &CameraSpec) -> Result<(), Invalid> {
     if camera.password.as_ref().is_some_and(|p| too_long(p.reveal())) {
         return Err(Invalid::new("password", "must be 256 characters at most"));
     }
+    check_recorded(camera)?;
     check_streaming("", &Streaming::default().for_camera(camera))
+}
+
+fn check_recorded(camera: &CameraSpec) -> Result<(), Invalid> {
+    if let Some(lines) = &camera.record_schedule {
+        Schedule::parse(lines).map_err(|error| {
+            let place = error.line.map_or(String::new(), |line| format!("[{line}]"));
+            Invalid::new(format!("record_schedule{place}"), error.reason)
+        })?;
+    }
+    if camera.pre_roll_seconds.is_some_and(|seconds| seconds > PRE_ROLL_MAX) {
+        return Err(Invalid::new("pre_roll_seconds", "must be 0 to 60 seconds"));
+    }
+    if camera.record_quota_gb.is_some_and(|quota| !(quota.is_finite() && quota > 0.0)) {
+        return Err(Invalid::new("record_quota_gb", "must be more than 0; leave it out for no limit"));
+    }
+    Ok(())
 }
 
 fn check_url(field: &str, text: &str) -> Result<(), Invalid> {

@@ -193,6 +193,8 @@ pub struct Recording {
     pub retention_days: u32,
     pub min_free_gb: f64,
     pub overwrite: bool,
+    /// What all recordings together may take; 0 = no limit.
+    pub quota_gb: f64,
 }
 
 impl Default for Recording {
@@ -205,6 +207,7 @@ impl Default for Recording {
             retention_days: 7,
             min_free_gb: 2.0,
             overwrite: true,
+            quota_gb: 0.0,
         }
     }
 }

@@ -22,6 +22,7 @@ fn the_keys_of_the_contract_and_their_defaults() {
         retention_days = 1
         min_free_gb = 0.5
         overwrite = false
+        quota_gb = 500.0
         [webrtc]
         udp_ports = "40000-40010"
         tcp_port = 8555
@@ -40,6 +41,9 @@ fn the_keys_of_the_contract_and_their_defaults() {
         transport = "udp"
         sub_url = "rtsp://192.168.1.20/sub"
         record = true
+        record_schedule = ["Mon-Fri 08:00-18:00", "22:00-06:00"]
+        pre_roll_seconds = 10
+        record_quota_gb = 20
         keepalive_timeout = 10
     "#;
     let config = Config::parse(text).expect("valid");
@@ -67,6 +71,14 @@ fn every_complaint_names_its_field_in_one_line() {
         ("[streaming]\nmax_reconnect_attempts = -1", "streaming.max_reconnect_attempts"),
         ("[recording]\nmin_free_gb = nan", "recording.min_free_gb"),
         ("[recording]\nsegment_seconds = 0", "recording.segment_seconds"),
+        ("[recording]\nquota_gb = -1", "recording.quota_gb"),
+        ("[[camera]]\nurl = \"rtsp://h/\"\nrecord_schedule = []", "camera[0].record_schedule: must name"),
+        (
+            "[[camera]]\nurl = \"rtsp://h/\"\nrecord_schedule = [\"08:00-09:00\", \"Mo 08:00-09:00\"]",
+            "camera[0].record_schedule[1]",
+        ),
+        ("[[camera]]\nurl = \"rtsp://h/\"\npre_roll_seconds = 61", "camera[0].pre_roll_seconds"),
+        ("[[camera]]\nurl = \"rtsp://h/\"\nrecord_quota_gb = 0.0", "camera[0].record_quota_gb"),
         ("[webrtc]\nudp_ports = \"9-1\"", "webrtc.udp_ports"),
         ("[webrtc]\nice_servers = [{ urls = [\"http://x\"] }]", "webrtc.ice_servers[0].urls"),
         ("[[camera]]\nid = \"a\"", "camera[0].url"),
@@ -86,7 +98,7 @@ fn every_complaint_names_its_field_in_one_line() {
         ("[streaming]\ntcp_timeout = 1000\ntcp_timeout = 2000", "tcp_timeout"),
     ] {
         let error = Config::parse(text).expect_err(text);
-        assert!(error.field.starts_with(field), "{text}: {error}");
+        assert!(error.to_string().starts_with(field), "{text}: {error}");
         assert_eq!(error.to_string().lines().count(), 1, "{error}");
         assert!(!error.to_string().contains("u:p@"), "{error}");
     }

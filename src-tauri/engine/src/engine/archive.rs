@@ -14,6 +14,7 @@ use super::EngineHandle;
 use super::exports::Exports;
 use super::handle::blocking;
 use super::recording::Records;
+use super::space::bytes;
 use crate::api::{
     ApiError, CameraStorage, ErrorCode, Occurrence, RecordingGap, Recordings, Segment, SegmentState, Storage,
     StorageOutlook, Timestamp,
@@ -148,11 +149,7 @@ impl EngineHandle {
     /// # Errors
     /// `NotFound`.
     pub async fn protect(&self, id: Uuid, on: bool) -> Result<Segment, ApiError> {
-        self.with_archive(move |archive| {
-            archive.catalogue().protect(id, on).map_err(tell_store)?;
-            one(archive, id)
-        })
-        .await
+        self.with_archive(move |archive| archive.protect(id, on).map(segment).map_err(tell)).await
     }
 
     /// Removes a recording.
@@ -206,50 +203,33 @@ impl EngineHandle {
         let recording = self.config().recording.clone();
         let now = self.ground().env.wall();
         let free = self.free_bytes();
-        self.with_archive(move |archive| {
-            let usage = archive.catalogue().usage().map_err(tell_store)?;
-            let from_us = store::micros(now.checked_sub(DAY).unwrap_or(now));
-            let query = Query { camera: None, from_us, to_us: store::micros(now) };
-            let day = archive.catalogue().segments(query).map_err(tell_store)?;
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is far below 2⁶³")]
-            let reserved = (recording.min_free_gb * 1e9) as u64;
-            let room = free.map(|free| free.saturating_sub(reserved));
-            let cameras: Vec<CameraStorage> =
-                usage.iter().map(|usage| camera_storage(usage, &day, query, room)).collect();
-            let used_bytes = cameras.iter().map(|c| c.bytes).sum();
-            let rate: u64 = cameras.iter().map(|c| c.bytes_per_day).sum();
-            let protected: u64 = cameras.iter().map(|c| c.protected_bytes).sum();
-            let days = room.and_then(|room| days(room, rate));
-            let outlook = match (days, room) {
-                (Some(days), Some(room)) => {
-                    let could_go = if recording.overwrite { used_bytes - protected } else { 0 };
-                    let lasts = self::days(room.saturating_add(could_go), rate).unwrap_or(f64::MAX);
-                    let wanted = f64::from(recording.retention_days) * rate_of(rate);
-                    if lasts < 1.0 {
-                        StorageOutlook::Ending
-                    } else if recording.retention_days > 0 && wanted > rate_of(room + used_bytes)
-                        || recording.retention_days == 0 && days < 1.0
-                    {
-                        StorageOutlook::Short
-                    } else {
-                        StorageOutlook::Enough
-                    }
-                }
-                _ => StorageOutlook::Unknown,
-            };
-            Ok(Storage {
-                root: archive.root().display().to_string(),
-                used_bytes,
-                free_bytes: free,
-                reserved_bytes: reserved,
-                bytes_per_day: rate,
-                days_left: days,
-                retention_days: recording.retention_days,
-                outlook,
-                cameras,
+        let storage = self
+            .with_archive(move |archive| {
+                let usage = archive.catalogue().usage().map_err(tell_store)?;
+                let from_us = store::micros(now.checked_sub(DAY).unwrap_or(now));
+                let query = Query { camera: None, from_us, to_us: store::micros(now) };
+                let day = archive.catalogue().segments(query).map_err(tell_store)?;
+                let reserved = bytes(recording.min_free_gb);
+                let room = free.map(|free| free.saturating_sub(reserved));
+                let cameras: Vec<CameraStorage> =
+                    usage.iter().map(|usage| camera_storage(usage, &day, query, room)).collect();
+                let used_bytes = cameras.iter().map(|c| c.bytes).sum();
+                let rate: u64 = cameras.iter().map(|c| c.bytes_per_day).sum();
+                Ok(Storage {
+                    root: archive.root().display().to_string(),
+                    used_bytes,
+                    free_bytes: free,
+                    reserved_bytes: reserved,
+                    bytes_per_day: rate,
+                    days_left: room.and_then(|room| days(room, rate)),
+                    retention_days: recording.retention_days,
+                    outlook: StorageOutlook::Unknown,
+                    cameras,
+                })
             })
-        })
-        .await
+            .await?;
+        let outlook = self.space_of(&storage).map_or(StorageOutlook::Unknown, |space| space.outlook());
+        Ok(Storage { outlook, ..storage })
     }
 
     /// Free bytes where recordings go.

@@ -12,17 +12,18 @@ use tracing::Instrument as _;
 use super::complaints::{Complaints, ViewerFaults};
 use super::phone::{self, Phone};
 use super::recording::{self, Records};
+use super::space::bytes;
 use super::{Address, DemoCameras, Sources, address};
 use crate::api::{
-    Camera, CameraKind, CameraSpec, CameraState, Cause, OwnSettings, Recording, RecordingState, Stats,
-    Timestamp, Track, TrackKind,
+    Camera, CameraKind, CameraSpec, CameraState, Cause, OwnSettings, RecordSettings, Recording,
+    RecordingState, Stats, Timestamp, Track, TrackKind,
 };
 use crate::camera::{Order, Status, StatusCell, Supervisor, state_name};
 use crate::config::Streaming;
 use crate::env::Env;
 use crate::hub::{Limits, Slot};
 use crate::media;
-use crate::record;
+use crate::record::{self, Schedule};
 use crate::retry::{Phase, Policy};
 use crate::sfu::PhoneSource;
 use crate::source::{BoxFuture, Session, Source, SourceError};
@@ -58,6 +59,8 @@ pub(super) struct Entry {
     pub(super) recording: Option<Arc<record::Recording>>,
     /// Whether it is to be recorded, as far as anybody but its own setting says.
     records: Option<Records>,
+    /// When it is recorded by itself; at all times where there is none.
+    schedule: Option<Schedule>,
     started: Timestamp,
     /// What makes it a phone's.
     pub(super) phone: Option<Arc<Phone>>,
@@ -110,6 +113,7 @@ impl Entry {
         let phone = None;
         Self {
             id,
+            schedule: schedule(&spec),
             spec,
             kind,
             read_only,
@@ -139,6 +143,7 @@ impl Entry {
         let recording = recorder(ground, &id, &main);
         let entry = Self {
             id,
+            schedule: None,
             spec,
             kind: CameraKind::Phone,
             read_only: false,
@@ -188,6 +193,7 @@ impl Entry {
     pub(super) fn with_spec(&self, spec: CameraSpec) -> Self {
         Self {
             id: self.id.clone(),
+            schedule: schedule(&spec),
             spec,
             kind: self.kind,
             read_only: self.read_only,
@@ -203,11 +209,39 @@ impl Entry {
         }
     }
 
-    /// Switches recording as it is wanted. `resumes` at the start of the program.
+    /// Switches recording as it is wanted, in the way that is wanted. `resumes` at the start of the program.
     pub(super) fn record(&self, resumes: bool) {
         if let (Some(recording), Some(records)) = (&self.recording, &self.records) {
-            recording.switch(records.wanted(&self.id, self.records_on_connect()), resumes);
+            // What a schedule left out while the program did not run is no gap.
+            recording.switch(self.wanted(records), resumes && self.schedule.is_none());
+            // Afterwards: what is on needs nothing to be kept.
+            let pre_roll = self.spec.pre_roll_seconds.unwrap_or_default();
+            recording.set_pre_roll(Duration::from_secs(pre_roll.into()));
+            recording.set_quota(bytes(self.spec.record_quota_gb.unwrap_or_default()));
         }
+    }
+
+    /// Switches recording where the schedule says something else than before. Answers whether it did.
+    pub(super) fn follow(&self) -> bool {
+        let (Some(recording), Some(records), Some(_)) = (&self.recording, &self.records, &self.schedule)
+        else {
+            return false;
+        };
+        let wanted = self.wanted(records);
+        let differs = recording.is_on() != wanted;
+        if differs {
+            recording.switch(wanted, false);
+        }
+        differs
+    }
+
+    fn wanted(&self, records: &Records) -> bool {
+        records.wanted(&self.id, self.records_on_connect(), self.schedule())
+    }
+
+    /// When it is recorded by itself, where that is not always or never.
+    pub(super) fn schedule(&self) -> Option<&Schedule> {
+        self.schedule.as_ref().filter(|_| self.records_on_connect())
     }
 
     /// Its own setting (R-N14). Cameras to try things out with are not recorded unless somebody says so.
@@ -263,6 +297,11 @@ impl Entry {
                 auto_reconnect: spec.auto_reconnect,
                 max_reconnect_attempts: spec.max_reconnect_attempts,
                 reconnect_delay_seconds: spec.reconnect_delay_seconds,
+            },
+            recorded: RecordSettings {
+                record_schedule: spec.record_schedule.clone(),
+                pre_roll_seconds: spec.pre_roll_seconds,
+                record_quota_gb: spec.record_quota_gb,
             },
             alerts: spec.alerts.unwrap_or(true),
             phone: self.phone.as_ref().and_then(|phone| phone.health()),
@@ -378,6 +417,11 @@ impl Running {
             }
         }
     }
+}
+
+fn schedule(spec: &CameraSpec) -> Option<Schedule> {
+    let lines = spec.record_schedule.as_deref()?;
+    Some(Schedule::parse(lines).expect("an entry is made from a checked specification"))
 }
 
 /// What records a camera, where something can be recorded.

@@ -13,9 +13,11 @@ use super::alerts::rules::Rules;
 use super::alerts::{self, Board};
 use super::archive::Shelf;
 use super::entry::{Entry, Ground};
+use super::patch::{apply, same_recording, same_source, same_times};
 use super::phone::{self, Phone};
-use super::recording::{Records, RecordsError};
+use super::recording::{self, Records, RecordsError};
 use super::registry::{self, LoadError, Registry};
+use super::space;
 use super::whip::Whip;
 use super::{Address, EventStream, Parts};
 use crate::api::{Alert, ApiError, Camera, CameraPatch, CameraSpec, ErrorCode, Stream};
@@ -154,7 +156,13 @@ impl EngineHandle {
             let (catalogue, changes) = (Arc::clone(&records.catalogue), inner.ground.changes.subscribe());
             inner.ground.tasks.spawn(alerts::keeper::keep(Arc::downgrade(&inner), catalogue, changes));
         }
+        inner.ground.tasks.spawn(recording::follow(Arc::downgrade(&inner)));
+        inner.ground.tasks.spawn(space::watch(Arc::downgrade(&inner)));
         Ok(Self { inner })
+    }
+
+    pub(super) fn of(inner: Arc<Inner>) -> Self {
+        Self { inner }
     }
 
     /// The configuration it was started with.
@@ -224,14 +232,13 @@ impl EngineHandle {
             *stored = CameraSpec { id: Some(id.to_owned()), ..spec.clone() };
         }
         self.save(added).await?;
-        let records = old.spec.record != spec.record;
-        if records {
+        if !same_times(&old.spec, &spec) {
             // The newer word counts.
-            self.keep_switched(id, None).await;
+            self.keep_switched(id, None, None).await;
         }
         let entry = Arc::new(if same_source(&old.spec, &spec) {
             let entry = old.with_spec(spec);
-            if records {
+            if !same_recording(&old.spec, &entry.spec) {
                 entry.record(false);
             }
             entry
@@ -253,7 +260,7 @@ impl EngineHandle {
         let mut added = self.registry().added();
         added.retain(|s| s.id.as_deref() != Some(id));
         self.save(added).await?;
-        self.keep_switched(id, None).await;
+        self.keep_switched(id, None, None).await;
         self.take_down(&entry);
         Ok(())
     }
@@ -271,10 +278,11 @@ impl EngineHandle {
             let message = "Of a phone only the name and whether it is recorded can be changed.";
             return Err(ApiError::new(ErrorCode::ReadOnly, message));
         }
-        let records = old.spec.record != spec.record;
         let entry = Arc::new(old.with_spec(spec));
-        if records {
-            self.keep_switched(&entry.id, None).await;
+        if !same_times(&old.spec, &entry.spec) {
+            self.keep_switched(&entry.id, None, None).await;
+        }
+        if !same_recording(&old.spec, &entry.spec) {
             entry.record(false);
         }
         self.replace(&entry);
@@ -563,48 +571,4 @@ fn sfu_options(webrtc: &Webrtc) -> SfuOptions {
         ice_servers: ice_servers.collect(),
         ..SfuOptions::default()
     }
-}
-
-/// Only what people see differs: no need to connect anew.
-fn same_source(old: &CameraSpec, new: &CameraSpec) -> bool {
-    let seen = |spec: &CameraSpec| CameraSpec { name: None, record: None, alerts: None, ..spec.clone() };
-    seen(old) == seen(new)
-}
-
-fn apply(spec: &mut CameraSpec, patch: CameraPatch) {
-    fn set<T>(field: &mut Option<T>, change: Option<Option<T>>) {
-        if let Some(value) = change {
-            *field = value;
-        }
-    }
-    let CameraPatch {
-        name,
-        url,
-        username,
-        password,
-        transport,
-        sub_url,
-        record,
-        alerts,
-        tcp_timeout,
-        keepalive_timeout,
-        auto_reconnect,
-        max_reconnect_attempts,
-        reconnect_delay_seconds,
-    } = patch;
-    set(&mut spec.name, name);
-    if let Some(url) = url {
-        spec.url = url;
-    }
-    set(&mut spec.username, username);
-    set(&mut spec.password, password);
-    set(&mut spec.transport, transport);
-    set(&mut spec.sub_url, sub_url);
-    set(&mut spec.record, record);
-    set(&mut spec.alerts, alerts);
-    set(&mut spec.tcp_timeout, tcp_timeout);
-    set(&mut spec.keepalive_timeout, keepalive_timeout);
-    set(&mut spec.auto_reconnect, auto_reconnect);
-    set(&mut spec.max_reconnect_attempts, max_reconnect_attempts);
-    set(&mut spec.reconnect_delay_seconds, reconnect_delay_seconds);
 }

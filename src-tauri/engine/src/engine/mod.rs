@@ -15,6 +15,7 @@ mod faults;
 mod handle;
 mod known;
 mod link;
+mod patch;
 mod phone;
 mod phones;
 mod playback;
@@ -22,6 +23,7 @@ mod probe;
 mod recording;
 mod registry;
 mod rtsp;
+mod space;
 mod whip;
 
 use std::path::PathBuf;

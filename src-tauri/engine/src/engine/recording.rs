@@ -1,21 +1,26 @@
 //! What is recorded: the recorder and its catalogue in the engine, and the switch of each camera.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, SystemTime};
 
-use tracing::warn;
+use tokio::time::sleep;
+use tracing::{info, warn};
 
 use super::EngineHandle;
-use super::handle::blocking;
+use super::handle::{Inner, blocking};
+use super::space::bytes;
 use crate::api::{self, ApiError, Camera, Cause};
 use crate::config;
 use crate::env::Env;
-use crate::record::{Figures, Ledger, Limits, Options, Recorder, Retention, State, Status};
+use crate::record::{Figures, Ledger, Limits, Options, Recorder, Retention, Schedule, State, Status, local};
 use crate::store::{Catalogue, StoreError};
 
 const CATALOGUE: &str = "catalogue.db";
 const LEDGER: &str = "recording.json";
 const RECORDINGS: &str = "recordings";
+/// How often schedules are looked at.
+const FOLLOW_EVERY: Duration = Duration::from_secs(1);
 
 /// Where recordings lie and what is known of them. There is none for an engine without a data directory.
 #[derive(Clone)]
@@ -23,6 +28,7 @@ pub(super) struct Records {
     pub(super) root: PathBuf,
     pub(super) catalogue: Arc<Catalogue>,
     ledger: Arc<Ledger>,
+    env: Env,
     /// None where recording is switched off for all.
     pub(super) recorder: Option<Recorder>,
 }
@@ -51,50 +57,76 @@ impl Records {
             limits: Limits { seconds: config.segment_seconds, bytes: config.segment_bytes },
             retention: Retention {
                 days: config.retention_days,
-                // Bytes of gigabytes of ten to the nine, as disks are sold.
-                min_free: (config.min_free_gb * 1e9) as u64,
+                min_free: bytes(config.min_free_gb),
                 overwrite: config.overwrite,
+                quota: bytes(config.quota_gb),
             },
             catalogue: Arc::clone(&catalogue),
             ledger: Arc::clone(&ledger),
         };
         let recorder = config.enabled.then(|| Recorder::start(options(), env)).transpose()?;
-        Ok(Self { root, catalogue, ledger, recorder })
+        Ok(Self { root, catalogue, ledger, env: env.clone(), recorder })
     }
 
-    /// Whether a camera is to be recorded: what a person switched counts more than its own setting.
-    pub(super) fn wanted(&self, id: &str, setting: bool) -> bool {
-        self.ledger.switched(id).unwrap_or(setting)
+    /// Whether a camera is to be recorded now: what a person switched counts more than its own setting and
+    /// schedule.
+    pub(super) fn wanted(&self, id: &str, setting: bool, schedule: Option<&Schedule>) -> bool {
+        let now = self.env.wall();
+        let planned = || setting && schedule.is_none_or(|schedule| schedule.is_on(now, local));
+        self.ledger.switched(id, now).unwrap_or_else(planned)
+    }
+}
+
+/// Switches cameras on and off as their schedules say, until the engine ends. Looks at the clock every time:
+/// it may be set, and change with the season.
+pub(super) async fn follow(engine: Weak<Inner>) {
+    loop {
+        let Some(inner) = engine.upgrade() else { return };
+        let stop = inner.stop.clone();
+        inner.entries().iter().filter(|entry| entry.follow()).for_each(|entry| {
+            info!(tag = "RECORDING", camera = entry.id, "switched by its schedule");
+            entry.main.status.touch();
+        });
+        drop(inner);
+        if stop.run_until_cancelled(sleep(FOLLOW_EVERY)).await.is_none() {
+            return;
+        }
     }
 }
 
 impl EngineHandle {
     /// Switches a camera's recording on or off. It stays so, over reconnects and restarts, until it is
-    /// switched again or the camera's own setting is changed.
+    /// switched again, the camera's own setting is changed, or its schedule switches by itself.
     ///
     /// # Errors
     /// `NotFound`; `Invalid` where recording is switched off for all, or `Internal` where it cannot be kept.
     pub async fn set_recording(&self, id: &str, on: bool) -> Result<Camera, ApiError> {
         let entry = self.entry(id)?;
-        match &entry.recording {
-            Some(recording) => recording.switch(on, false),
-            None if on => {
-                let reason = "recording is switched off in the configuration (recording.enabled)";
-                return Err(ApiError::invalid("on", reason));
-            }
-            None => {}
+        if on && entry.recording.is_none() {
+            let reason = "recording is switched off in the configuration (recording.enabled)";
+            return Err(ApiError::invalid("on", reason));
         }
-        self.keep_switched(id, Some(on)).await;
+        let now = self.ground().env.wall();
+        let until = entry.schedule().and_then(|schedule| schedule.next_change(now, local));
+        if let Some(records) = self.records() {
+            // Before the switch: the schedule would take it back.
+            records.ledger.note_switched(id, Some(on), until);
+        }
+        if let Some(recording) = &entry.recording {
+            recording.switch(on, false);
+        }
+        self.keep_switched(id, Some(on), until).await;
         // After the switch: whoever wakes must find it.
         entry.main.status.touch();
         Ok(entry.to_api())
     }
 
     /// Keeps what was switched, or forgets it.
-    pub(super) async fn keep_switched(&self, id: &str, on: Option<bool>) {
+    pub(super) async fn keep_switched(&self, id: &str, on: Option<bool>, until: Option<SystemTime>) {
         let Some(records) = self.records() else { return };
-        let (ledger, id) = (Arc::clone(&records.ledger), id.to_owned());
-        if let Err(error) = blocking(move || ledger.put_switched(&id, on)).await {
+        records.ledger.note_switched(id, on, until);
+        let ledger = Arc::clone(&records.ledger);
+        if let Err(error) = blocking(move || ledger.keep()).await {
             // It holds for this run; after a restart the camera's own setting decides.
             warn!(tag = "RECORDING", %error, "what was switched cannot be kept");
         }

@@ -23,7 +23,9 @@ pub(super) fn describe(track: &TrackInfo) -> Result<(mp4::Codec, String), MuxErr
         (Codec::Aac, Parameters::Aac { config, sample_rate, channels }) => {
             aac(config, audio(*sample_rate, *channels)).ok_or_else(malformed)
         }
-        (Codec::Opus, Parameters::Audio { channels, .. }) => Ok(opus(audio(48_000, *channels))),
+        (Codec::Opus, Parameters::Audio { sample_rate, channels }) => {
+            Ok(opus(audio(48_000, *channels), *sample_rate))
+        }
         (Codec::H264 | Codec::H265 | Codec::Vp8 | Codec::Vp9 | Codec::Av1 | Codec::Aac | Codec::Opus, _) => {
             Err(malformed())
         }
@@ -180,13 +182,15 @@ fn aac(config: &[u8], audio: mp4::Audio) -> Option<(mp4::Codec, String)> {
     Some((mp4::Mp4a { audio, esds, btrt: None, taic: None }.into(), format!("mp4a.40.{object}")))
 }
 
-fn opus(audio: mp4::Audio) -> (mp4::Codec, String) {
+/// `input` is the rate before the encoder, which players need not know.
+fn opus(audio: mp4::Audio, input: u32) -> (mp4::Codec, String) {
     let dops = mp4::Dops {
         // Mapping family 0 knows mono and stereo only.
         output_channel_count: u8::try_from(audio.channel_count.min(2)).unwrap_or(2),
-        // The stream is joined in its middle: there is nothing of an encoder's start to skip.
+        // The stream is joined in its middle, or its packets are stamped for what they decode to: there is
+        // nothing of an encoder's start to skip.
         pre_skip: 0,
-        input_sample_rate: 48_000,
+        input_sample_rate: input,
         output_gain: 0,
         channel_mapping: None,
     };

@@ -9,8 +9,10 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use tokio::time::Instant;
+use tracing::warn;
 
 use super::rotation::{Limits, Mark, Rotation, Why};
+use crate::audio::Transcoder;
 use crate::fmp4::{DecodeClock, MuxError, Muxer, Sample};
 use crate::media::{Frame, TrackId, TrackInfo, TrackKind, rescale};
 
@@ -50,9 +52,15 @@ pub(super) enum Cut {
 }
 
 /// One track of the present session.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Lane {
+    /// As it comes, and as it is in files.
+    comes: TrackInfo,
     info: TrackInfo,
+    /// Makes the one of the other.
+    turn: Option<Box<Transcoder>>,
+    /// When its newest frame came.
+    heard: Option<(Instant, SystemTime)>,
     clock: DecodeClock,
     /// Decode time of the newest frame, and ticks between the newest two.
     newest: Option<i64>,
@@ -124,7 +132,7 @@ impl Cutter {
         let plan = plan(tracks);
         let chosen = plan.as_deref().unwrap_or_default();
         let same = |lane: &Lane, track: &TrackInfo| {
-            let TrackInfo { id, codec, timescale, parameters, .. } = &lane.info;
+            let TrackInfo { id, codec, timescale, parameters, .. } = &lane.comes;
             (*id, *codec, *timescale, parameters)
                 == (track.id, track.codec, track.timescale, &track.parameters)
         };
@@ -133,11 +141,12 @@ impl Cutter {
             && self.lanes.iter().zip(chosen).all(|(lane, track)| same(lane, track))
         {
             for (lane, track) in self.lanes.iter_mut().zip(chosen) {
-                lane.info = track.clone();
+                lane.comes = track.clone();
+                lane.info.generation = track.generation;
             }
         } else {
             self.end(Why::Parameters, out);
-            self.lanes = chosen.iter().cloned().map(Lane::new).collect();
+            self.lanes = chosen.iter().filter_map(Lane::new).collect();
             self.needs_key = true;
         }
         plan.map(|_| ())
@@ -162,26 +171,51 @@ impl Cutter {
             return;
         }
         let lane = &mut self.lanes[n];
+        let when = (frame.arrival, frame.wall);
+        lane.heard = Some(when);
+        let Some(turn) = &mut lane.turn else {
+            return self.place(n, frame.pts, frame.key, when, frame.data.clone(), out);
+        };
+        for packet in turn.push(frame.pts, &frame.data) {
+            self.place(n, packet.pts, true, when, packet.data, out);
+        }
+    }
+
+    /// Puts what came on a lane where it belongs.
+    fn place(
+        &mut self,
+        n: usize,
+        pts: i64,
+        key: bool,
+        (arrival, wall): (Instant, SystemTime),
+        data: Bytes,
+        out: &mut Vec<Cut>,
+    ) {
+        let leads = n == 0;
+        let lane = &mut self.lanes[n];
         if leads && self.needs_key {
             lane.clock.restart();
             self.needs_key = false;
         }
-        let stamp = lane.clock.stamp(frame.pts);
+        let stamp = lane.clock.stamp(pts);
         lane.pass(stamp.decode);
-        let held = Held {
-            lane: n,
-            decode: stamp.decode,
-            pts: frame.pts,
-            duration: lane.pace,
-            key: frame.key,
-            arrival: frame.arrival,
-            data: frame.data.clone(),
-        };
-        let media = rescale(frame.pts, lane.info.timescale, NANOS);
+        let held = Held { lane: n, decode: stamp.decode, pts, duration: lane.pace, key, arrival, data };
+        let media = rescale(pts, lane.info.timescale, NANOS);
         if leads {
-            self.picture(held, Mark { media, arrival: frame.arrival, wall: frame.wall }, out);
+            self.picture(held, Mark { media, arrival, wall }, out);
         } else {
             self.sound(held, media, out);
+        }
+    }
+
+    /// What is left of sound that does not fill a packet.
+    fn drain(&mut self, out: &mut Vec<Cut>) {
+        for n in 1..self.lanes.len() {
+            let lane = &mut self.lanes[n];
+            let (Some(turn), Some(when)) = (&mut lane.turn, lane.heard) else { continue };
+            for packet in turn.finish() {
+                self.place(n, packet.pts, true, when, packet.data, out);
+            }
         }
     }
 
@@ -328,6 +362,7 @@ impl Cutter {
 
     /// Ends what is being written; the next file begins at a key frame.
     pub(super) fn end(&mut self, why: Why, out: &mut Vec<Cut>) {
+        self.drain(out);
         self.close(None, out);
         if let Some(mut take) = self.current.take() {
             out.extend(take.flush(&self.lanes));
@@ -352,14 +387,26 @@ impl Cutter {
 }
 
 impl Lane {
-    fn new(info: TrackInfo) -> Self {
+    /// `None` for sound that there is no encoder for after all.
+    fn new(comes: &TrackInfo) -> Option<Self> {
+        let turn = match Transcoder::new(comes) {
+            Ok(turn) => turn.map(Box::new),
+            Err(error) => {
+                warn!(tag = "RECORDING", %error, "recorded without sound");
+                return None;
+            }
+        };
+        let info = Transcoder::turned(comes).unwrap_or_else(|| comes.clone());
         let per_second = if info.kind == TrackKind::Video { 25 } else { 50 };
-        Self {
+        Some(Self {
             clock: DecodeClock::new(info.reorder(), info.timescale),
             newest: None,
             pace: (info.timescale / per_second).max(1),
+            comes: comes.clone(),
             info,
-        }
+            turn,
+            heard: None,
+        })
     }
 
     /// The next frame is decoded then.
@@ -398,12 +445,14 @@ impl Take {
     }
 }
 
-/// The tracks that are recorded: the first picture and the first sound; sound alone only where there is no
+/// The tracks that are recorded, as they come: the first picture and the first sound; sound alone only where there is no
 /// picture at all. Empty while a camera has not said how its picture is decoded.
 fn plan(tracks: &[TrackInfo]) -> Result<Vec<TrackInfo>, String> {
     let of = |kind| tracks.iter().filter(move |track| track.kind == kind && track.carried());
     let fits = |track: &&TrackInfo| Muxer::accepts(track).is_ok() && track.timescale > 0;
-    let sound = of(TrackKind::Audio).find(fits);
+    let turned = |track: &&TrackInfo| Transcoder::turned(track).is_some();
+    // What need not be turned is better.
+    let sound = of(TrackKind::Audio).find(fits).or_else(|| of(TrackKind::Audio).find(turned));
     let Some(first) = of(TrackKind::Video).next() else {
         return match sound {
             Some(sound) => Ok(vec![sound.clone()]),

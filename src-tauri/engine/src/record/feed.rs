@@ -1,14 +1,42 @@
 //! A camera's way to the writer: reads the hub, never waits for the disk.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
 use tracing::debug;
 
 use super::queue::{Hole, Queue, Word};
+use super::roll::{Budget, Roll};
 use crate::hub::{Gap, Slot, Subscriber};
 use crate::media::{Frame, TrackKind};
+
+/// Record from now on.
+#[derive(Debug)]
+pub(super) struct Go {
+    /// The number of the recording.
+    pub(super) number: u64,
+    /// Raised when the storage is back.
+    pub(super) again: watch::Receiver<u64>,
+    /// Until this says to wait, or says nothing any more.
+    pub(super) until: oneshot::Receiver<Wait>,
+}
+
+/// Record nothing; keep the last `span` of what comes.
+#[derive(Debug)]
+pub(super) struct Wait {
+    pub(super) span: Duration,
+    pub(super) budget: Arc<Budget>,
+    /// Until this says to go, or says nothing any more.
+    pub(super) until: oneshot::Receiver<Go>,
+}
+
+#[derive(Debug)]
+pub(super) enum Task {
+    Go(Go),
+    Wait(Wait),
+}
 
 pub(super) struct Feed {
     number: u64,
@@ -23,21 +51,64 @@ pub(super) struct Feed {
 }
 
 impl Feed {
-    pub(super) fn new(number: u64, slot: &Slot, queue: Arc<Queue>) -> Self {
+    pub(super) fn new(slot: &Slot, queue: Arc<Queue>) -> Self {
         let subscriber = slot.subscribe();
-        Self { number, slot: slot.clone(), subscriber, queue, hole: None, changed: true, newest: None }
+        Self { number: 0, slot: slot.clone(), subscriber, queue, hole: None, changed: true, newest: None }
     }
 
-    /// Runs until it is told to stop or the camera is removed; what is in the hub then still gets through.
-    pub(super) async fn run(mut self, mut again: watch::Receiver<u64>, stop: CancellationToken) {
+    /// Records and waits in turns until nobody tells it anything, or the camera is removed. All through one
+    /// subscription: nothing is lost or twice in between.
+    pub(super) async fn run(mut self, mut task: Task) {
         loop {
+            let next = match task {
+                Task::Go(go) => self.record(go).await.map(Task::Wait),
+                Task::Wait(wait) => self.wait(wait).await.map(Task::Go),
+            };
+            let Some(next) = next else { return };
+            task = next;
+        }
+    }
+
+    async fn wait(&mut self, wait: Wait) -> Option<Go> {
+        let Wait { span, budget, mut until } = wait;
+        let mut roll = Roll::new(span, self.subscriber.tracks(), budget);
+        let go = loop {
+            tokio::select! {
+                biased;
+                told = &mut until => break told.ok()?,
+                item = self.subscriber.next() => match item {
+                    Err(Gap::Closed) => return None,
+                    item => roll.push(item),
+                },
+            }
+        };
+        (self.number, self.hole, self.changed) = (go.number, None, true);
+        let (tracks, kept) = roll.take(Instant::now());
+        if kept.is_empty() {
+            // The hub has the newest key frame all the same.
+            self.subscriber = self.slot.subscribe();
+        } else {
+            self.changed = !(self.push(Word::Lost) && self.push(Word::Tracks(tracks)));
+            debug!(tag = "RECORDING", frames = kept.len(), "begins with what was kept");
+            for item in kept {
+                self.take(item);
+            }
+        }
+        Some(go)
+    }
+
+    /// What is in the hub when it is told to stop still gets through.
+    async fn record(&mut self, go: Go) -> Option<Wait> {
+        let Go { number, mut again, mut until } = go;
+        self.number = number;
+        let wait = loop {
             self.catch_up();
             let item = tokio::select! {
                 biased;
-                () = stop.cancelled() => break,
+                told = &mut until => break told.ok(),
                 raised = again.changed() => {
                     if raised.is_err() {
-                        break;
+                        break None;
                     }
                     self.begin_anew();
                     continue;
@@ -45,15 +116,16 @@ impl Feed {
                 item = self.subscriber.next() => item,
             };
             if !self.take(item) {
-                break;
+                break None;
             }
-        }
+        };
         while let Some(item) = self.subscriber.try_next() {
             if !self.take(item) {
                 break;
             }
         }
         self.queue.push_always(self.number, Word::Off);
+        wait
     }
 
     /// From the newest key frame, which nobody wrote.

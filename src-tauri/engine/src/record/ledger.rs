@@ -8,10 +8,13 @@ use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 use uuid::Uuid;
+
+use crate::store::micros;
 
 /// A file larger than this is not ours.
 const FILE_MAX: u64 = 1 << 20;
@@ -31,7 +34,19 @@ pub(super) struct Known {
 struct Kept {
     roots: BTreeMap<PathBuf, Known>,
     /// Cameras that a person switched, against their own setting.
-    switched: BTreeMap<String, bool>,
+    switched: BTreeMap<String, Switched>,
+}
+
+/// What a person switched, and for how long that counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Switched {
+    Always(bool),
+    /// The camera has a schedule: until that says something else by itself.
+    Until {
+        on: bool,
+        until_us: i64,
+    },
 }
 
 /// The file, and what stands in it.
@@ -39,6 +54,8 @@ struct Kept {
 pub struct Ledger {
     path: PathBuf,
     kept: Mutex<Kept>,
+    /// What stands in the file. Never waited for by those who only ask.
+    written: Mutex<Vec<u8>>,
 }
 
 impl Ledger {
@@ -53,7 +70,7 @@ impl Ledger {
                 Kept::default()
             }
         };
-        Self { path, kept: Mutex::new(kept) }
+        Self { path, kept: Mutex::new(kept), written: Mutex::default() }
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -72,41 +89,54 @@ impl Ledger {
     /// # Errors
     /// Where it cannot be written. It holds in this process all the same.
     pub(super) fn put_root(&self, path: &Path, known: Known) -> io::Result<()> {
-        let mut kept = self.kept();
-        if kept.roots.get(path) == Some(&known) {
+        if self.kept().roots.insert(path.to_owned(), known.clone()) == Some(known) {
             return Ok(());
         }
-        kept.roots.insert(path.to_owned(), known);
-        self.write(&kept)
+        self.keep()
     }
 
-    /// Whether a camera was switched, and how.
+    /// Whether a camera was switched, and how, as far as that still counts.
     #[must_use]
-    pub fn switched(&self, camera: &str) -> Option<bool> {
-        self.kept().switched.get(camera).copied()
+    pub fn switched(&self, camera: &str, now: SystemTime) -> Option<bool> {
+        let switched = *self.kept().switched.get(camera)?;
+        match switched {
+            Switched::Always(on) => Some(on),
+            Switched::Until { on, until_us } => (micros(now) < until_us).then_some(on),
+        }
     }
 
-    /// Keeps that a camera was switched; `None` forgets it. Blocks.
+    /// Notes that a camera was switched, until some moment or for ever; `None` forgets it. It holds in this
+    /// process at once, and in the next after [`Ledger::keep`].
+    pub fn note_switched(&self, camera: &str, on: Option<bool>, until: Option<SystemTime>) {
+        let mut kept = self.kept();
+        match on {
+            Some(on) => {
+                let until = until.map(|until| Switched::Until { on, until_us: micros(until) });
+                kept.switched.insert(camera.to_owned(), until.unwrap_or(Switched::Always(on)));
+            }
+            None => drop(kept.switched.remove(camera)),
+        }
+    }
+
+    /// Writes down what was noted. Blocks.
     ///
     /// # Errors
     /// Where it cannot be written. It holds in this process all the same.
-    pub fn put_switched(&self, camera: &str, on: Option<bool>) -> io::Result<()> {
-        let mut kept = self.kept();
-        let before = match on {
-            Some(on) => kept.switched.insert(camera.to_owned(), on),
-            None => kept.switched.remove(camera),
-        };
-        if before == on { Ok(()) } else { self.write(&kept) }
-    }
-
-    fn write(&self, kept: &Kept) -> io::Result<()> {
+    pub fn keep(&self) -> io::Result<()> {
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = serde_json::to_vec_pretty(&*self.kept())?;
+        if *written == text {
+            return Ok(());
+        }
         let beside = self.path.with_extension("new");
         let mut file = File::create(&beside)?;
-        file.write_all(&serde_json::to_vec_pretty(kept)?)?;
+        file.write_all(&text)?;
         file.sync_all()?;
         drop(file);
         fs::rename(&beside, &self.path)?;
-        sync_dir(self.dir())
+        sync_dir(self.dir())?;
+        *written = text;
+        Ok(())
     }
 }
 
@@ -140,6 +170,8 @@ pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -147,16 +179,27 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("recording.json");
         let ledger = Ledger::open(path.clone());
-        assert_eq!(ledger.switched("a"), None);
-        ledger.put_switched("a", Some(true)).unwrap();
-        ledger.put_switched("b", Some(false)).unwrap();
-        ledger.put_switched("b", None).unwrap();
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_186_242);
+        let later = now + Duration::from_secs(60);
+        assert_eq!(ledger.switched("a", now), None);
+        ledger.note_switched("a", Some(true), None);
+        ledger.note_switched("b", Some(false), None);
+        ledger.note_switched("b", None, None);
+        ledger.note_switched("c", Some(false), Some(later));
+        ledger.keep().unwrap();
         let root = Known { id: Uuid::nil(), apart: true };
         ledger.put_root(Path::new("/mnt/disk"), root.clone()).unwrap();
         let ledger = Ledger::open(path.clone());
-        assert_eq!((ledger.switched("a"), ledger.switched("b")), (Some(true), None));
+        assert_eq!((ledger.switched("a", later), ledger.switched("b", now)), (Some(true), None));
+        assert_eq!((ledger.switched("c", now), ledger.switched("c", later)), (Some(false), None));
         assert_eq!(ledger.root(Path::new("/mnt/disk")), Some(root));
+        fs::write(&path, r#"{"switched":{"a":false}}"#).unwrap();
+        assert_eq!(
+            Ledger::open(path.clone()).switched("a", now),
+            Some(false),
+            "as earlier versions wrote it"
+        );
         fs::write(&path, "{").unwrap();
-        assert_eq!(Ledger::open(path).switched("a"), None);
+        assert_eq!(Ledger::open(path).switched("a", now), None);
     }
 }

@@ -16,8 +16,10 @@ mod queue;
 mod reel;
 mod repair;
 mod retention;
+mod roll;
 mod root;
 mod rotation;
+mod schedule;
 mod status;
 mod storage;
 mod writer;
@@ -26,10 +28,10 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, warn};
@@ -43,9 +45,12 @@ pub use repair::{RepairError, mend, scan};
 pub use retention::Retention;
 pub use root::free_space;
 pub use rotation::{Limits, Why};
+pub use schedule::{Schedule, ScheduleError, local};
 pub use status::{Cause, Code, State, Status};
 
+use feed::{Feed, Go, Task, Wait};
 use queue::{QUEUE_BYTES, Queue, Word};
+use roll::Budget;
 use status::{Board, Cell};
 
 /// The writer's end is not waited for any longer than this.
@@ -76,6 +81,8 @@ struct Shared {
     /// Raised when the storage is back: cameras begin anew at their newest key frame.
     again: watch::Receiver<u64>,
     next: AtomicU64,
+    /// What cameras keep that wait to be recorded.
+    budget: Arc<Budget>,
     stop: Arc<AtomicBool>,
     /// Closed when the writer has ended.
     ended: Mutex<Option<tokio::sync::oneshot::Receiver<()>>>,
@@ -147,6 +154,7 @@ impl Recorder {
                 env: env.clone(),
                 again,
                 next: AtomicU64::new(0),
+                budget: Arc::default(),
                 stop,
                 ended: Mutex::new(Some(ended)),
                 watching,
@@ -170,7 +178,7 @@ impl Recorder {
             cell,
             slot: slot.clone(),
             tasks: tasks.clone(),
-            stop: Mutex::new(None),
+            own: Mutex::default(),
         }
     }
 
@@ -201,60 +209,123 @@ impl Drop for Shared {
     }
 }
 
-/// A camera's recording.
+/// A camera's recording. Its files end when it is dropped.
 #[derive(Debug)]
 pub struct Recording {
     shared: Arc<Shared>,
     cell: Arc<Cell>,
     slot: Slot,
     tasks: TaskTracker,
-    stop: Mutex<Option<CancellationToken>>,
+    own: Mutex<Own>,
+}
+
+#[derive(Debug, Default)]
+struct Own {
+    stage: Stage,
+    pre_roll: Duration,
+}
+
+#[derive(Debug, Default)]
+enum Stage {
+    #[default]
+    Off,
+    /// Off; what comes is kept for a while.
+    Waiting(oneshot::Sender<Go>),
+    On(oneshot::Sender<Wait>),
 }
 
 impl Recording {
     /// Switches it on or off. `resumes` where it was on before the program started.
     pub fn switch(&self, on: bool, resumes: bool) {
-        let mut stop = self.stop.lock().unwrap_or_else(PoisonError::into_inner);
-        match (on, stop.take()) {
-            (true, Some(running)) => {
-                *stop = Some(running);
+        let mut own = self.own();
+        let before = std::mem::take(&mut own.stage);
+        own.stage = match (on, before) {
+            (true, Stage::On(running)) => {
                 // A person who switches on what is on wants another try.
                 self.shared.board.hurry();
+                Stage::On(running)
             }
-            (true, None) => {
-                let token = CancellationToken::new();
+            (true, before) => {
+                let mut again = self.shared.again.clone();
+                again.mark_unchanged();
                 let number = self.shared.next.fetch_add(1, Ordering::Relaxed);
-                self.shared.queue.push_always(
-                    number,
-                    Word::On { cell: Arc::clone(&self.cell), resumes, at: self.shared.env.wall() },
-                );
-                self.cell.switch(Some(self.shared.env.wall()), self.shared.env.wall());
-                let feed = feed::Feed::new(number, &self.slot, Arc::clone(&self.shared.queue));
-                let span = tracing::info_span!("recording", id = self.cell.id());
-                let again = self.shared.again.clone();
-                self.tasks.spawn(feed.run(again, token.clone()).instrument(span));
-                *stop = Some(token);
+                let now = self.shared.env.wall();
+                let cell = Arc::clone(&self.cell);
+                self.shared.queue.push_always(number, Word::On { cell, resumes, at: now });
+                self.cell.switch(Some(now), now);
+                let (stop, until) = oneshot::channel();
+                let go = Go { number, again, until };
+                match before {
+                    Stage::Waiting(waiting) => {
+                        // The camera was removed where nobody waits any more; the new task finds that out, too.
+                        waiting.send(go).unwrap_or_else(|go| self.spawn(Task::Go(go)));
+                    }
+                    _ => self.spawn(Task::Go(go)),
+                }
+                Stage::On(stop)
             }
-            (false, Some(running)) => {
-                running.cancel();
+            (false, Stage::On(running)) => {
                 self.cell.switch(None, self.shared.env.wall());
+                match self.waiting(own.pre_roll) {
+                    Some((wait, go)) => {
+                        running.send(wait).unwrap_or_else(|wait| self.spawn(Task::Wait(wait)));
+                        Stage::Waiting(go)
+                    }
+                    None => Stage::Off,
+                }
             }
-            (false, None) => {}
+            (false, before) => before,
+        };
+    }
+
+    /// Whether it is switched on.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        matches!(self.own().stage, Stage::On(_))
+    }
+
+    /// Recordings begin this long before they are switched on, as far as the camera gave something. What
+    /// that takes is kept in memory while recording is off.
+    pub fn set_pre_roll(&self, span: Duration) {
+        let mut own = self.own();
+        if std::mem::replace(&mut own.pre_roll, span) == span || matches!(own.stage, Stage::On(_)) {
+            return;
         }
+        // Who waited so far is told by that.
+        own.stage = match self.waiting(span) {
+            Some((wait, go)) => {
+                self.spawn(Task::Wait(wait));
+                Stage::Waiting(go)
+            }
+            None => Stage::Off,
+        };
+    }
+
+    /// The most its recordings may take, in bytes; 0 = no limit of its own.
+    pub fn set_quota(&self, bytes: u64) {
+        self.shared.board.set_quota(self.cell.id(), bytes);
+    }
+
+    fn waiting(&self, span: Duration) -> Option<(Wait, oneshot::Sender<Go>)> {
+        let (go, until) = oneshot::channel();
+        let budget = Arc::clone(&self.shared.budget);
+        (!span.is_zero()).then_some((Wait { span, budget, until }, go))
+    }
+
+    fn spawn(&self, task: Task) {
+        let feed = Feed::new(&self.slot, Arc::clone(&self.shared.queue));
+        let span = tracing::info_span!("recording", id = self.cell.id());
+        self.tasks.spawn(feed.run(task).instrument(span));
+    }
+
+    fn own(&self) -> MutexGuard<'_, Own> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How it is.
     #[must_use]
     pub fn status(&self) -> Status {
         self.shared.board.status(&self.cell)
-    }
-}
-
-impl Drop for Recording {
-    fn drop(&mut self) {
-        if let Some(running) = self.stop.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
-            running.cancel();
-        }
     }
 }
 

@@ -18,7 +18,7 @@ use super::naming;
 use super::reel::Note;
 use super::root::{Base, write_at};
 use crate::fmp4::{Index, MuxError, Survey, SurveyError, survey};
-use crate::store::{Catalogue, FoundSegment, MARKER, NewSegment, SegmentState, StoreError};
+use crate::store::{Catalogue, FoundSegment, MARKER, NewSegment, SegmentState, StoreError, keepsake};
 
 /// What is cut off a file lies here until the rest is known to be good.
 const TORN: &str = "torn";
@@ -69,11 +69,11 @@ pub fn mend(root: &Path, path: &str) -> Result<Option<FoundSegment>, RepairError
     let found = survey(&mut BufReader::new(File::open(&place)?), length);
     let segment = match found {
         Ok(Survey::Sealed { note, duration_us }) => {
-            found_segment(path, &note, duration_us, length, SegmentState::Sealed)?
+            found_segment(root, path, &note, duration_us, length, SegmentState::Sealed)?
         }
         Ok(Survey::Open { note, index }) => {
             let whole = seal(&place, &torn, length, &index)?;
-            found_segment(path, &note, index.duration_us(), whole, SegmentState::Repaired)?
+            found_segment(root, path, &note, index.duration_us(), whole, SegmentState::Repaired)?
         }
         Err(SurveyError::Empty) => {
             fs::remove_file(&place)?;
@@ -88,6 +88,7 @@ pub fn mend(root: &Path, path: &str) -> Result<Option<FoundSegment>, RepairError
 }
 
 fn found_segment(
+    root: &Path,
     path: &str,
     note: &[u8],
     duration_us: u64,
@@ -100,7 +101,7 @@ fn found_segment(
     let camera = naming::camera_of(Path::new(path)).ok_or(SurveyError::Foreign)?.to_owned();
     let end_us = start_us.saturating_add(i64::try_from(duration_us).unwrap_or(0));
     let segment = NewSegment { id, camera, path: path.to_owned(), start_us, codec, width, height };
-    Ok(FoundSegment { segment, end_us, bytes, state, protected: false })
+    Ok(FoundSegment { segment, end_us, bytes, state, protected: keepsake::is_on(root, path) })
 }
 
 /// Seals a file of fragments; its length then.

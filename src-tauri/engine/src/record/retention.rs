@@ -1,9 +1,10 @@
-//! Which recordings go when space is wanted (R-N7).
+//! Which recordings go when space is wanted (R-N7), or when there are more than there may be.
 //!
 //! Invariants: only complete recordings of the catalogue go, none that is protected, none whose name is
 //! not one of ours; what is older than the days to keep goes first, oldest first; younger ones go only
 //! where that is allowed and where it helps.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -12,7 +13,7 @@ use std::time::{Duration, SystemTime};
 use tracing::{info, warn};
 
 use super::naming;
-use crate::store::{Catalogue, Micros, SegmentRow, StoreError, micros};
+use crate::store::{Catalogue, Micros, SegmentRow, StoreError, keepsake, micros};
 
 /// What is kept, and what is kept free.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -23,6 +24,9 @@ pub struct Retention {
     pub min_free: u64,
     /// Younger recordings may go, too.
     pub overwrite: bool,
+    /// Bytes that all recordings together may take; 0 = no limit. The oldest go where it is more, whatever
+    /// their age: it was asked for.
+    pub quota: u64,
 }
 
 /// Recordings that go in one call at most, so that writing goes on in between.
@@ -110,6 +114,35 @@ fn clean(
     Ok(())
 }
 
+/// Removes recordings below `base` until each camera keeps to its own quota, and all to theirs.
+pub(super) fn keep_quotas(
+    base: &Path,
+    catalogue: &Catalogue,
+    all: u64,
+    own: &HashMap<String, u64>,
+) -> Result<Cleaned, StoreError> {
+    let mut cleaned = Cleaned::nothing();
+    let mut total = 0;
+    for usage in catalogue.usage()? {
+        let quota = own.get(&usage.camera).copied().unwrap_or(u64::MAX);
+        let (before, over) = (cleaned.bytes, usage.bytes.saturating_sub(quota));
+        cleaned.behind = Micros::MIN;
+        while cleaned.bytes - before < over && !cleaned.is_enough() {
+            let oldest = catalogue.oldest_unprotected_of(&usage.camera, cleaned.behind, None)?;
+            let Some(row) = oldest else { break };
+            remove(base, catalogue, &row, &mut cleaned)?;
+        }
+        total += usage.bytes - (cleaned.bytes - before).min(usage.bytes);
+    }
+    let (before, over) = (cleaned.bytes, if all == 0 { 0 } else { total.saturating_sub(all) });
+    cleaned.behind = Micros::MIN;
+    while cleaned.bytes - before < over && !cleaned.is_enough() {
+        let Some(row) = catalogue.oldest_unprotected(cleaned.behind, None)? else { break };
+        remove(base, catalogue, &row, &mut cleaned)?;
+    }
+    Ok(cleaned)
+}
+
 fn remove(
     base: &Path,
     catalogue: &Catalogue,
@@ -134,6 +167,8 @@ fn remove(
         }
     }
     cleaned.removed += 1;
+    // Of an earlier protection, which is over.
+    let _ = keepsake::take_off(base, &row.path);
     info!(tag = "DISK", path = row.path, bytes = row.bytes, "removed to make room");
     if let Some(day) = path.parent() {
         // The last one of its day takes the directory along; one that is not empty stays.
@@ -174,13 +209,17 @@ mod tests {
         }
 
         fn add(&self, age: u64, state: SegmentState, protected: bool) {
-            let (day, name) = naming::name("cam", at(age), 1);
+            self.add_of("cam", age, state, protected);
+        }
+
+        fn add_of(&self, camera: &str, age: u64, state: SegmentState, protected: bool) {
+            let (day, name) = naming::name(camera, at(age), 1);
             let path = format!("{day}/{name}");
             fs::create_dir_all(self.dir.path().join(day)).unwrap();
             fs::write(self.dir.path().join(&path), [0; 100]).unwrap();
             let segment = NewSegment {
                 id: Uuid::now_v7(),
-                camera: "cam".into(),
+                camera: camera.into(),
                 path,
                 start_us: micros(at(age)),
                 codec: "h264".into(),
@@ -193,7 +232,7 @@ mod tests {
         }
 
         fn clean(&self, overwrite: bool, wanted: u64) -> Cleaned {
-            let retention = Retention { days: 7, min_free: 0, overwrite };
+            let retention = Retention { days: 7, min_free: 0, overwrite, quota: 0 };
             make_room(self.dir.path(), &self.catalogue, retention, at(0), wanted).unwrap()
         }
 
@@ -242,6 +281,26 @@ mod tests {
         fs::write(&stuck, [0; 100]).unwrap();
         assert_eq!(disk.clean(true, 100).removed, 1, "it is tried again");
         assert_eq!(disk.left(), [8]);
+    }
+
+    #[test]
+    fn r_n7_a_quota_of_a_camera_is_its_own_and_one_of_all_takes_the_oldest() {
+        let disk = Disk::with(&[5, 4, 3]);
+        for (age, protected) in [(9, true), (8, false), (6, false)] {
+            disk.add_of("other", age, SegmentState::Sealed, protected);
+        }
+        let quotas = |all, own: &[(&str, u64)]| {
+            let own = own.iter().map(|(camera, bytes)| ((*camera).to_owned(), *bytes)).collect();
+            keep_quotas(disk.dir.path(), &disk.catalogue, all, &own).unwrap().removed
+        };
+        assert_eq!(quotas(0, &[]), 0);
+        assert_eq!(quotas(600, &[("cam", 300)]), 0, "to the byte");
+        assert_eq!(quotas(0, &[("cam", 299)]), 1);
+        assert_eq!(disk.left(), [9, 8, 6, 4, 3], "the others' are older, and stay");
+        assert_eq!(quotas(350, &[("other", 200)]), 2, "its own first, then the oldest of all");
+        assert_eq!(disk.left(), [9, 4, 3]);
+        assert_eq!(quotas(50, &[]), 2, "what is protected stays, and counts");
+        assert_eq!(disk.left(), [9]);
     }
 
     #[test]

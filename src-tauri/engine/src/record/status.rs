@@ -1,5 +1,6 @@
 //! How recordings are, for those who look on.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
@@ -54,6 +55,8 @@ pub enum Code {
     DiskFull,
     /// Recordings younger than the days to keep are removed for new ones.
     Overwriting,
+    /// The space will not last for the days to keep.
+    SpaceShort,
     /// It is switched on, but the camera gives no picture.
     WaitingForCamera,
     /// Nothing of this camera fits into a file.
@@ -76,6 +79,7 @@ impl Code {
             Self::StorageStalled => "storage_stalled",
             Self::DiskFull => "disk_full",
             Self::Overwriting => "overwriting",
+            Self::SpaceShort => "space_short",
             Self::WaitingForCamera => "waiting_for_camera",
             Self::NotRecordable => "not_recordable",
             Self::Broken => "internal",
@@ -86,7 +90,7 @@ impl Code {
     #[must_use]
     pub const fn kind(self) -> Kind {
         match self {
-            Self::DiskFull | Self::Overwriting => Kind::Space,
+            Self::DiskFull | Self::Overwriting | Self::SpaceShort => Kind::Space,
             Self::WaitingForCamera => Kind::Connection,
             Self::NotRecordable => Kind::Codec,
             Self::Starting
@@ -179,6 +183,8 @@ impl Cell {
 pub(super) struct Board {
     root: Mutex<RootState>,
     cells: Mutex<Vec<Weak<Cell>>>,
+    /// Bytes by camera, where it has a limit of its own.
+    quotas: Mutex<HashMap<String, u64>>,
     /// Odd while the writer is busy with something.
     pub(super) work: AtomicU64,
     hurry: AtomicBool,
@@ -208,6 +214,7 @@ impl Board {
                 remark: None,
             }),
             cells: Mutex::default(),
+            quotas: Mutex::default(),
             work: AtomicU64::new(0),
             hurry: AtomicBool::new(false),
             figures: Mutex::default(),
@@ -301,6 +308,19 @@ impl Board {
 
     pub(super) fn figures(&self) -> Figures {
         *self.figures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// 0 = no limit.
+    pub(super) fn set_quota(&self, camera: &str, bytes: u64) {
+        let mut quotas = self.quotas.lock().unwrap_or_else(PoisonError::into_inner);
+        match bytes {
+            0 => drop(quotas.remove(camera)),
+            _ => drop(quotas.insert(camera.to_owned(), bytes)),
+        }
+    }
+
+    pub(super) fn quotas(&self) -> HashMap<String, u64> {
+        self.quotas.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn count(&self, change: impl FnOnce(&mut Figures)) {

@@ -34,7 +34,7 @@ impl Bench {
         let options = Options {
             root: dir.path().join("recordings"),
             limits: Limits { seconds, bytes: 0 },
-            retention: Retention { days: 7, min_free, overwrite: true },
+            retention: Retention { days: 7, min_free, overwrite: true, quota: 0 },
             catalogue: Arc::clone(&catalogue),
             ledger: Arc::new(Ledger::open(dir.path().join("recording.json"))),
         };
@@ -169,6 +169,55 @@ async fn r_n8_every_picture_is_in_one_file_across_twenty_rotations() {
     bench.close().await;
 }
 
+/// The sound of a file as anybody hears it, from the file's first moment on.
+fn sound(path: &Path) -> Vec<i16> {
+    let run = std::process::Command::new("ffmpeg")
+        .args(["-hide_banner", "-nostdin", "-v", "error", "-i"])
+        .arg(path)
+        .args(["-vn", "-af", "aresample=async=1:first_pts=0", "-ac", "1", "-ar", "48000", "-f", "s16le", "-"])
+        .output()
+        .expect("ffmpeg is installed by scripts/setup");
+    assert!(run.status.success() && run.stderr.is_empty(), "{}", String::from_utf8_lossy(&run.stderr));
+    run.stdout.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect()
+}
+
+#[tokio::test]
+async fn r_n9_telephone_sound_is_recorded_as_opus_in_step_with_the_pictures() {
+    use crate::audio::tests::{code, heard, tone, track};
+    use crate::media::Codec;
+
+    for codec in [Codec::Pcma, Codec::Pcmu] {
+        let bench = Bench::new(4, 0);
+        let (slot, recording) = bench.camera("cam");
+        let mut clip = Clip::h264();
+        clip.tracks.push(track(codec, 1));
+        // From the second second of each round on it sounds; each packet goes out when it is complete.
+        clip.frames.extend((0..200usize).map(|n| crate::fmp4::clips::ClipFrame {
+            track: 1,
+            pts: n as i64 * 160,
+            key: true,
+            data: (n * 160..(n + 1) * 160).map(|n| code(codec, tone(8_000, n))).collect(),
+            at: n as f64 / 50.0,
+        }));
+        clip.frames.sort_by(|a, b| a.at.total_cmp(&b.at).then(a.track.cmp(&b.track)));
+        let mut cam = Cam::on(&slot, &clip);
+        recording.switch(true, false);
+        until("ready", || bench.recorder.figures().free_bytes > 0).await;
+        cam.give(12.0).await;
+        recording.switch(false, false);
+        until("all files", || bench.rows().len() >= 3 && bench.catalogue.open_segments().unwrap().is_empty())
+            .await;
+        for row in bench.rows() {
+            let path = bench.root().join(&row.path);
+            let (pitch, onset) = heard(&sound(&path), 48_000.0);
+            assert!((pitch - 1_000.0).abs() < 3.0, "{codec}: {pitch} Hz in {}", row.path);
+            assert!((onset - 1.0).abs() < 0.01, "{codec}: from {onset} s in {}", row.path);
+            assert_eq!(whole(&path).len(), 100, "{}", row.path);
+        }
+        bench.close().await;
+    }
+}
+
 #[tokio::test]
 async fn r_n1_switching_recording_leaves_other_readers_alone() {
     let bench = Bench::new(900, 0);
@@ -192,6 +241,59 @@ async fn r_n1_switching_recording_leaves_other_readers_alone() {
     let lengths: Vec<i64> = bench.rows().iter().map(|row| row.end_us - row.start_us).collect();
     assert_eq!(lengths.len(), 2, "{:?}", bench.rows());
     assert!(lengths[0] >= 1_900_000 && lengths[1] >= 3_900_000, "{lengths:?}");
+    bench.close().await;
+}
+
+#[tokio::test]
+async fn r_n14_a_recording_on_demand_begins_before_it_was_asked_for_and_every_frame_is_there_once() {
+    let bench = Bench::new(900, 0);
+    let (slot, recording) = bench.camera("cam");
+    recording.set_pre_roll(Duration::from_secs(10));
+    until("ready", || bench.recorder.figures().free_bytes > 0).await;
+    let clip = Clip::h264_aac();
+    let mut cam = Cam::on(&slot, &clip);
+    // As if it had run for as long as its frames say.
+    cam.start = Instant::now() - Duration::from_millis(25_500);
+    cam.give(25.48).await;
+    assert!(bench.rows().is_empty(), "it is off");
+    let given = |cam: &Cam| (0..cam.next).filter(|n| clip.frames[n % clip.frames.len()].track == 0).count();
+    let asked = cam.start.elapsed().as_secs_f64();
+    recording.switch(true, false);
+    cam.give(4.0).await;
+    recording.switch(false, false);
+    let first_until = given(&cam);
+    until("sealed", || !bench.rows().is_empty() && bench.catalogue.open_segments().unwrap().is_empty()).await;
+    // Another one soon after: it does not hold again what the first holds.
+    cam.give(3.0).await;
+    recording.switch(true, false);
+    cam.give(1.0).await;
+    recording.switch(false, false);
+    let second_until = given(&cam);
+    until("sealed", || bench.rows().len() == 2 && bench.catalogue.open_segments().unwrap().is_empty()).await;
+    let source = {
+        let mut hashes = decoded(&clip.file, "v");
+        hashes.sort_by_key(|(at, _)| *at);
+        hashes.into_iter().map(|(_, hash)| hash).collect::<Vec<_>>()
+    };
+    let rows = bench.rows();
+    let mut begins = Vec::new();
+    for (row, until) in rows.iter().zip([first_until, second_until]) {
+        let pictures = whole(&bench.root().join(&row.path));
+        let from = until - pictures.len();
+        let expected: Vec<_> = (from..until).map(|n| source[n % 100].clone()).collect();
+        assert!(pictures == expected, "each once, in order: {from}..{until}");
+        begins.push(from);
+    }
+    // Ten seconds, and from the key frame before; they come every second.
+    let wanted = asked - 10.0;
+    let from = begins[0] as f64 / 25.0;
+    assert!(begins[0] % 25 == 0 && from > wanted - 1.0 && from < wanted + 0.5, "{from} s, {wanted} s");
+    assert_eq!(begins[1], first_until.next_multiple_of(25), "the first key frame after the other");
+    assert_eq!(bench.recorder.figures().dropped, 0);
+    assert_eq!((cam.gaps, cam.seen > 800), (0, true), "who watches sees every frame");
+    let gaps = bench.catalogue.gaps(Query { camera: Some("cam"), from_us: 0, to_us: i64::MAX }).unwrap();
+    assert!(gaps.is_empty(), "{gaps:?}");
+    slot.close();
     bench.close().await;
 }
 

@@ -3,6 +3,9 @@
 //! It alone touches the storage. What it is told of cameras it cuts into files; what the storage does to
 //! it, it tells the board. While there is no storage it goes on reading, so that nothing piles up.
 
+mod gaps;
+mod upkeep;
+
 use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,18 +19,20 @@ use uuid::Uuid;
 
 use super::Options;
 use super::cutter::{Cut, Cutter};
-use super::queue::{Hole, Queue, Word};
+use super::queue::{Queue, Word};
 use super::reel::{Reel, ReelError};
 use super::repair::{Job, Mender, Taken};
-use super::retention::{Cleaned, Retention, make_room};
-use super::root::{Fault, Root, gigabytes};
+use super::retention::Retention;
+use super::root::{Fault, Root};
 use super::rotation::{Limits, Why};
 use super::status::{Board, Cause, Cell, Code, starting};
 use super::storage::{Due, Phase, Storage};
 use crate::env::Env;
 use crate::fmp4::Sample;
 use crate::media::{TrackId, TrackInfo};
-use crate::store::{Catalogue, Micros, Query, SegmentState, StoreError, micros};
+use crate::store::{Catalogue, Micros, SegmentState, micros};
+
+use gaps::said;
 
 /// How often it looks up when nothing comes.
 const TICK: Duration = Duration::from_millis(250);
@@ -35,12 +40,6 @@ const TICK: Duration = Duration::from_millis(250);
 const CHECK: Duration = Duration::from_secs(2);
 /// How often the catalogue is told how far the files go. A crash costs nothing: the files tell it, too.
 const NOTE: Duration = Duration::from_secs(1);
-/// A camera that is on and gives nothing for this long has a gap.
-const QUIET: Duration = Duration::from_secs(3);
-/// A word about recordings that went early stays this long.
-const REMARK: Duration = Duration::from_secs(600);
-/// A shorter break is none that anybody would look for.
-const SHORT: i64 = 1_000_000;
 
 pub(super) struct Writer {
     queue: Arc<Queue>,
@@ -419,17 +418,7 @@ impl Writer {
                 }
             }
         }
-        let quiet: Vec<u64> = (self.cameras.iter())
-            .filter(|(_, camera)| camera.is_quiet(now) && self.storage.is_ready())
-            .map(|(number, _)| *number)
-            .collect();
-        for number in quiet {
-            if let Some(mut camera) = self.cameras.remove(&number) {
-                let since = camera.end.unwrap_or(camera.on);
-                self.open_gap(&mut camera, since, "camera_lost");
-                self.cameras.insert(number, camera);
-            }
-        }
+        self.note_quiet(now);
         if self.remark_until.is_some_and(|until| now >= until) {
             self.remark_until = None;
             self.board.set_remark(None);
@@ -499,166 +488,10 @@ impl Writer {
         self.board.set_phase(self.storage.phase(), self.env.wall());
     }
 
-    fn gap_everywhere(&mut self, cause: &'static str) {
-        let numbers: Vec<u64> = self.cameras.keys().copied().collect();
-        for number in numbers {
-            if let Some(mut camera) = self.cameras.remove(&number) {
-                let since = camera.end.unwrap_or(camera.on);
-                self.open_gap(&mut camera, since, cause);
-                self.cameras.insert(number, camera);
-            }
-        }
-    }
-
-    /// Whether the storage is what it was, its files too, and has space.
-    fn check(&mut self, now: Instant) -> Result<(), Fault> {
-        self.root.check()?;
-        let root = self.root.path().to_owned();
-        for camera in self.cameras.values_mut() {
-            if camera.reels.values().all(|reel| reel.is_there(&root)) {
-                continue;
-            }
-            warn!(
-                tag = "STORAGE",
-                camera = camera.cell.id(),
-                "somebody removed the file that is being written"
-            );
-            let held = camera.cutter.abandon();
-            camera.dropped += held as u64;
-            for (_, reel) in camera.reels.drain() {
-                if !root.join(&reel.segment.path).exists() {
-                    self.grown.remove(&reel.segment.id);
-                    said(self.catalogue.segment_removed(reel.segment.id));
-                }
-                self.taken.lock().unwrap_or_else(PoisonError::into_inner).remove(&reel.segment.path);
-            }
-        }
-        let mut open = self.cameras.values().flat_map(|camera| camera.reels.values());
-        let barred = open.find_map(|reel| self.root.bars(&reel.segment.path));
-        self.board.set_barred(barred, self.env.wall());
-        if let Some(cause) = self.make_room(now)? {
-            self.stop_writing(&Fault::Full, cause);
-        }
-        Ok(())
-    }
-
-    /// Sees to it that there is space; a cause where there is not.
-    fn make_room(&mut self, now: Instant) -> Result<Option<Cause>, Fault> {
-        let needed = self.root.needed(self.retention.min_free);
-        let free = self.root.free()?;
-        let mut written = 0;
-        self.board.count(|figures| {
-            figures.free_bytes = free;
-            written = figures.written_bytes;
-        });
-        // Twice what came since the last look: a small disk must not be full before the next.
-        let soon = 2 * (written - std::mem::replace(&mut self.written, written));
-        if free >= needed + soon {
-            return Ok(None);
-        }
-        let mut cleaned = self.clean(needed + soon - free)?;
-        if cleaned == Cleaned::nothing() && free < needed {
-            // There is not as much to remove; less may do.
-            cleaned = self.clean(needed - free)?;
-        }
-        self.board.count(|figures| figures.removed += cleaned.removed as u64);
-        if cleaned.removed > 0 {
-            self.forget_old_gaps();
-        }
-        if cleaned.early {
-            let days = self.retention.days;
-            let detail = format!(
-                "The disk is full: the oldest recordings are removed for new ones although they are younger \
-                 than {days} days. Add space, or keep less (recording.retention_days)."
-            );
-            self.board.set_remark(Some(Cause { code: Code::Overwriting, detail }));
-            self.remark_until = Some(now + REMARK);
-        }
-        let free = self.root.free()?;
-        if free >= needed || cleaned.more {
-            return Ok(None);
-        }
-        let why = if self.retention.overwrite {
-            "Removing recordings would not be enough"
-        } else {
-            "Recordings that are not too old may not be removed (recording.overwrite)"
-        };
-        let detail = format!(
-            "{} are free at {}, and {} are to stay free (recording.min_free_gb). {why}: make room on the disk.",
-            gigabytes(free),
-            self.root.path().display(),
-            gigabytes(needed),
-        );
-        Ok(Some(Cause { code: Code::DiskFull, detail }))
-    }
-
-    fn clean(&self, wanted: u64) -> Result<Cleaned, Fault> {
-        let base = self.root.base()?;
-        let cleaned = make_room(base.path(), &self.catalogue, self.retention, self.env.wall(), wanted);
-        Ok(cleaned.unwrap_or_else(|error| {
-            warn!(tag = "DISK", %error, "recordings cannot be removed");
-            Cleaned::nothing()
-        }))
-    }
-
     fn drop_frames(&self, camera: &mut Camera, frames: u64) {
         camera.dropped += frames;
         self.board.count(|figures| figures.dropped += frames);
     }
-
-    fn note_hole(&self, camera: &Camera, hole: &Hole) {
-        let Hole { frames, since, until, cause } = hole;
-        warn!(tag = "RECORDING", camera = camera.cell.id(), frames, cause, "frames are missing");
-        said(self.catalogue.gap(camera.cell.id(), micros(*since), Some(micros(*until)), cause));
-    }
-
-    fn open_gap(&self, camera: &mut Camera, since: SystemTime, cause: &str) {
-        if camera.gap.is_none() {
-            camera.gap = said(self.catalogue.gap(camera.cell.id(), micros(since), None, cause));
-        }
-    }
-
-    fn close_gap(&self, camera: &mut Camera, until: SystemTime) {
-        if let Some(gap) = camera.gap.take() {
-            said(self.catalogue.gap_closed(gap, micros(until)));
-        }
-    }
-
-    /// The program did not run from the end of what there is until now.
-    fn note_absence(&self, camera: &Camera, until: SystemTime) {
-        let id = camera.cell.id();
-        let until = micros(until);
-        let newest = said(self.catalogue.usage()).into_iter().flatten().find(|usage| usage.camera == id);
-        let Some(newest) = newest.map(|usage| usage.newest_us) else { return };
-        let query = Query { camera: Some(id), from_us: newest, to_us: until };
-        let ends = said(self.catalogue.segments(query)).into_iter().flatten().map(|row| row.end_us);
-        let known = said(self.catalogue.gaps(query)).into_iter().flatten().filter_map(|row| row.end_us);
-        if let Some(since) = ends.chain(known).max().filter(|since| until - since > SHORT) {
-            said(self.catalogue.gap(id, since, Some(until), "not_running"));
-        }
-    }
-
-    /// Gaps before the oldest recording say nothing any more.
-    fn forget_old_gaps(&self) {
-        let usage = said(self.catalogue.usage()).unwrap_or_default();
-        if let Some(oldest) = usage.iter().map(|camera| camera.oldest_us).min() {
-            said(self.catalogue.forget_gaps(oldest));
-        }
-    }
-
-    /// An earlier run's gaps ended with it, as far as anybody knows.
-    fn close_old_gaps(&self) {
-        let now = micros(self.env.wall());
-        for gap in said(self.catalogue.open_gaps()).into_iter().flatten() {
-            said(self.catalogue.gap_closed(gap.id, now));
-        }
-        self.forget_old_gaps();
-    }
-}
-
-/// The catalogue is made anew from the files where it fails: recording goes on without it.
-fn said<T>(result: Result<T, StoreError>) -> Option<T> {
-    result.map_err(|error| warn!(tag = "STORAGE", %error, "the catalogue")).ok()
 }
 
 impl Camera {
@@ -675,10 +508,5 @@ impl Camera {
             awaits: false,
             dropped: 0,
         }
-    }
-
-    /// On for a while, and nothing comes.
-    fn is_quiet(&self, now: Instant) -> bool {
-        self.gap.is_none() && !self.cutter.is_recording() && now.saturating_duration_since(self.on_at) > QUIET
     }
 }

@@ -6,6 +6,7 @@
 //! fills the new one from the files. Calls block, a reader never waits for a writer. The catalogue
 //! touches no footage and knows neither recorder nor doors.
 
+pub mod keepsake;
 mod rows;
 mod schema;
 
@@ -304,13 +305,14 @@ impl Catalogue {
     pub fn oldest_unprotected_of(
         &self,
         camera: &str,
+        after_us: Micros,
         before_us: Option<Micros>,
     ) -> Result<Option<SegmentRow>> {
         self.one(
             "SELECT * FROM segments INDEXED BY segments_of_camera
-             WHERE camera = ?1 AND protected = 0 AND state <> 0 AND end_us < ?2
+             WHERE camera = ?1 AND protected = 0 AND state <> 0 AND start_us > ?2 AND end_us < ?3
              ORDER BY start_us, id LIMIT 1",
-            params![camera, before_us.unwrap_or(Micros::MAX)],
+            params![camera, after_us, before_us.unwrap_or(Micros::MAX)],
             rows::segment,
         )
     }

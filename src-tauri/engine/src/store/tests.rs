@@ -134,7 +134,7 @@ fn r_n7_the_oldest_goes_first_and_never_what_is_open_or_protected() {
     assert_eq!(oldest(None), Some(2));
     assert_eq!(oldest(Some(20)), None, "it ended at 20, not before");
     assert_eq!(oldest(Some(21)), Some(2));
-    let of_b = |before| catalogue.oldest_unprotected_of("b", before).unwrap();
+    let of_b = |before| catalogue.oldest_unprotected_of("b", Micros::MIN, before).unwrap();
     assert_eq!(of_b(None), None);
     catalogue.protect(id(3), false).unwrap();
     assert_eq!(of_b(None).map(|row| row.id), Some(id(3)));

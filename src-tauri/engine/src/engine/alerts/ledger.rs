@@ -29,6 +29,8 @@ enum Slot {
     Degraded,
     /// It is not recorded.
     Recording,
+    /// It is, but not for as long as it should be.
+    Space,
 }
 
 struct Trouble {
@@ -59,17 +61,24 @@ pub(crate) struct Ledger {
     pending: HashMap<(String, Slot), Pending>,
     open: Vec<Open>,
     over: VecDeque<Alert>,
+    /// Why the space for recordings will not last.
+    short: Option<Cause>,
 }
 
 impl Ledger {
     /// With alerts that are over, newest first; troubles that last `after` are told.
     pub(crate) fn new(after: Duration, over: Vec<Alert>) -> Self {
-        Self { after, pending: HashMap::new(), open: Vec::new(), over: over.into() }
+        Self { after, pending: HashMap::new(), open: Vec::new(), over: over.into(), short: None }
     }
 
     /// Another span from now on.
     pub(crate) fn set_after(&mut self, after: Duration) {
         self.after = after;
+    }
+
+    /// The space for recordings will not last, or will.
+    pub(crate) fn set_space(&mut self, short: Option<Cause>) {
+        self.short = short;
     }
 
     /// Alerts, newest first: those that last, then those that are over.
@@ -144,6 +153,17 @@ impl Ledger {
             // Footage is being lost: at once. A disk that only does not answer may come to it.
             delay: if stalled(camera.recording.cause.as_ref()) { STALL_DELAY } else { Duration::ZERO },
         }));
+        if camera.recording.state == RecordingState::Recording
+            && let Some(short) = &self.short
+        {
+            let cause = Some(short.clone());
+            found.push(Trouble {
+                slot: Slot::Space,
+                kind: AlertKind::SpaceShort,
+                cause,
+                delay: Duration::ZERO,
+            });
+        }
         found
     }
 
@@ -241,6 +261,8 @@ impl Ledger {
                                 && apart(other) <= TOGETHER
                         }
                         Slot::Recording => kind == trouble.kind,
+                        // There is one disk for all.
+                        Slot::Space => true,
                         Slot::Degraded => false,
                     }
             };
@@ -324,6 +346,7 @@ fn words(alert: &Alert, names: &[&str]) -> (String, String) {
         }
         AlertKind::StorageLost => format!("The storage for recordings is gone: {who} cannot be recorded."),
         AlertKind::DiskFull => format!("The disk is full: {who} cannot be recorded."),
+        AlertKind::SpaceShort => "The space for recordings will not last.".to_owned(),
         AlertKind::RecordingFailed => format!("{who} cannot be recorded."),
         AlertKind::PhoneAsleep => format!("The phone {who} is asleep."),
     };
@@ -367,6 +390,9 @@ fn words(alert: &Alert, names: &[&str]) -> (String, String) {
             "Connect the disk again. Recording resumes by itself; the live picture goes on."
         }
         (AlertKind::DiskFull, _) => "Free some space, or allow older recordings to be overwritten.",
+        (AlertKind::SpaceShort, _) => {
+            "Add space, keep recordings for fewer days, or lower the cameras' bit rates."
+        }
         (AlertKind::RecordingFailed, _) => "Check the folder for recordings and its permissions.",
         (AlertKind::PhoneAsleep, _) => "Wake the phone and open Nightjar on it.",
     };

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{info, warn};
 
 use super::handle::Inner;
-use crate::api::Alert;
+use crate::api::{Alert, Cause};
 use crate::config;
 
 use ledger::Ledger;
@@ -47,6 +47,11 @@ impl Board {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The space for recordings is short, or is no more. Holds from the next look on.
+    pub(super) fn set_space(&self, short: Option<Cause>) {
+        self.state().ledger.set_space(short);
     }
 
     /// All alerts, newest first, and the number of the newest change.

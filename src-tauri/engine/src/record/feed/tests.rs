@@ -72,7 +72,7 @@ struct House {
     began: u64,
     viewers: [Viewer; 2],
     queue: Arc<Queue>,
-    recording: Option<(u64, CancellationToken)>,
+    recording: Option<(u64, oneshot::Sender<Wait>)>,
     recordings: u64,
     log: Log,
     stuck: bool,
@@ -139,15 +139,16 @@ impl House {
             }
             Step::RecordingOff => {
                 if let Some((_, stop)) = self.recording.take() {
-                    stop.cancel();
+                    drop(stop);
                     self.log.excused = true;
                 }
             }
             Step::RecordingOn => {
                 if self.recording.is_none() {
-                    let stop = CancellationToken::new();
-                    let feed = Feed::new(self.recordings, &self.slot, Arc::clone(&self.queue));
-                    tokio::spawn(feed.run(self.raise.subscribe(), stop.clone()));
+                    let (stop, until) = oneshot::channel();
+                    let feed = Feed::new(&self.slot, Arc::clone(&self.queue));
+                    let go = Go { number: self.recordings, again: self.raise.subscribe(), until };
+                    tokio::spawn(feed.run(Task::Go(go)));
                     self.recording = Some((self.recordings, stop));
                     self.recordings += 1;
                     self.log.excused = true;

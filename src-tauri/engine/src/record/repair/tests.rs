@@ -119,6 +119,9 @@ fn the_catalogue_is_filled_from_the_files() {
     catalogue.segment_opened(&gone.segment).unwrap();
     fs::remove_file(root.join(&gone.segment.path)).unwrap();
     fs::write(root.join("cam/notes.txt"), "mine").unwrap();
+    // Protected in a catalogue that nobody has any more.
+    let kept = crashed(&root, 240);
+    keepsake::put_on(&root, &kept.segment.path).unwrap();
     let ledger = Arc::new(super::super::ledger::Ledger::open(dir.path().join("recording.json")));
     let mut place = super::super::root::Root::new(root.clone(), ledger);
     place.open().expect("ready");
@@ -139,5 +142,6 @@ fn the_catalogue_is_filled_from_the_files() {
     assert_eq!((found.start_us, found.end_us - found.start_us), (micros(at(60)), 4_000_000));
     assert_eq!((found.codec.as_str(), found.width), ("h264", 320));
     assert!(of(gone.segment.id).is_none());
+    assert!(of(kept.segment.id).expect("found").protected && !found.protected);
     assert!(root.join("cam/notes.txt").exists());
 }

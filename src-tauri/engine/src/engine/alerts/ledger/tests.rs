@@ -30,6 +30,7 @@ fn camera(id: &str) -> Camera {
         transport: Transport::Tcp,
         record: false,
         own: crate::api::OwnSettings::default(),
+        recorded: crate::api::RecordSettings::default(),
         alerts: true,
         read_only: false,
     }
@@ -190,4 +191,21 @@ fn what_is_over_is_kept_within_bounds() {
     }
     assert_eq!(bench.ledger.all().len(), KEPT);
     assert!(bench.ledger.pending.is_empty() && bench.ledger.open.is_empty());
+}
+
+#[test]
+fn r_n10_space_that_will_not_last_is_one_alert_for_all_that_are_recorded() {
+    let mut bench = Bench::new();
+    let short = Cause { code: "space_short".into(), class: "DISK_FULL".into(), detail: "2 days".into() };
+    bench.ledger.set_space(Some(short.clone()));
+    assert!(bench.after(1).is_empty(), "nothing is recorded");
+    bench.cameras[0].recording.state = RecordingState::Recording;
+    bench.cameras[1].recording.state = RecordingState::Recording;
+    let [alert] = &bench.after(1)[..] else { panic!("not told") };
+    assert_eq!((alert.kind, &alert.cameras[..]), (AlertKind::SpaceShort, &["a".into(), "b".into()][..]));
+    assert!(alert.cause == Some(short) && !alert.remedy.is_empty(), "{alert:?}");
+    assert!(bench.after(600).is_empty(), "told once");
+    bench.ledger.set_space(None);
+    let [over] = &bench.after(1)[..] else { panic!("not cleared") };
+    assert_eq!((&over.id, over.until.is_some()), (&alert.id, true));
 }

@@ -1,0 +1,104 @@
+//! What the writer notes of times without a recording, and why.
+
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::super::queue::Hole;
+use super::{Camera, Writer};
+use crate::store::{Query, StoreError, micros};
+
+/// A camera that is on and gives nothing for this long has a gap.
+const QUIET: Duration = Duration::from_secs(3);
+/// A shorter break is none that anybody would look for.
+const SHORT: i64 = 1_000_000;
+
+impl Writer {
+    pub(super) fn note_hole(&self, camera: &Camera, hole: &Hole) {
+        let Hole { frames, since, until, cause } = hole;
+        warn!(tag = "RECORDING", camera = camera.cell.id(), frames, cause, "frames are missing");
+        said(self.catalogue.gap(camera.cell.id(), micros(*since), Some(micros(*until)), cause));
+    }
+
+    pub(super) fn open_gap(&self, camera: &mut Camera, since: SystemTime, cause: &str) {
+        if camera.gap.is_none() {
+            camera.gap = said(self.catalogue.gap(camera.cell.id(), micros(since), None, cause));
+        }
+    }
+
+    pub(super) fn close_gap(&self, camera: &mut Camera, until: SystemTime) {
+        if let Some(gap) = camera.gap.take() {
+            said(self.catalogue.gap_closed(gap, micros(until)));
+        }
+    }
+
+    /// The program did not run from the end of what there is until now.
+    pub(super) fn note_absence(&self, camera: &Camera, until: SystemTime) {
+        let id = camera.cell.id();
+        let until = micros(until);
+        let newest = said(self.catalogue.usage()).into_iter().flatten().find(|usage| usage.camera == id);
+        let Some(newest) = newest.map(|usage| usage.newest_us) else { return };
+        let query = Query { camera: Some(id), from_us: newest, to_us: until };
+        let ends = said(self.catalogue.segments(query)).into_iter().flatten().map(|row| row.end_us);
+        let known = said(self.catalogue.gaps(query)).into_iter().flatten().filter_map(|row| row.end_us);
+        if let Some(since) = ends.chain(known).max().filter(|since| until - since > SHORT) {
+            said(self.catalogue.gap(id, since, Some(until), "not_running"));
+        }
+    }
+
+    /// Gaps before the oldest recording say nothing any more.
+    pub(super) fn forget_old_gaps(&self) {
+        let usage = said(self.catalogue.usage()).unwrap_or_default();
+        if let Some(oldest) = usage.iter().map(|camera| camera.oldest_us).min() {
+            said(self.catalogue.forget_gaps(oldest));
+        }
+    }
+
+    /// An earlier run's gaps ended with it, as far as anybody knows.
+    pub(super) fn close_old_gaps(&self) {
+        let now = micros(self.env.wall());
+        for gap in said(self.catalogue.open_gaps()).into_iter().flatten() {
+            said(self.catalogue.gap_closed(gap.id, now));
+        }
+        self.forget_old_gaps();
+    }
+
+    pub(super) fn gap_everywhere(&mut self, cause: &'static str) {
+        let numbers: Vec<u64> = self.cameras.keys().copied().collect();
+        for number in numbers {
+            if let Some(mut camera) = self.cameras.remove(&number) {
+                let since = camera.end.unwrap_or(camera.on);
+                self.open_gap(&mut camera, since, cause);
+                self.cameras.insert(number, camera);
+            }
+        }
+    }
+
+    /// Cameras that are on and give nothing.
+    pub(super) fn note_quiet(&mut self, now: Instant) {
+        let quiet: Vec<u64> = (self.cameras.iter())
+            .filter(|(_, camera)| camera.is_quiet(now) && self.storage.is_ready())
+            .map(|(number, _)| *number)
+            .collect();
+        for number in quiet {
+            if let Some(mut camera) = self.cameras.remove(&number) {
+                let since = camera.end.unwrap_or(camera.on);
+                self.open_gap(&mut camera, since, "camera_lost");
+                self.cameras.insert(number, camera);
+            }
+        }
+    }
+}
+
+/// The catalogue is made anew from the files where it fails: recording goes on without it.
+pub(super) fn said<T>(result: Result<T, StoreError>) -> Option<T> {
+    result.map_err(|error| warn!(tag = "STORAGE", %error, "the catalogue")).ok()
+}
+
+impl Camera {
+    /// On for a while, and nothing comes.
+    fn is_quiet(&self, now: Instant) -> bool {
+        self.gap.is_none() && !self.cutter.is_recording() && now.saturating_duration_since(self.on_at) > QUIET
+    }
+}

@@ -1,0 +1,128 @@
+//! When a camera is recorded: its own setting, its schedule, and what a person switches.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail loudly")]
+
+#[allow(dead_code, reason = "the other scenarios need all of it")]
+mod scripted;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use nightjar_engine::api::{CameraPatch, CameraSpec, RecordingState};
+use nightjar_engine::config::{Config, MemoryStore};
+use nightjar_engine::engine::{EngineHandle, Parts};
+use nightjar_engine::env::Env;
+use nightjar_engine::record::local;
+
+use scripted::World;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+const HOUR: u64 = 3_600;
+
+/// A wall clock to set, and an engine that starts again and again in one place.
+struct House {
+    dir: tempfile::TempDir,
+    clock: Arc<AtomicU64>,
+    store: Arc<MemoryStore>,
+}
+
+impl House {
+    fn new() -> Self {
+        // 2026-11-20 is a Friday; midnight as this machine's clocks show it.
+        let midnight = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_132_800);
+        let offset = i64::from(local(midnight).whole_seconds());
+        let clock = Arc::new(AtomicU64::new(1_795_132_800_u64.saturating_add_signed(-offset)));
+        Self { dir: tempfile::tempdir().unwrap(), clock, store: Arc::new(MemoryStore::default()) }
+    }
+
+    fn later(&self, seconds: u64) {
+        self.clock.fetch_add(seconds, Ordering::Relaxed);
+    }
+
+    async fn engine(&self) -> EngineHandle {
+        let clock = Arc::clone(&self.clock);
+        let wall = move || SystemTime::UNIX_EPOCH + Duration::from_secs(clock.load(Ordering::Relaxed));
+        let data_dir: &Path = self.dir.path();
+        let parts = Parts {
+            env: Env::fixed(wall, 1),
+            config: Config::parse("[recording]\nmin_free_gb = 0.0").expect("valid"),
+            store: Arc::clone(&self.store) as _,
+            sources: Arc::new(World::default()),
+            demo: None,
+            data_dir: Some(data_dir.to_owned()),
+        };
+        EngineHandle::start(parts).await.expect("it starts")
+    }
+}
+
+fn is_on(engine: &EngineHandle) -> bool {
+    engine.camera("shop").expect("there").recording.state != RecordingState::Off
+}
+
+async fn until(engine: &EngineHandle, on: bool) {
+    let mut events = engine.events();
+    let reached = async {
+        while is_on(engine) != on {
+            events.next().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, reached).await.unwrap_or_else(|_| panic!("not in time: {on}"));
+}
+
+#[tokio::test]
+async fn r_n14_a_schedule_switches_and_a_person_s_word_holds_until_it_switches_again() {
+    let house = House::new();
+    house.later(7 * HOUR);
+    let engine = house.engine().await;
+    let spec = CameraSpec {
+        id: Some("shop".into()),
+        url: "rtsp://h/shop".into(),
+        record_schedule: Some(vec!["Mon-Sat 08:00-18:00".into()]),
+        ..CameraSpec::default()
+    };
+    let camera = engine.add_camera(spec.clone()).await.expect("added");
+    assert_eq!(camera.recorded.record_schedule, spec.record_schedule);
+    assert!(!is_on(&engine), "at seven");
+    house.later(HOUR);
+    until(&engine, true).await;
+    // Somebody wants privacy; over a restart, too.
+    engine.set_recording("shop", false).await.expect("switched");
+    engine.shutdown().await;
+    house.later(HOUR);
+    let engine = house.engine().await;
+    assert!(!is_on(&engine), "r_n4: what was switched is kept");
+    engine.shutdown().await;
+    // Both edges pass while nobody looks: the next morning is another day.
+    house.later(24 * HOUR);
+    let engine = house.engine().await;
+    assert!(is_on(&engine), "at nine on the next day");
+    house.later(9 * HOUR);
+    until(&engine, false).await;
+    engine.set_recording("shop", true).await.expect("on demand");
+    assert!(is_on(&engine));
+    // The newer word counts: without a schedule it is recorded at all times.
+    engine.set_recording("shop", false).await.expect("switched");
+    let patch = CameraPatch { record_schedule: Some(None), ..CameraPatch::default() };
+    engine.change_camera("shop", patch).await.expect("changed");
+    assert!(is_on(&engine));
+    let patch = CameraPatch { pre_roll_seconds: Some(Some(10)), ..CameraPatch::default() };
+    engine.set_recording("shop", false).await.expect("switched");
+    let camera = engine.change_camera("shop", patch).await.expect("changed");
+    assert_eq!(camera.recorded.pre_roll_seconds, Some(10));
+    assert!(!is_on(&engine), "how it is recorded is no word about when");
+    for (patch, field) in [
+        (CameraPatch { record_schedule: Some(Some(vec![])), ..Default::default() }, "record_schedule"),
+        (
+            CameraPatch { record_schedule: Some(Some(vec!["Mon".into()])), ..Default::default() },
+            "record_schedule[0]",
+        ),
+        (CameraPatch { pre_roll_seconds: Some(Some(61)), ..Default::default() }, "pre_roll_seconds"),
+        (CameraPatch { record_quota_gb: Some(Some(0.0)), ..Default::default() }, "record_quota_gb"),
+    ] {
+        let error = engine.change_camera("shop", patch).await.expect_err(field);
+        assert!(error.message.starts_with(&format!("{field}: ")), "{error:?}");
+    }
+    engine.shutdown().await;
+}
