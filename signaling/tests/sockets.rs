@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "all of it is tests")]
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -42,6 +42,8 @@ struct Script {
     heard: Mutex<Vec<String>>,
     /// Offers are never answered.
     hangs: AtomicBool,
+    /// Seats that were given and not given back.
+    taken: AtomicUsize,
 }
 
 #[derive(Clone)]
@@ -52,6 +54,11 @@ impl Desk for Clerk {
         if card.room == "closed" {
             return Err("too many peers are here".to_owned());
         }
+        if card.room == "fickle" {
+            // The stay is over before it began.
+            link.send(ToPeer::Bye { reason: "not today".to_owned() });
+        }
+        self.0.taken.fetch_add(1, Ordering::Relaxed);
         Ok(Box::new(Seat { script: Arc::clone(&self.0), link }))
     }
 }
@@ -59,6 +66,12 @@ impl Desk for Clerk {
 struct Seat {
     script: Arc<Script>,
     link: Link,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.script.taken.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Seat {
@@ -232,14 +245,37 @@ async fn an_offer_that_hangs_holds_nobody_and_a_room_that_is_refused_is_told() {
 }
 
 #[tokio::test]
+async fn a_stay_that_ends_while_the_desk_decides_leaves_nothing_at_the_desk() {
+    let stage = Stage::open(None).await;
+    let mut line = stage.dial("/signal").await.unwrap();
+    line.say(json!({"type": "join_room", "room": "fickle"})).await;
+    let ended = async {
+        while let Some(Ok(message)) = line.socket.next().await {
+            if matches!(message, Message::Close(_)) {
+                return;
+            }
+        }
+    };
+    timeout(PATIENCE, ended).await.expect("it is sent away");
+    let given_back = async {
+        while stage.script.taken.load(Ordering::Relaxed) > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, given_back).await.expect("the seat is given back");
+}
+
+#[tokio::test]
 async fn the_relay_alone_asks_for_its_key_and_closes_well() {
-    let stage = Stage::open(Some("sesame")).await;
-    for (path, refused) in
-        [("/signal", Some(401)), ("/signal?key=wrong", Some(401)), ("/signal?key=sesame", None)]
-    {
+    let stage = Stage::open(Some("open+sésame %")).await;
+    for (path, refused) in [
+        ("/signal", Some(401)),
+        ("/signal?key=wrong", Some(401)),
+        ("/signal?k=1&key=open%2Bs%c3%a9same+%25", None),
+    ] {
         assert_eq!(stage.dial(path).await.err(), refused, "{path}");
     }
-    let mut line = stage.dial("/signal?key=sesame").await.unwrap();
+    let mut line = stage.dial("/signal?key=open%2Bs%C3%A9same%20%25").await.unwrap();
     line.say(json!({"type": "ping"})).await;
     line.hear().await;
     let relay = stage.relay.clone();

@@ -109,6 +109,12 @@ impl Devices {
         self.listed().find(|device| device.id == id)
     }
 
+    /// Whether it is there, revoked or not.
+    #[must_use]
+    pub fn knows(&self, id: &str) -> bool {
+        self.0.iter().any(|device| device.id == id)
+    }
+
     /// Whether there is room for one more.
     #[must_use]
     pub fn full(&self) -> bool {

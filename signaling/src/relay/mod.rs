@@ -352,11 +352,16 @@ impl Shared {
                     lock(&self.clerks).insert(key, Clerk { calls, end });
                     self.tasks.spawn(clerk(Arc::downgrade(self), key, chair, asked, ended));
                 });
+                let mut sits = false;
                 self.act(|rooms, at| {
                     let mut out = Vec::new();
-                    rooms.admitted(socket, seat, joined, at, &mut out);
+                    sits = rooms.admitted(socket, seat, joined, at, &mut out);
                     out
                 });
+                if !sits {
+                    // The peer went while the desk decided: the end of its stay found no clerk yet.
+                    self.call(socket, seat, Call::Gone);
+                }
             }
             Call::Leave | Call::Gone => {
                 let clerk = lock(&self.clerks).remove(&key);

@@ -584,7 +584,9 @@ impl Rooms {
         let number = seat.number;
         peer.seat = Some(seat);
         match self.terms.mode {
-            Mode::Forward => self.admitted(socket, number, Ok(()), at, out),
+            Mode::Forward => {
+                self.admitted(socket, number, Ok(()), at, out);
+            }
             Mode::Desk => {
                 let legacy = peer.dialect() == Dialect::Legacy;
                 let card = Card { peer_id: peer.peer_id.clone(), room, role, name, legacy };
@@ -593,7 +595,7 @@ impl Rooms {
         }
     }
 
-    /// The desk let a peer into its room, or not.
+    /// The desk let a peer into its room, or not. `false`: its stay was over before the desk had decided.
     pub fn admitted(
         &mut self,
         socket: SocketId,
@@ -601,13 +603,14 @@ impl Rooms {
         result: Result<(), String>,
         at: &Moment<'_>,
         out: &mut Vec<Output>,
-    ) {
-        let Some(peer) = self.peers.get_mut(&socket) else { return };
-        let Some(own) = peer.seat.as_mut().filter(|own| own.number == seat) else { return };
+    ) -> bool {
+        let Some(peer) = self.peers.get_mut(&socket) else { return false };
+        let Some(own) = peer.seat.as_mut().filter(|own| own.number == seat) else { return false };
         if let Err(message) = result {
             let re = own.re.take();
             peer.seat = None;
-            return self.error(socket, re, ErrorCode::Busy, &message, out);
+            self.error(socket, re, ErrorCode::Busy, &message, out);
+            return true;
         }
         own.admitted = true;
         let me = Other {
@@ -627,6 +630,7 @@ impl Rooms {
                 });
             }
         }
+        true
     }
 
     pub(super) fn others(&self, room: &str, socket: SocketId) -> Vec<SocketId> {

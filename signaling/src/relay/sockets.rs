@@ -311,8 +311,8 @@ impl Gate {
         let legacy = match &self.room_key {
             None => from.ip().to_canonical().is_loopback(),
             Some(key) => {
-                let pairs = query.unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
-                let mut shown = pairs.filter(|(name, _)| matches!(*name, "key" | "k"));
+                let pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+                let mut shown = pairs.filter(|(name, _)| matches!(&**name, "key" | "k"));
                 shown.any(|(_, shown)| bool::from(shown.as_bytes().ct_eq(key.0.as_bytes())))
             }
         };

@@ -607,6 +607,52 @@ fn a11_a24_a_revoked_phone_is_out_and_a_second_connection_replaces_the_first() {
     );
 }
 
+#[test]
+fn a_phone_that_paired_again_is_one_phone_wherever_it_is_connected() {
+    let phone = Phone::new();
+    let mut stage = Stage::new(Mode::Desk, vec![phone.device("d1", "r1")]);
+    enter(&mut stage, 1, &phone, "d1");
+    stage.say(1, json!({"v": 1, "type": "join_room", "room": "r1"}));
+    stage.heard(1);
+    stage.calls.clear();
+    // In another tab, from a fresh QR code.
+    let pair = |stage: &mut Stage, socket: SocketId, device: &str| {
+        let mut started = None;
+        stage.act(|rooms, at| {
+            started = Some(rooms.pairings.start(None, at.now, at.wall, format!("of {device}"), at.chance));
+            Vec::new()
+        });
+        let started = started.unwrap();
+        stage.say(socket, json!({"v": 1, "type": "pair_request", "token": started.token, "spki": phone.spki, "name": "Mina", "nonce_c": "CCCCCCCCCCCCCCCCCCCCCC"}));
+        assert_eq!(stage.only(socket)["type"], "pair_pending");
+        stage.act(|rooms, at| rooms.allow(&started.id, device.into(), &|_| false, at).unwrap());
+        let ok = stage.only(socket);
+        assert_eq!((&ok["type"], &ok["device_id"]), (&json!("pair_ok"), &json!(device)));
+        ok["nonce"].as_str().unwrap().to_owned()
+    };
+    greet(&mut stage, 2);
+    let nonce = pair(&mut stage, 2, "d2");
+    assert_eq!(stage.heard(1)[0]["code"], "replaced");
+    assert_eq!(
+        (stage.closed.get(&1), stage.calls_of(1)),
+        (Some(&4409), vec![Call::Leave]),
+        "who is listed nowhere can be revoked nowhere: what it publishes ends"
+    );
+    assert!(!stage.rooms.is_online("d1"));
+    stage.say(2, phone.auth("d2", &nonce));
+    assert_eq!(stage.only(2)["type"], "auth_ok");
+    // On the connection that it has: it says anew who it is, and is who it says.
+    stage.say(2, json!({"v": 1, "type": "hello", "protos": ["camrelay.v1"]}));
+    stage.heard(2);
+    pair(&mut stage, 2, "d3");
+    stage.say(2, json!({"v": 1, "type": "join_room", "room": "phone_01"}));
+    assert_eq!((&stage.heard(2)[0]["code"], stage.closed.get(&2)), (&json!("auth_required"), Some(&4401)));
+    assert_eq!(enter(&mut stage, 3, &phone, "d3")["type"], "auth_ok");
+    stage.act(|rooms, at| rooms.revoke("d3", at).unwrap());
+    assert_eq!(stage.closed.get(&3), Some(&4403), "and nobody of this phone is left");
+    assert_eq!(stage.rooms.len(), 0);
+}
+
 fn enter_first(stage: &mut Stage, socket: SocketId, phone: &Phone) -> Value {
     let nonce = greet(stage, socket);
     stage.say(socket, phone.auth("d1", &nonce));

@@ -3,7 +3,7 @@
 use super::super::keys::{Asked, Claim, Denied, random, sha256};
 use super::super::limits::{self, network};
 use super::super::words;
-use super::{Moment, Output, Peer, Rooms, SocketId};
+use super::{Call, Moment, Output, Peer, Rooms, SocketId};
 use crate::message::{
     Auth, AuthOk, ErrorCode, Hello, PairOk, PairPending, PairRequest, Rejected, ToPhone, Welcome,
 };
@@ -121,10 +121,27 @@ impl Rooms {
         };
         let (asked, device) =
             self.pairings.allow(pairing, &mut self.devices, at.now, at.wall, device, free)?;
+        self.let_go_of_the_replaced(asked.socket, at, &mut out);
         if self.peers.contains_key(&asked.socket) {
             self.paired(asked.socket, &device.id, None, at, &mut out);
         }
         Some(out)
+    }
+
+    /// Whoever is here as a device that its phone replaced by pairing again: no list shows it any more, so nobody
+    /// could revoke it. What it publishes ends. `asked` is the phone that pairs, and stays to say who it is now.
+    fn let_go_of_the_replaced(&mut self, asked: SocketId, at: &Moment<'_>, out: &mut Vec<Output>) {
+        let replaced = |peer: &Peer| peer.device.as_ref().is_some_and(|id| !self.devices.knows(id));
+        let replaced: Vec<SocketId> =
+            self.peers.iter().filter(|(_, peer)| replaced(peer)).map(|(socket, _)| *socket).collect();
+        for socket in replaced {
+            self.leave_room(socket, Call::Leave, at, out);
+            let device = self.peers.get_mut(&socket).and_then(|peer| peer.device.take());
+            device.map(|device| self.memory.remove(&device));
+            if socket != asked {
+                self.dismiss(socket, ErrorCode::Replaced, "The phone connected anew", at, out);
+            }
+        }
     }
 
     /// A person refused, or gave up. `None`: there is no such pairing.
