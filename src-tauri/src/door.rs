@@ -188,7 +188,8 @@ async fn reflect(mut events: EventStream, tell: watch::Sender<Vec<CameraLine>>) 
             Event::Alert { .. }
             | Event::Pairing { .. }
             | Event::Device { .. }
-            | Event::DeviceRemoved { .. } => false,
+            | Event::DeviceRemoved { .. }
+            | Event::Alive { .. } => false,
         });
     }
 }

@@ -3,7 +3,7 @@ import { en } from '../src/i18n/en';
 import type { ViewerState } from '../src/media/viewer';
 import { FakePlatform } from '../src/platform/fake';
 import type { Camera, CameraState } from '../src/platform/types';
-import { summary, tileView } from '../src/state/tile';
+import { isFilmed, summary, tileView } from '../src/state/tile';
 
 const [base] = new FakePlatform(1).cameras.values();
 if (!base) throw new Error('the fake has one camera');
@@ -26,6 +26,15 @@ function view(
 }
 
 describe('a tile', () => {
+  test('shows the dot of a recording only while something is recorded', () => {
+    const filmed = (recording: Partial<Camera['recording']>) =>
+      isFilmed({ ...base, recording: { state: 'recording', since, ...recording } } as Camera);
+    const cause = { code: 'waiting_for_camera', class: 'NETWORK', detail: '' } as const;
+    expect(filmed({})).toBe(true);
+    expect(filmed({ cause })).toBe(false);
+    expect(filmed({ state: 'disk_full' })).toBe(false);
+  });
+
   test('that is live and plays says nothing', () => {
     expect(view({})).toMatchObject({ mark: 'none', headline: null, dim: false, badge: null });
   });

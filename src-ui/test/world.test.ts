@@ -114,13 +114,34 @@ describe('the feed', () => {
     await vi.advanceTimersByTimeAsync(1001);
     expect(dial).toHaveBeenCalledTimes(2);
     feed.stop();
-    const quiet = new FakePlatform(1, 'failed');
-    const quietDial = vi.spyOn(quiet, 'events');
-    const other = watched(quiet);
-    other.feed.start();
-    await vi.advanceTimersByTimeAsync(60_000);
-    expect(quietDial).toHaveBeenCalledTimes(1);
-    other.feed.stop();
+  });
+
+  test('does not trust one either where no camera is live and the server says nothing at all', async () => {
+    const platform = new FakePlatform(1, 'failed');
+    const dial = vi.spyOn(platform, 'events');
+    const { feed } = watched(platform);
+    feed.start();
+    for (let passed = 0; passed < 60_000; passed += 10_000) {
+      await vi.advanceTimersByTimeAsync(10_000);
+      platform.emit({ type: 'alive' });
+    }
+    expect(dial).toHaveBeenCalledTimes(1);
+    await vi.advanceTimersByTimeAsync(25_001);
+    expect(dial).toHaveBeenCalledTimes(2);
+    feed.stop();
+  });
+
+  test('dials again where a dial never ends', async () => {
+    const platform = new FakePlatform(1);
+    const dial = vi.spyOn(platform, 'events').mockReturnValue(new Promise(() => {}));
+    const { feed, links } = watched(platform);
+    feed.start();
+    await vi.advanceTimersByTimeAsync(10_001);
+    expect(dial).toHaveBeenCalledTimes(2);
+    dial.mockRestore();
+    await vi.advanceTimersByTimeAsync(11_000);
+    expect(links.at(-1)).toBe('online');
+    feed.stop();
   });
 
   test('stops at the door when a token is wanted', async () => {

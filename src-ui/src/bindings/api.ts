@@ -269,7 +269,9 @@ export type Event =
 /**  A phone was let in, renamed, came or went. */
 { type: "device"; seq: number; device: Device } | 
 /**  A phone is let in no more. */
-{ type: "device_removed"; seq: number; id: string };
+{ type: "device_removed"; seq: number; id: string } | 
+/**  Nothing happened for ten seconds, and the connection holds: a page cannot see the pings of a socket. */
+{ type: "alive"; seq: number };
 
 /**  An export. */
 export type Export = {

@@ -565,5 +565,6 @@ export function fakePlatform(query: URLSearchParams): FakePlatform {
     query.has('locked'),
   );
   platform.phone = query.get('phone') ?? 'quick';
+  setInterval(() => platform.emit({ type: 'alive' }), 5_000);
   return platform;
 }

@@ -8,6 +8,10 @@ import { emptyWorld, parseEvent, step, type World } from './world';
 
 /** Live cameras tell their figures every two seconds: silence for this long is a dead socket, ms. */
 const SILENCE_MS = 10_000;
+/** The same where nothing happens: the server says so every ten seconds. */
+const QUIET_MS = 25_000;
+/** From a dial to the snapshot. */
+const DIAL_MS = 10_000;
 
 export type Link = 'connecting' | 'online' | 'offline' | 'locked';
 
@@ -52,6 +56,7 @@ export class Feed {
   async #dial(): Promise<void> {
     const turn = ++this.#turn;
     this.#world = emptyWorld;
+    this.#silence = setTimeout(() => void this.#lost(), DIAL_MS);
     try {
       const socket = await this.#platform.events({
         onText: (text) => {
@@ -90,7 +95,7 @@ export class Feed {
   #listen(): void {
     if (this.#silence !== null) clearTimeout(this.#silence);
     const talks = [...this.#world.cameras.values()].some(({ state }) => state.name === 'live');
-    this.#silence = talks ? setTimeout(() => void this.#lost(), SILENCE_MS) : null;
+    this.#silence = setTimeout(() => void this.#lost(), talks ? SILENCE_MS : QUIET_MS);
   }
 
   async #lost(): Promise<void> {

@@ -61,6 +61,11 @@ const CALM: TileView = {
   badge: null,
 };
 
+/** Whether pictures of it reach a file: a recorder that waits for the camera writes nothing. */
+export function isFilmed({ recording }: Camera): boolean {
+  return recording.state === 'recording' && recording.cause?.code !== 'waiting_for_camera';
+}
+
 export function tileView(input: TileInput): TileView {
   const { camera, online, now, clockOffset, m, locale } = input;
   const { state } = camera;

@@ -55,6 +55,11 @@ pub enum Event {
         seq: u64,
         id: String,
     },
+    /// Nothing happened for ten seconds, and the connection holds: a page cannot see the pings of a socket.
+    Alive {
+        #[specta(type = specta_typescript::Number)]
+        seq: u64,
+    },
 }
 
 impl Event {
@@ -67,7 +72,8 @@ impl Event {
         | Self::Alert { seq, .. }
         | Self::Pairing { seq, .. }
         | Self::Device { seq, .. }
-        | Self::DeviceRemoved { seq, .. }) = &mut self;
+        | Self::DeviceRemoved { seq, .. }
+        | Self::Alive { seq }) = &mut self;
         *seq = number;
         self
     }

@@ -17,7 +17,7 @@ use nightjar_signaling::relay::Relay;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
 use tracing::debug;
 
 use super::phones::{device, pairing};
@@ -27,6 +27,8 @@ use crate::reply::{Refusal, Reply};
 
 /// Between two pings.
 const PING: Duration = Duration::from_secs(10);
+/// A listener that heard nothing for this long is told that there is nothing to tell.
+const QUIET: Duration = Duration::from_secs(10);
 /// A peer that left this many pings in a row unanswered is gone. Pings are counted, not seconds: a computer
 /// that slept wakes up with its peers.
 const UNANSWERED: u32 = 2;
@@ -140,6 +142,8 @@ struct Events {
     phones: Option<Phones>,
     started: bool,
     seq: u64,
+    /// When there is something to say at the latest.
+    speak: Instant,
     /// Of one look around; one for each phone and pairing at most.
     ready: VecDeque<Event>,
 }
@@ -204,11 +208,13 @@ impl Feed for Events {
             if !self.started {
                 let event = self.engine.next().await?;
                 self.started = true;
+                self.speak = Instant::now() + QUIET;
                 let text = serde_json::to_string(&event).expect("events have no keys that are not texts");
                 return Some(Message::text(text));
             }
             tokio::select! {
                 event = self.engine.next() => break event?,
+                () = sleep_until(self.speak) => break Event::Alive { seq: 0 },
                 () = phones_changed(&mut self.phones) => {
                     if let Some(phones) = &mut self.phones {
                         phones.look_around(&mut self.ready);
@@ -217,6 +223,7 @@ impl Feed for Events {
             }
         };
         self.seq += 1;
+        self.speak = Instant::now() + QUIET;
         let event = event.numbered(self.seq);
         let text = serde_json::to_string(&event).expect("events have no keys that are not texts");
         Some(Message::text(text))
@@ -229,6 +236,7 @@ pub(super) async fn events(State(door): State<Arc<Door>>, upgrade: Upgrade) -> R
         phones: door.signal.as_ref().map(|signal| Phones::new(&signal.relay)),
         started: false,
         seq: 0,
+        speak: Instant::now() + QUIET,
         ready: VecDeque::new(),
     };
     serve(&door, asked(upgrade)?, feed)
