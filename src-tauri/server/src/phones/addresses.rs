@@ -28,6 +28,31 @@ pub(super) fn of(listen: IpAddr) -> Vec<IpAddr> {
     found
 }
 
+/// A network that this machine is in.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Network {
+    address: Ipv4Addr,
+    mask: Ipv4Addr,
+}
+
+impl Network {
+    /// Whether an address is of it.
+    pub(super) fn holds(&self, ip: IpAddr) -> bool {
+        let IpAddr::V4(ip) = ip.to_canonical() else { return false };
+        ip & self.mask == self.address & self.mask
+    }
+}
+
+/// The networks of this machine; IPv4 alone.
+pub(super) fn networks() -> Vec<Network> {
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_default().into_iter();
+    let networks = interfaces.filter_map(|interface| match interface.addr {
+        if_addrs::IfAddr::V4(v4) => Some(Network { address: v4.ip, mask: v4.netmask }),
+        if_addrs::IfAddr::V6(_) => None,
+    });
+    networks.collect()
+}
+
 /// The address that packets to elsewhere would carry. Nothing is sent.
 fn default_route() -> Option<IpAddr> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
@@ -46,5 +71,20 @@ mod tests {
         assert_eq!(of(chosen), [chosen]);
         let all = of(Ipv4Addr::UNSPECIFIED.into());
         assert!(!all.is_empty() && all.iter().all(IpAddr::is_ipv4));
+    }
+
+    #[test]
+    fn a_network_holds_its_own_addresses_alone() {
+        let network = Network { address: [192, 168, 1, 20].into(), mask: [255, 255, 255, 0].into() };
+        for (ip, near) in [
+            ("192.168.1.7", true),
+            ("::ffff:192.168.1.7", true),
+            ("192.168.2.7", false),
+            ("8.8.8.8", false),
+            ("::1", false),
+        ] {
+            assert_eq!(network.holds(ip.parse().unwrap()), near, "{ip}");
+        }
+        assert!(networks().iter().any(|network| network.holds(Ipv4Addr::LOCALHOST.into())));
     }
 }

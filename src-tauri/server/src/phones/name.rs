@@ -10,14 +10,21 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
+
+use super::addresses;
 
 const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
 const PORT: u16 = 5_353;
 /// Between two looks at the addresses of this machine, and before another attempt.
 const LOOK: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_secs(5);
+/// Between two answers to all: nobody needs to be told more often (RFC 6762, section 6).
+const PACE: Duration = Duration::from_secs(1);
+/// Answers to one alone, in that time.
+const ALONE: u32 = 10;
 /// What others look for.
 const SERVICE: &str = "_camrelay._tcp.local";
 /// Seconds that an answer holds: a name that goes away is forgotten soon.
@@ -79,9 +86,8 @@ async fn serve(
     stop: &CancellationToken,
 ) {
     let group = SocketAddr::from((GROUP, PORT));
-    if let Err(error) = socket.send_to(&named.reply(on, 0, TTL), group).await {
-        debug!(%error, "the name was not announced");
-    }
+    let near = addresses::networks();
+    let mut pace = Pace::new(Instant::now());
     let mut looks = tokio::time::interval(LOOK);
     let mut packet = [0; PACKET];
     loop {
@@ -93,18 +99,73 @@ async fn serve(
                 }
                 continue;
             }
+            () = sleep_until(pace.due.unwrap_or_else(Instant::now)), if pace.due.is_some() => {
+                pace.told(Instant::now());
+                if let Err(error) = socket.send_to(&named.reply(on, 0, TTL), group).await {
+                    debug!(%error, "the name was not told");
+                }
+                continue;
+            }
             received = socket.recv_from(&mut packet) => received,
         };
         let Ok((length, from)) = received else { return };
+        // Whoever asks from elsewhere is no neighbour (RFC 6762, section 11), and the answer is longer than the
+        // question: others could be hit with it.
+        if !near.iter().any(|network| network.holds(from.ip())) {
+            continue;
+        }
         let Some(id) = packet.get(..length).and_then(|packet| named.is_asked(packet)) else { continue };
-        // Who asks from another port is no responder itself and gets the answer alone (RFC 6762, section 6.7).
-        let (to, id) = if from.port() == PORT { (group, 0) } else { (from, id) };
-        if let Err(error) = socket.send_to(&named.reply(on, id, TTL), to).await {
+        if from.port() == PORT {
+            pace.asked(Instant::now());
+            continue;
+        }
+        // Who asks from another port is no responder itself and gets the answer alone (section 6.7).
+        if !pace.may_answer_alone(Instant::now()) {
+            continue;
+        }
+        if let Err(error) = socket.send_to(&named.reply(on, id, TTL), from).await {
             debug!(%error, "a question for the name was not answered");
         }
     }
     // Goodbye: others forget the name at once.
     let _ = socket.send_to(&named.reply(on, 0, 0), group).await;
+}
+
+/// How often is answered. Pure; time is an argument.
+#[derive(Debug)]
+struct Pace {
+    /// When all are told next.
+    due: Option<Instant>,
+    last: Option<Instant>,
+    /// Answers to one alone since then.
+    alone: (Instant, u32),
+}
+
+impl Pace {
+    /// All are told at once.
+    fn new(now: Instant) -> Self {
+        Self { due: Some(now), last: None, alone: (now, 0) }
+    }
+
+    /// Somebody wants all to be told.
+    fn asked(&mut self, now: Instant) {
+        let earliest = self.last.map_or(now, |last| now.max(last + PACE));
+        self.due.get_or_insert(earliest);
+    }
+
+    /// All were told.
+    fn told(&mut self, now: Instant) {
+        (self.due, self.last) = (None, Some(now));
+    }
+
+    /// Whether one may be answered alone; counts it.
+    fn may_answer_alone(&mut self, now: Instant) -> bool {
+        if now.saturating_duration_since(self.alone.0) >= PACE {
+            self.alone = (now, 0);
+        }
+        self.alone.1 += 1;
+        self.alone.1 <= ALONE
+    }
 }
 
 fn open(ips: &[IpAddr]) -> io::Result<UdpSocket> {
@@ -287,6 +348,25 @@ mod tests {
         let (first, _) = name(&reply, 12).unwrap();
         assert_eq!(first, SERVICE);
         assert!(reply.ends_with(&[0, 0, 0, 120, 0, 4, 192, 168, 1, 20]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_crowd_of_questions_is_answered_once_a_second() {
+        let start = Instant::now();
+        let mut pace = Pace::new(start);
+        assert_eq!(pace.due, Some(start), "it tells its name at the start");
+        pace.told(start);
+        for _ in 0..1_000 {
+            pace.asked(start + Duration::from_millis(300));
+        }
+        assert_eq!(pace.due, Some(start + PACE), "late, and not forgotten");
+        pace.told(start + PACE);
+        assert_eq!(pace.due, None);
+        let later = start + 5 * PACE;
+        pace.asked(later);
+        assert_eq!(pace.due, Some(later));
+        assert_eq!((0..1_000).filter(|_| pace.may_answer_alone(later)).count(), 10);
+        assert!(pace.may_answer_alone(later + PACE));
     }
 
     #[test]
