@@ -5,7 +5,7 @@
 //! with a key of this run. Nothing is kept in memory for either. Guessing is slowed down per address.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -13,6 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use nightjar_engine::api::Timestamp;
 use nightjar_engine::env::{Env, Secret};
+use nightjar_signaling::relay::limits::network;
 use ring::hmac;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -163,17 +164,6 @@ fn claim(path: &str, millis: u128) -> String {
 
 fn seconds(at: SystemTime) -> u64 {
     at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
-}
-
-/// Who counts as one: an IPv4 address, or an IPv6 network of 64 bits.
-fn network(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V6(v6) => {
-            let [a, b, c, d, ..] = v6.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
-        v4 => v4,
-    }
 }
 
 #[cfg(test)]

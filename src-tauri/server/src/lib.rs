@@ -21,6 +21,7 @@ mod reply;
 mod routes;
 mod seal;
 mod serve;
+mod shares;
 mod signal;
 mod store;
 mod tls;

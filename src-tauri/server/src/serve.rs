@@ -33,6 +33,7 @@ use crate::hosts::Hosts;
 use crate::metrics::Figures;
 use crate::phones::{self, Kept, Listeners, PhoneOptions, Phones};
 use crate::routes;
+use crate::shares::{Share, Shares};
 use crate::signal::{Identity, Signal};
 use crate::tls::Tls;
 use crate::webhook;
@@ -43,6 +44,8 @@ const MAX_CONNECTIONS: usize = 1_024;
 /// The same for phones, and for those that want to trust us.
 const MAX_PHONE_CONNECTIONS: usize = 512;
 const MAX_TRUST_CONNECTIONS: usize = 64;
+/// Of these, those of one address; see [`Shares`].
+const SHARE: usize = 32;
 /// A TLS handshake must be done by then.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// The head of a request must be there by then; an idle connection is closed after the same time.
@@ -180,20 +183,20 @@ impl Server {
         door.tasks.spawn(async move {
             told.run_until_cancelled(webhook::run(engine)).await;
         });
-        let ways = WaysIn { door: Arc::clone(&door), places, stop };
+        let ways = WaysIn { door: Arc::clone(&door), places, shares: None, stop };
         let Listeners { phones, trust } = listeners;
         let main = ways.take(listener, Way::Main, tls, router.clone());
         let for_phones = async {
             let Some((listener, tls)) = phones else { return };
             // Phones have places of their own: a crowd of them does not keep the wall out, nor it them.
             let places = Arc::new(Semaphore::new(MAX_PHONE_CONNECTIONS));
-            let ways = WaysIn { places, ..ways.clone() };
+            let ways = WaysIn { places, shares: Some(Shares::new(SHARE)), ..ways.clone() };
             ways.take(listener, Way::Phones, Some(tls), router).await;
         };
         let for_trust = async {
             let (Some(listener), Some(phones)) = (trust, &door.phones) else { return };
             let places = Arc::new(Semaphore::new(MAX_TRUST_CONNECTIONS));
-            let ways = WaysIn { places, ..ways.clone() };
+            let ways = WaysIn { places, shares: Some(Shares::new(SHARE / 4)), ..ways.clone() };
             let router = phones::trust_router(Arc::clone(&phones.authority));
             ways.take(listener, Way::Trust, None, router).await;
         };
@@ -255,6 +258,8 @@ async fn open_phones(
 struct WaysIn {
     door: Arc<Door>,
     places: Arc<Semaphore>,
+    /// What one address may have of the places, where anybody on the network may knock.
+    shares: Option<Arc<Shares>>,
     stop: CancellationToken,
 }
 
@@ -266,12 +271,20 @@ impl WaysIn {
                 () = self.stop.cancelled() => break,
                 arrived = accept(&listener, &self.places) => arrived,
             };
+            let share = match &self.shares {
+                None => None,
+                Some(shares) => match shares.take(peer.ip()) {
+                    Some(share) => Some(share),
+                    None => continue,
+                },
+            };
             let connection = Connection {
                 door: Arc::clone(&self.door),
                 router: router.clone(),
                 tls: tls.clone(),
                 way,
                 peer,
+                share,
                 _place: place,
             };
             let cut = self.door.cut.clone();
@@ -307,10 +320,20 @@ struct Connection {
     tls: Option<Tls>,
     way: Way,
     peer: SocketAddr,
+    /// Held as long as the connection.
+    share: Option<Share>,
     _place: OwnedSemaphorePermit,
 }
 
 impl Connection {
+    /// Ends when a newer connection of the same address wants this one's place.
+    async fn displaced(&self) {
+        match &self.share {
+            Some(share) => share.displaced().await,
+            None => std::future::pending().await,
+        }
+    }
+
     async fn run(self, stream: TcpStream) {
         let Ok(local) = stream.local_addr() else { return };
         // Frames are small and must not wait for each other.
@@ -324,6 +347,7 @@ impl Connection {
                 let stop = self.door.stop.clone();
                 tokio::select! {
                     () = stop.cancelled() => {}
+                    () = self.displaced() => debug!("TLS made way for a newer connection of its address"),
                     shaken = handshake => match shaken {
                         Ok(Ok(stream)) => self.speak(stream, local).await,
                         Ok(Err(error)) => debug!(%error, "TLS could not be agreed on"),
@@ -353,6 +377,11 @@ impl Connection {
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
             () = self.door.stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+            // What is being answered is answered; a connection that only waits ends at once.
+            () = self.displaced() => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
