@@ -451,7 +451,7 @@ impl Writer {
             .takes::<PairingSpec>()
             .gives::<NewPairing>(201, "For one phone, and two minutes")
             .location()
-            .refused(&[404, 503])
+            .refused(&[404, 409, 503])
             .end();
         self.operation("get", "/api/v1/pairings/{id}", "getPairing", "How far a pairing has come")
             .gives::<Pairing>(200, "The pairing")

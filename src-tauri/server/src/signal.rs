@@ -10,8 +10,8 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use nightjar_engine::config::{Config, Webrtc};
 use nightjar_engine::engine::{
-    Capture, EngineHandle, KnownPhone, PeerCandidate, PeerCard, PeerRole, PhonePeer, PhoneState, PhoneStats,
-    SignalLink, ToPeer, Why,
+    Capture, EngineHandle, KnownPhone, PeerCandidate, PeerCard, PeerRole, PhoneAnswer, PhonePeer, PhoneState,
+    PhoneStats, SignalLink, ToPeer, Why,
 };
 use nightjar_engine::env::{Env, Secret};
 use nightjar_signaling::message::{self, Candidate, Hidden, IceServer, MediaStatus, Role, Sdp, State, Stats};
@@ -23,7 +23,7 @@ use subtle::ConstantTimeEq as _;
 use tracing::{debug, info};
 
 use crate::guard;
-use crate::phones::Kept;
+use crate::phones::{Kept, NotKept};
 
 /// Signaling, as the routes see it.
 pub(crate) struct Signal {
@@ -101,25 +101,64 @@ impl Signal {
     }
 
     /// Gives one; its text is shown once. `None`: there are too many.
-    pub(crate) fn make_whip_token(&self, name: String, room: String) -> Option<(WhipToken, String)> {
+    ///
+    /// # Errors
+    /// Where it cannot be kept; then it was not given.
+    pub(crate) async fn make_whip_token(
+        &self,
+        name: String,
+        room: String,
+    ) -> Result<Option<(WhipToken, String)>, NotKept> {
         let chance = |bytes: &mut [u8]| Natural(self.env.clone()).chance(bytes);
         let id = random::<9>(&chance);
         let made = self.whip().add(id, name, room, self.env.wall(), &chance);
-        self.keep_whip();
-        made
+        let Some((token, _)) = &made else { return Ok(None) };
+        if let Err(error) = self.keep_whip(None).await {
+            self.whip().remove(&token.id);
+            if let Some(kept) = &self.kept {
+                kept.keep_whip(self.whip_tokens());
+            }
+            return Err(error);
+        }
+        Ok(made)
     }
 
     /// Takes one back. Whether there was such a one.
-    pub(crate) fn remove_whip_token(&self, id: &str) -> bool {
+    ///
+    /// # Errors
+    /// Where that cannot be kept; it opens nothing until the program ends.
+    pub(crate) async fn remove_whip_token(&self, id: &str) -> Result<bool, NotKept> {
         let removed = self.whip().remove(id).is_some();
-        self.keep_whip();
-        removed
+        if !removed && !self.owes(id) {
+            return Ok(false);
+        }
+        self.keep_whip(Some(id)).await?;
+        Ok(true)
     }
 
-    fn keep_whip(&self) {
-        if let Some(kept) = &self.kept {
-            kept.keep_whip(self.whip_tokens());
+    /// Lets a phone in no more. Whether there was such a one.
+    ///
+    /// # Errors
+    /// Where that cannot be kept; it is out until the program ends.
+    pub(crate) async fn revoke(&self, device: &str) -> Result<bool, NotKept> {
+        if !self.relay.revoke(device) && !self.owes(device) {
+            return Ok(false);
         }
+        if let Some(kept) = &self.kept {
+            kept.flush(Some(device)).await?;
+        }
+        Ok(true)
+    }
+
+    /// Whether it was taken away, and that is not kept yet.
+    fn owes(&self, id: &str) -> bool {
+        self.kept.as_ref().is_some_and(|kept| kept.owes(id))
+    }
+
+    async fn keep_whip(&self, without: Option<&str>) -> Result<(), NotKept> {
+        let Some(kept) = &self.kept else { return Ok(()) };
+        kept.keep_whip(self.whip_tokens());
+        kept.flush(without).await
     }
 
     /// Whether a connection may join a room by its name. `own`: it comes from this machine.
@@ -238,12 +277,11 @@ impl Chair for Guest {
     fn offer(&self, generation: u32, neg: u16, sdp: Sdp) -> BoxFuture<'_, Result<Answered, String>> {
         let Tag { peer, room } = &self.tag;
         async move {
-            let publishes = sends(&sdp.0);
-            info!(tag = "SIGNAL", peer, room, generation, neg, publishes, "offer");
+            info!(tag = "SIGNAL", peer, room, generation, neg, "offer");
             match self.peer.offer(generation, neg, Secret::new(sdp.0)).await {
-                Ok(answer) => {
-                    info!(tag = "SIGNAL", peer, room, generation, neg, "answer");
-                    Ok(Answered { sdp: Sdp(answer.reveal().clone()), publishes })
+                Ok(PhoneAnswer { sdp, publishes }) => {
+                    info!(tag = "SIGNAL", peer, room, generation, neg, publishes, "answer");
+                    Ok(Answered { sdp: Sdp(sdp.reveal().clone()), publishes })
                 }
                 Err(error) => {
                     info!(tag = "SIGNAL", peer, room, generation, neg, %error, "offer refused");
@@ -316,59 +354,9 @@ impl Chair for Guest {
     }
 }
 
-/// Whether an offer sends pictures, or sound alone: that makes its peer a publisher (DESIGN §5).
-fn sends(sdp: &str) -> bool {
-    let (mut session, mut pictures, mut sound) = (true, None, false);
-    // Of the session, then of each section: what it holds, whether its port is not 0, and its direction.
-    let mut usual = "sendrecv";
-    let mut sections: Vec<(&str, bool, &str)> = Vec::new();
-    for line in sdp.lines().map(str::trim_end) {
-        if let Some(media) = line.strip_prefix("m=") {
-            session = false;
-            let mut words = media.split(' ');
-            let (kind, port) = (words.next().unwrap_or_default(), words.next().unwrap_or("0"));
-            sections.push((kind, port != "0", usual));
-        } else if let Some(direction @ ("sendrecv" | "sendonly" | "recvonly" | "inactive")) =
-            line.strip_prefix("a=")
-        {
-            match sections.last_mut() {
-                Some(section) if !session => section.2 = direction,
-                _ => usual = direction,
-            }
-        }
-    }
-    for (kind, open, direction) in sections {
-        let sending = open && direction.starts_with("send");
-        match kind {
-            "video" => pictures = Some(pictures.unwrap_or(false) || sending),
-            "audio" => sound |= sending,
-            _ => {}
-        }
-    }
-    pictures.unwrap_or(sound)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn who_sends_pictures_publishes_and_who_sends_sound_alone_too() {
-        for (sdp, publishes) in [
-            ("v=0\r\nm=video 9 x 96\r\na=sendonly\r\n", true),
-            ("v=0\r\nm=video 9 x 96\r\n", true),
-            ("v=0\r\nm=audio 9 x 96\r\na=recvonly\r\nm=video 9 x 96\r\na=sendrecv\r\n", true),
-            ("v=0\r\na=recvonly\r\nm=video 9 x 96\r\n", false),
-            ("v=0\r\nm=video 0 x 96\r\na=sendonly\r\n", false),
-            ("v=0\r\nm=audio 9 x 96\r\na=sendrecv\r\nm=video 9 x 96\r\na=recvonly\r\n", false),
-            ("v=0\r\nm=audio 9 x 96\r\na=sendonly\r\n", true),
-            ("v=0\r\nm=application 9 x\r\n", false),
-            ("rubbish", false),
-            ("", false),
-        ] {
-            assert_eq!(sends(sdp), publishes, "{sdp}");
-        }
-    }
 
     #[test]
     fn r_s6_the_log_names_the_type_of_a_candidate() {

@@ -96,6 +96,16 @@ fn is_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_' || c == '-'
 }
 
+/// Letters of an id.
+pub const ID_MAX: usize = 64;
+
+/// Whether a camera may have this id, and so a room in which phones publish: 1 to 64 letters, digits, `_` and `-`,
+/// and not the word that stands for the look at a camera (`POST /api/v1/cameras/probe`).
+#[must_use]
+pub fn is_id(text: &str) -> bool {
+    (1..=ID_MAX).contains(&text.len()) && text.chars().all(is_word) && text != "probe"
+}
+
 fn one_line(text: &str) -> String {
     text.lines().map(str::trim).filter(|l| !l.is_empty()).collect::<Vec<_>>().join(" ")
 }
@@ -240,12 +250,12 @@ fn check_streaming(prefix: &str, streaming: &Streaming) -> Result<(), Invalid> {
 /// [`Invalid`] with the bare name of the field.
 pub fn check_camera(camera: &CameraSpec) -> Result<(), Invalid> {
     if let Some(id) = &camera.id {
-        if !(1..=64).contains(&id.len()) || !id.chars().all(is_word) {
-            return Err(Invalid::new("id", "must be 1 to 64 letters, digits, \"_\" or \"-\""));
-        }
-        // POST /api/v1/cameras/probe is the look at a camera: one of that id could not be reached.
+        // One of that id could not be reached.
         if id == "probe" {
             return Err(Invalid::new("id", "must not be \"probe\"; choose another"));
+        }
+        if !is_id(id) {
+            return Err(Invalid::new("id", "must be 1 to 64 letters, digits, \"_\" or \"-\""));
         }
     }
     if let Some(name) = &camera.name {

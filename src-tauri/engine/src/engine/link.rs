@@ -131,7 +131,7 @@ pub struct PhoneStats {
 /// Why a peer may not join.
 #[derive(Debug, thiserror::Error)]
 pub enum JoinError {
-    #[error("a room is named by 1 to 64 letters, digits, \"_\" and \"-\"")]
+    #[error("a room is named by 1 to 64 letters, digits, \"_\" and \"-\", and not \"probe\"")]
     BadRoom,
     #[error("too many peers are here")]
     Busy,

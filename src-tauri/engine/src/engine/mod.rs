@@ -47,7 +47,7 @@ pub use link::{
     Capture, JoinError, OfferError, PeerCandidate, PeerCard, PeerRole, PhoneState, PhoneStats, SignalLink,
     Stage, ToPeer, Why,
 };
-pub use phones::PhonePeer;
+pub use phones::{PhoneAnswer, PhonePeer};
 pub use recording::RecordsError;
 pub use rtsp::Rtsp;
 

@@ -16,6 +16,7 @@ use super::link::{
 };
 use super::phone::Phone;
 use crate::api::CameraKind;
+use crate::config::{ID_MAX, is_id};
 use crate::env::Secret;
 use crate::hub::Slot;
 use crate::sfu::{Call, CallOptions, Candidate, Media};
@@ -25,9 +26,13 @@ const EARLY: usize = 64;
 /// Publishers of one room.
 const PUBLISHERS: usize = 64;
 
-/// The ids that publishers of a room have, in the order in which they are given.
+/// The ids that publishers of a room have, in the order in which they are given. The end of a long room's name
+/// makes place for the number.
 pub(super) fn places(room: &str) -> impl Iterator<Item = String> {
-    (1..=PUBLISHERS).map(move |n| if n == 1 { room.to_owned() } else { format!("{room}-{n}") })
+    (1..=PUBLISHERS).map(move |n| {
+        let number = if n == 1 { String::new() } else { format!("-{n}") };
+        format!("{}{number}", room.get(..ID_MAX - number.len()).unwrap_or(room))
+    })
 }
 
 impl EngineHandle {
@@ -39,8 +44,7 @@ impl EngineHandle {
         if self.is_shut_down() {
             return Err(JoinError::ShuttingDown);
         }
-        let letter = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-        if !(1..=64).contains(&card.room.len()) || !card.room.chars().all(letter) {
+        if !is_id(&card.room) {
             return Err(JoinError::BadRoom);
         }
         info!(tag = "RECONNECT", peer = short(&card.peer_id), room = card.room, "peer joined");
@@ -92,6 +96,20 @@ impl EngineHandle {
     }
 }
 
+/// What an offer is answered.
+#[derive(Clone, Debug)]
+pub struct PhoneAnswer {
+    pub sdp: Secret<String>,
+    /// Its connection publishes: pictures, or sound alone.
+    pub publishes: bool,
+}
+
+impl PhoneAnswer {
+    fn of(call: &Call, sdp: Secret<String>) -> Self {
+        Self { sdp, publishes: call.publication().is_some() }
+    }
+}
+
 /// A peer in the engine. Dropping it says that its signaling is gone; its media lives on.
 pub struct PhonePeer {
     engine: EngineHandle,
@@ -134,7 +152,7 @@ impl PhonePeer {
         generation: u32,
         negotiation: u16,
         sdp: Secret<String>,
-    ) -> Result<Secret<String>, OfferError> {
+    ) -> Result<PhoneAnswer, OfferError> {
         let _one_at_a_time = self.negotiating.lock().await;
         let offer = sdp.reveal();
         let same = {
@@ -144,7 +162,7 @@ impl PhonePeer {
                     return Err(OfferError::Stale { current: now.generation });
                 }
                 Some(now) if generation == now.generation && negotiation <= now.negotiation => {
-                    return Ok(now.answer.clone());
+                    return Ok(PhoneAnswer::of(&now.call, now.answer.clone()));
                 }
                 // Clients of the older systems do not say whether it is the same connection.
                 Some(now)
@@ -164,12 +182,7 @@ impl PhonePeer {
         }
     }
 
-    async fn anew(
-        &self,
-        generation: u32,
-        negotiation: u16,
-        offer: &str,
-    ) -> Result<Secret<String>, OfferError> {
+    async fn anew(&self, generation: u32, negotiation: u16, offer: &str) -> Result<PhoneAnswer, OfferError> {
         let room = &self.card.room;
         let media = Media::of(offer)?;
         let publishes = match self.card.role {
@@ -229,10 +242,11 @@ impl PhonePeer {
         for (_, candidate) in early.into_iter().filter(|(of, _)| *of == generation) {
             self.add(&call, candidate);
         }
+        let answered = PhoneAnswer::of(&call, answer);
         if let (Some(link), Some(own)) = (&self.link, call.candidates()) {
             self.engine.spawn(trickle(Arc::clone(link), generation, call, own));
         }
-        Ok(answer)
+        Ok(answered)
     }
 
     async fn again(
@@ -241,7 +255,7 @@ impl PhonePeer {
         negotiation: u16,
         offer: &str,
         call: &Arc<Call>,
-    ) -> Result<Secret<String>, OfferError> {
+    ) -> Result<PhoneAnswer, OfferError> {
         let answer = Secret::new(call.renegotiate(offer).await?);
         let mut state = self.inner();
         if let Some(current) = &mut state.current {
@@ -252,7 +266,7 @@ impl PhonePeer {
                 phone.renewed(generation);
             }
         }
-        Ok(answer)
+        Ok(PhoneAnswer::of(call, answer))
     }
 
     /// Takes a candidate of the peer, or `None` for the end of them. What comes before its offer waits; what

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::link::{OfferError, PeerCard, PeerRole};
 use super::{EngineHandle, PhonePeer};
 use crate::api::{ApiError, ErrorCode};
+use crate::config::is_id;
 use crate::env::Secret;
 use crate::sfu::{Answer, SfuError};
 
@@ -36,9 +37,8 @@ impl EngineHandle {
     /// `Invalid` for a room that cannot be, `Duplicate` where the room is a camera that is no phone,
     /// `NotPlayable`, `Malformed`, `TooLarge`, `Busy`.
     pub async fn whip_offer(&self, room: &str, offer: &str) -> Result<Answer, ApiError> {
-        let letter = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-        if !(1..=64).contains(&room.len()) || !room.chars().all(letter) {
-            let reason = "a room is named by 1 to 64 letters, digits, \"_\" and \"-\"";
+        if !is_id(room) {
+            let reason = "a room is named by 1 to 64 letters, digits, \"_\" and \"-\", and not \"probe\"";
             return Err(ApiError::invalid("room", reason));
         }
         let card = PeerCard {
@@ -65,7 +65,7 @@ impl EngineHandle {
             // Whoever lost the connection publishes anew.
             engine.whip().sessions().remove(&id);
         });
-        Ok(Answer { id, sdp: answer.reveal().clone() })
+        Ok(Answer { id, sdp: answer.sdp.reveal().clone() })
     }
 
     /// Adds a publisher's candidates.

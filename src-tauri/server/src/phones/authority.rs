@@ -68,6 +68,26 @@ impl ResolvesServerCert for Leaf {
     }
 }
 
+/// Our own certificate for our own name and addresses, whose key is the one that invitations pin; the owner's
+/// for whoever asks for another name. (Who goes to an address names nothing: RFC 6066, section 3.)
+#[derive(Debug)]
+struct Both {
+    own: Arc<Leaf>,
+    owners: Arc<dyn ResolvesServerCert>,
+    host: String,
+}
+
+impl ResolvesServerCert for Both {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let ours = |name: &str| name.eq_ignore_ascii_case(&self.host) || name == "localhost";
+        if hello.server_name().is_none_or(ours) {
+            self.own.resolve(hello)
+        } else {
+            self.owners.resolve(hello)
+        }
+    }
+}
+
 impl Authority {
     /// Reads the keys, or makes them. Blocks.
     pub(crate) fn load(store: &FileStore, ips: &[IpAddr], wall: SystemTime) -> io::Result<Self> {
@@ -117,14 +137,22 @@ impl Authority {
         }
     }
 
-    /// Speaks TLS with whatever certificate is the newest.
-    pub(crate) fn tls(&self) -> Tls {
+    /// Speaks TLS with whatever certificate is the newest, and with the owner's under the owner's names.
+    pub(crate) fn tls(&self, owners: Option<&Tls>) -> Tls {
+        let own = Arc::clone(&self.leaf);
+        let shown: Arc<dyn ResolvesServerCert> = match owners {
+            None => own,
+            Some(tls) => {
+                let owners = Arc::clone(&tls.acceptor.config().cert_resolver);
+                Arc::new(Both { own, owners, host: self.host() })
+            }
+        };
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .expect("ring's provider has the default versions")
             .with_no_client_auth()
-            .with_cert_resolver(Arc::clone(&self.leaf) as Arc<dyn ResolvesServerCert>);
+            .with_cert_resolver(shown);
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Tls { acceptor: TlsAcceptor::from(Arc::new(config)) }
     }

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 pub(crate) use authority::Authority;
-pub(crate) use kept::Kept;
+pub(crate) use kept::{Kept, NotKept};
 pub(crate) use trust::router as trust_router;
 
 use crate::store::FileStore;
@@ -40,7 +40,8 @@ pub struct PhoneOptions {
     pub listen: SocketAddr,
     /// Where keys, devices and tokens are kept.
     pub store: Arc<FileStore>,
-    /// A certificate of the owner's, in place of our own authority's.
+    /// A certificate of the owner's, for the owner's names. Our own stays for our addresses and our name: it is
+    /// the one that invitations name.
     pub tls: Option<Tls>,
 }
 
@@ -53,8 +54,6 @@ pub(crate) struct Listeners {
 /// What is known of the door for phones.
 pub(crate) struct Phones {
     pub(crate) authority: Arc<Authority>,
-    /// Our own authority signs; the trust page is of use.
-    local_authority: bool,
     listen: SocketAddr,
     bound: Result<SocketAddr, String>,
     trust: Option<SocketAddr>,
@@ -71,7 +70,7 @@ pub(crate) struct PhoneDoor {
     pub(crate) reason: Option<String>,
     /// Addresses of the publisher page, best first.
     pub(crate) urls: Vec<String>,
-    /// The page that helps a phone to trust this machine, where our own authority signs.
+    /// The page that helps a phone to trust this machine.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) trust_url: Option<String>,
     /// SHA-256 of the authority's certificate, to be compared with what the phone shows.
@@ -93,8 +92,7 @@ impl Phones {
         };
         let authority = made.await.map_err(io::Error::other)??;
         let authority = Arc::new(authority);
-        let local_authority = tls.is_none();
-        let tls = tls.unwrap_or_else(|| authority.tls());
+        let tls = authority.tls(tls.as_ref());
         let (bound, phones) = match TcpListener::bind(listen).await {
             Ok(listener) => (listener.local_addr().map_err(|e| e.to_string()), Some((listener, tls))),
             Err(error) => {
@@ -106,13 +104,12 @@ impl Phones {
                 (Err(reason), None)
             }
         };
-        let trust =
-            if phones.is_some() && local_authority { trust_listener(listen.ip()).await } else { None };
+        let trust = if phones.is_some() { trust_listener(listen.ip()).await } else { None };
         let trust_at = trust.as_ref().and_then(|listener| listener.local_addr().ok());
         if let Ok(addr) = &bound {
             info!(%addr, trust = ?trust_at, "door for phones open");
         }
-        let phones_state = Self { authority, local_authority, listen, bound, trust: trust_at, env };
+        let phones_state = Self { authority, listen, bound, trust: trust_at, env };
         Ok((phones_state, Listeners { phones, trust }))
     }
 
@@ -132,7 +129,7 @@ impl Phones {
         };
         let trust_url =
             self.trust.and_then(|addr| Some(format!("http://{}:{}/trust", hosts.first()?, addr.port())));
-        let fingerprint = self.local_authority.then(|| self.authority.fingerprint());
+        let fingerprint = Some(self.authority.fingerprint());
         PhoneDoor { open: reason.is_none(), reason, urls, trust_url, fingerprint }
     }
 
@@ -181,7 +178,7 @@ impl Phones {
                     () = tokio::time::sleep(LOOK) => {}
                 }
                 let ips = addresses::of(listen);
-                if self.local_authority && self.authority.renew(&ips, self.env.wall()) {
+                if self.authority.renew(&ips, self.env.wall()) {
                     info!(?ips, "certificate for phones issued anew");
                 }
             }

@@ -29,6 +29,7 @@ use axum::extract::{FromRequestParts, Path, State};
 use axum::http::request::Parts;
 use axum::routing::{delete, get, patch, post};
 use nightjar_engine::api::ErrorCode;
+use nightjar_engine::config::is_id;
 use serde::de::DeserializeOwned;
 
 use crate::door::Door;
@@ -132,16 +133,10 @@ impl<S: Send + Sync> FromRequestParts<S> for CameraId {
             Named::from_request_parts(parts, state).await?;
         named
             .remove("id")
-            .filter(|id| is_camera_id(id))
+            .filter(|id| is_id(id))
             .map(Self)
             .ok_or_else(|| Refusal::new(ErrorCode::NotFound, "There is no camera of that id."))
     }
-}
-
-/// Whether a camera could have this id.
-fn is_camera_id(id: &str) -> bool {
-    let letter = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    (1..=64).contains(&id.len()) && id.chars().all(letter)
 }
 
 /// A done thing without words.

@@ -9,10 +9,10 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse as _;
 use bytes::Bytes;
 use nightjar_engine::api::{
-    Device, DevicePatch, ErrorCode, NewPairing, Pairing, PairingSpec, PairingState, Timestamp, WhipToken,
-    WhipTokenSpec,
+    CameraKind, Device, DevicePatch, ErrorCode, NewPairing, Pairing, PairingSpec, PairingState, Timestamp,
+    WhipToken, WhipTokenSpec,
 };
-use nightjar_signaling::inbound::is_room;
+use nightjar_engine::config::is_id;
 use nightjar_signaling::relay::keys::{self, PairingView};
 use nightjar_signaling::relay::{DeviceView, Relay};
 use qrcode::render::svg;
@@ -23,7 +23,7 @@ use serde::Serialize;
 use super::{Named, done};
 use crate::body;
 use crate::door::Door;
-use crate::phones::{PhoneDoor, Phones};
+use crate::phones::{NotKept, PhoneDoor, Phones};
 use crate::reply::{Refusal, Reply, json};
 use crate::signal::Signal;
 
@@ -125,25 +125,40 @@ pub(super) async fn rename(
 
 /// From now on the phone hears that it may no longer publish; what it publishes ends.
 pub(super) async fn revoke(State(door): State<Arc<Door>>, Named(id): Named<String>) -> Reply {
-    if !signal(&door)?.relay.revoke(&id) {
-        return Err(no_device());
-    }
-    let engine = door.engine.clone();
-    door.finish(async move { engine.dismiss_phone(&id).await }).await;
+    let within = Arc::clone(&door);
+    let kept = door.finish(async move {
+        let revoked = signal(&within)?.revoke(&id).await;
+        if matches!(revoked, Ok(false)) {
+            return Err(no_device());
+        }
+        within.engine.dismiss_phone(&id).await;
+        revoked.map_err(|error| not_kept(&error))
+    });
+    kept.await?;
     done()
 }
 
+fn not_kept(error: &NotKept) -> Refusal {
+    let message = error.to_string();
+    let (first, rest) = message.split_at(1);
+    Refusal::new(ErrorCode::Internal, format!("{}{rest}.", first.to_ascii_uppercase()))
+}
+
 fn room(room: &str) -> Result<(), Refusal> {
-    if is_room(room) && room != "probe" {
+    if is_id(room) {
         return Ok(());
     }
-    Err(Refusal::invalid("room", "must be 1 to 64 letters, digits, \"_\" or \"-\""))
+    Err(Refusal::invalid("room", "must be 1 to 64 letters, digits, \"_\" or \"-\", and not \"probe\""))
 }
 
 pub(super) async fn pair(State(door): State<Arc<Door>>, headers: HeaderMap, bytes: Bytes) -> Reply {
     let spec = if bytes.is_empty() { PairingSpec::default() } else { body::json(&headers, &bytes)? };
     if let Some(named) = &spec.room {
         room(named)?;
+        if door.engine.camera(named).is_ok_and(|camera| camera.kind != CameraKind::Phone) {
+            let message = format!("The camera \"{named}\" is not a phone, so that no phone can film there.");
+            return Err(Refusal::new(ErrorCode::Duplicate, message));
+        }
     }
     let relay = &signal(&door)?.relay;
     let phones = phones(&door)?;
@@ -189,12 +204,19 @@ pub(super) async fn allow(State(door): State<Arc<Door>>, Named(id): Named<String
     let relay = &signal(&door)?.relay;
     look(relay, &id)?;
     let taken = |room: &str| door.engine.camera(room).is_ok();
+    let before = signal(&door)?.known();
     if !relay.allow(&id, &taken) {
         return Err(Refusal::new(ErrorCode::Duplicate, "No phone waits at this pairing."));
     }
-    // From now on it has its place on the wall, whether it films or not.
+    // From now on it has its place on the wall, whether it films or not; what it was before has none.
     let (engine, known) = (door.engine.clone(), signal(&door)?.known());
-    door.finish(async move { engine.expect_phones(known, false).await }).await;
+    door.finish(async move {
+        for phone in before.into_iter().filter(|phone| known.iter().all(|now| now.peer_id != phone.peer_id)) {
+            engine.dismiss_phone(&phone.peer_id).await;
+        }
+        engine.expect_phones(known, false).await;
+    })
+    .await;
     Ok(json(StatusCode::OK, &look(relay, &id)?))
 }
 
@@ -219,7 +241,10 @@ pub(super) async fn make_whip_token(
     let spec: WhipTokenSpec = body::json(&headers, &bytes)?;
     room(&spec.room)?;
     let name = named(spec.name.as_deref().unwrap_or(&spec.room))?;
-    let made = signal(&door)?.make_whip_token(name.to_owned(), spec.room.clone());
+    let made = signal(&door)?.make_whip_token(name.to_owned(), spec.room.clone()).await;
+    let made = made.map_err(|error| {
+        Refusal::new(ErrorCode::Internal, format!("The token was not made: {}.", error.why()))
+    })?;
     let (token, text) = made.ok_or_else(|| Refusal::new(ErrorCode::Busy, "There are too many tokens."))?;
     Ok(json(StatusCode::CREATED, &whip_token(token, Some(text))))
 }
@@ -229,7 +254,7 @@ pub(super) async fn remove_whip_token(
     Named(named): Named<HashMap<String, String>>,
 ) -> Reply {
     let id = named.get("id").map(String::as_str).unwrap_or_default();
-    if !signal(&door)?.remove_whip_token(id) {
+    if !signal(&door)?.remove_whip_token(id).await.map_err(|error| not_kept(&error))? {
         return Err(Refusal::new(ErrorCode::NotFound, "There is no token of that id."));
     }
     Ok(StatusCode::NO_CONTENT.into_response())

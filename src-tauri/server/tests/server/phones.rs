@@ -5,7 +5,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
 use futures_util::{SinkExt as _, StreamExt as _};
-use nightjar_server::{FileStore, PhoneOptions};
+use nightjar_server::{FileStore, PhoneOptions, Tls};
 use nightjar_signaling::proof;
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
@@ -38,10 +38,13 @@ struct Home {
 
 impl Home {
     async fn open(dir: &TempDir) -> Self {
+        Self::open_with(dir, None).await
+    }
+
+    async fn open_with(dir: &TempDir, tls: Option<Tls>) -> Self {
         let store = Arc::new(FileStore::open(dir.path()).unwrap());
         let listen = "127.0.0.1:0".parse().unwrap();
-        let house =
-            House::with(|options| options.phones = Some(PhoneOptions { listen, store, tls: None })).await;
+        let house = House::with(|options| options.phones = Some(PhoneOptions { listen, store, tls })).await;
         let door = house.ask("GET", "/api/v1/devices").await.json()["door"].clone();
         assert_eq!(door["open"], true, "{door}");
         let authority = |url: &Value| {
@@ -349,4 +352,151 @@ async fn a_taken_port_closes_the_door_for_phones_and_nothing_else() {
     assert!(door["reason"].as_str().unwrap().contains("listens"), "{door}");
     house.send(Request::new("POST", "/api/v1/pairings").json("{}")).await.refused(503, "not_live");
     house.close().await;
+}
+
+/// The data directory takes nothing more, or does again.
+fn block(dir: &TempDir, blocked: bool) {
+    // What is written beside the file cannot be made where a directory of that name is.
+    let beside = dir.path().join("phones.json.new");
+    if blocked { std::fs::create_dir(beside).unwrap() } else { std::fs::remove_dir(beside).unwrap() }
+}
+
+#[tokio::test]
+async fn a_right_that_was_taken_away_is_on_the_disk_before_it_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = Home::open(&dir).await;
+    let phone = Phone::new();
+    let (mut line, ok) = home.pair(&phone).await;
+    let (device, relay) = (ok["device_id"].as_str().unwrap(), ok["relay_id"].as_str().unwrap());
+    line.say(home.auth(&phone, device, relay, ok["nonce"].as_str().unwrap())).await;
+    assert_eq!(line.hear().await["type"], "auth_ok");
+    let make = || home.house.send(Request::new("POST", "/api/v1/whip-tokens").json("{\"room\":\"hall\"}"));
+    let kept = || std::fs::read_to_string(dir.path().join("phones.json")).unwrap();
+    let token = make().await.json();
+    let token = token["id"].as_str().unwrap();
+    assert!(kept().contains(token), "a token that is shown is kept");
+    let paths = [format!("/api/v1/devices/{device}"), format!("/api/v1/whip-tokens/{token}")];
+    block(&dir, true);
+    for path in &paths {
+        for _ in 0..2 {
+            home.house.ask("DELETE", path).await.refused(500, "internal");
+        }
+    }
+    make().await.refused(500, "internal");
+    assert_eq!(home.house.ask("GET", "/api/v1/whip-tokens").await.json()["tokens"], json!([]));
+    // Whether it is kept or not: it holds now.
+    while line.hear().await["code"] != "revoked" {}
+    assert_eq!(line.closed().await, Some(4403));
+    block(&dir, false);
+    for path in &paths {
+        assert_eq!(home.house.ask("DELETE", path).await.status, 204, "{path}");
+        home.house.ask("DELETE", path).await.refused(404, "not_found");
+    }
+    let kept: Value = serde_json::from_str(&kept()).unwrap();
+    assert_eq!((&kept["devices"][0]["revoked"], &kept["whip"]), (&json!(true), &json!([])));
+    home.house.close().await;
+    let reopened = async {
+        while FileStore::open(dir.path()).is_err() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(PATIENCE, reopened).await.expect("the directory is free again");
+    let home = Home::open(&dir).await;
+    let mut line = home.dial().await;
+    let hello = line.hear().await;
+    line.say(home.auth(&phone, device, relay, hello["nonce"].as_str().unwrap())).await;
+    assert_eq!(line.hear().await["code"], "revoked");
+    home.house.close().await;
+}
+
+#[tokio::test]
+async fn no_phone_is_invited_to_be_a_camera_of_another_kind() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = Home::open(&dir).await;
+    for (room, status, code) in
+        [("fixed", 409, "duplicate"), ("probe", 422, "invalid"), ("a.b", 422, "invalid")]
+    {
+        let body = json!({"room": room}).to_string();
+        home.house.send(Request::new("POST", "/api/v1/pairings").json(body)).await.refused(status, code);
+    }
+    let free = home.house.send(Request::new("POST", "/api/v1/pairings").json("{\"room\":\"hall\"}")).await;
+    assert_eq!(free.status, 201);
+    home.house.close().await;
+}
+
+/// The hash of the key of the certificate that is shown to who asks for this name.
+async fn shown_key(addr: &str, name: &str) -> String {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let shown = Arc::new(Shown(provider.signature_verification_algorithms));
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(shown)
+        .with_no_client_auth();
+    let stream = TcpStream::connect(addr).await.unwrap();
+    let name = ServerName::try_from(name.to_owned()).unwrap();
+    let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
+    let leaf = stream.get_ref().1.peer_certificates().unwrap()[0].clone();
+    let leaf = rustls::server::ParsedCertificate::try_from(&leaf).unwrap();
+    B64.encode(nightjar_signaling::relay::keys::sha256(&leaf.subject_public_key_info()))
+}
+
+/// Takes whatever is shown.
+#[derive(Debug)]
+struct Shown(rustls::crypto::WebPkiSupportedAlgorithms);
+
+impl rustls::client::danger::ServerCertVerifier for Shown {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: rustls_pki_types::UnixTime,
+    ) -> Result<rustls::client::danger::ServerCertVerified, rustls::Error> {
+        Ok(rustls::client::danger::ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &rustls::DigitallySignedStruct,
+    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls12_signature(message, cert, signed, &self.0)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &rustls::DigitallySignedStruct,
+    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(message, cert, signed, &self.0)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
+        self.0.supported_schemes()
+    }
+}
+
+#[tokio::test]
+async fn beside_a_certificate_of_the_owners_the_key_of_the_invitation_is_the_one_that_is_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(["cams.example".to_owned()]).unwrap();
+    let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
+    std::fs::write(&cert, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let home = Home::open_with(&dir, Some(Tls::load(&cert, &key).unwrap())).await;
+    let made = home.house.send(Request::new("POST", "/api/v1/pairings").json("{}")).await.json();
+    let (_, fragment) = made["url"].as_str().unwrap().split_once('#').unwrap();
+    let parts: Vec<&str> = fragment.splitn(5, '.').collect();
+    // By the addresses of the invitation, as the companion comes.
+    for name in ["127.0.0.1", parts[4]] {
+        assert_eq!(shown_key(&home.phones, name).await, parts[2], "{name}");
+    }
+    // A browser that asks for the owner's name is shown the owner's certificate.
+    assert_ne!(shown_key(&home.phones, "cams.example").await, parts[2]);
+    home.house.close().await;
 }

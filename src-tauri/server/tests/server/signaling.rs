@@ -125,6 +125,64 @@ async fn r_s1_r_p4_the_older_clients_work_unchanged() {
     house.close().await;
 }
 
+/// An offer of sections: what it holds, its codec and its direction.
+fn offer(sections: &[(&str, &str, &str)]) -> Value {
+    let fingerprint = vec!["AB"; 32].join(":");
+    let mids: String = (0..sections.len()).map(|mid| format!(" {mid}")).collect();
+    let mut sdp = format!(
+        "v=0\r\no=- 4611731400430051336 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE{mids}\r\n"
+    );
+    for (mid, (kind, codec, direction)) in sections.iter().enumerate() {
+        let number = 96 + mid;
+        sdp += &format!(
+            "m={kind} 9 UDP/TLS/RTP/SAVPF {number}\r\nc=IN IP4 0.0.0.0\r\na=ice-ufrag:abcd\r\n\
+             a=ice-pwd:abcdefghijklmnopqrstuvwx\r\na=fingerprint:sha-256 {fingerprint}\r\na=setup:actpass\r\n\
+             a=mid:{mid}\r\na={direction}\r\na=rtcp-mux\r\na=rtpmap:{number} {codec}\r\na=ssrc:{number} cname:x\r\n"
+        );
+    }
+    json!({"type": "offer", "data": {"sdp": sdp, "type": "offer"}})
+}
+
+#[tokio::test]
+async fn who_publishes_is_the_same_for_the_wall_and_for_the_room() {
+    let house = house("legacy_join = true", false).await;
+    for (room, role, sections, publishes) in [
+        ("a", json!("viewer"), &[("video", "VP8/90000", "sendrecv")][..], false),
+        ("b", json!(null), &[("video", "VP8/90000", "sendrecv")], true),
+        (
+            "c",
+            json!(null),
+            &[("video", "VP8/90000", "inactive"), ("audio", "opus/48000/2", "sendonly")],
+            true,
+        ),
+        (
+            "d",
+            json!(null),
+            &[("video", "VP8/90000", "recvonly"), ("audio", "opus/48000/2", "sendrecv")],
+            false,
+        ),
+        ("e", json!(null), &[("audio", "opus/48000/2", "sendonly")], true),
+        ("f", json!(null), &[("video", "VP8/90000", "recvonly")], false),
+    ] {
+        let mut peer = dial(&house, "/signal", &[]).await.unwrap();
+        say(&mut peer, json!({"type": "join_room", "data": {"room": room, "role": role}})).await;
+        assert_eq!(json_of(&mut peer).await["type"], "joined_room");
+        say(&mut peer, offer(sections)).await;
+        let answer = json_of(&mut peer).await;
+        assert_eq!(answer["type"], "answer", "{room}: {answer}");
+        let mut other = dial(&house, "/signal", &[]).await.unwrap();
+        say(&mut other, json!({"type": "join_room", "data": {"room": room}})).await;
+        let shown = json_of(&mut other).await["data"]["peers"][0]["role"].clone();
+        let on_the_wall = house.engine.camera(room).is_ok();
+        let role = if publishes { "publisher" } else { "viewer" };
+        assert_eq!((on_the_wall, shown), (publishes, json!(role)), "{room}");
+    }
+    let mut lost = dial(&house, "/signal", &[]).await.unwrap();
+    say(&mut lost, json!({"type": "join_room", "data": {"room": "probe"}})).await;
+    assert_eq!(json_of(&mut lost).await["type"], "error", "no camera may be called so");
+    house.close().await;
+}
+
 #[tokio::test]
 async fn a15_what_is_too_large_ends_the_connection_with_a_word() {
     let house = house("legacy_join = true", false).await;

@@ -77,6 +77,8 @@ async fn what_cannot_be_published_is_refused_in_words() {
     for (path, body, status, code) in [
         ("/api/v1/whip/fixed", offer("H264", "sendonly"), 409, "duplicate"),
         ("/api/v1/whip/a.b", offer("H264", "sendonly"), 422, "invalid"),
+        // No camera may be called so: that is where one is looked at.
+        ("/api/v1/whip/probe", offer("H264", "sendonly"), 422, "invalid"),
         ("/api/v1/whip/r", offer("H265", "sendonly"), 406, "not_playable"),
         ("/api/v1/whip/r", offer("H264", "recvonly"), 406, "not_playable"),
         ("/api/v1/whip/r", "hello".to_owned(), 400, "malformed"),
@@ -86,5 +88,24 @@ async fn what_cannot_be_published_is_refused_in_words() {
     let text = Request::new("POST", "/api/v1/whip/r").body("text/plain", "v=0");
     house.send(text).await.refused(415, "unsupported_media_type");
     assert!(house.engine.camera("r").is_err());
+    house.close().await;
+}
+
+#[tokio::test]
+async fn the_cameras_of_a_room_with_the_longest_name_can_be_asked_for() {
+    let house = House::open().await;
+    let room = "r".repeat(64);
+    for _ in 0..2 {
+        let path = format!("/api/v1/whip/{room}");
+        let answer = house.send(Request::new("POST", &path).body(SDP, offer("H264", "sendonly"))).await;
+        assert_eq!(answer.status, 201, "{answer:?}");
+    }
+    let mut ids: Vec<String> = house.engine.cameras().into_iter().map(|camera| camera.id).collect();
+    ids.retain(|id| id.starts_with('r'));
+    ids.sort();
+    assert_eq!(ids, [format!("{}-2", "r".repeat(62)), room]);
+    for id in ids {
+        assert_eq!(house.ask("GET", &format!("/api/v1/cameras/{id}")).await.status, 200, "{id}");
+    }
     house.close().await;
 }
