@@ -634,8 +634,8 @@ fn a_phone_that_paired_again_is_one_phone_wherever_it_is_connected() {
     let nonce = pair(&mut stage, 2, "d2");
     assert_eq!(stage.heard(1)[0]["code"], "replaced");
     assert_eq!(
-        (stage.closed.get(&1), stage.calls_of(1)),
-        (Some(&4409), vec![Call::Leave]),
+        (stage.closed.get(&1).copied(), stage.calls_of(1)),
+        (Some(4409), vec![Call::Leave]),
         "who is listed nowhere can be revoked nowhere: what it publishes ends"
     );
     assert!(!stage.rooms.is_online("d1"));

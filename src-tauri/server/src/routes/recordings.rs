@@ -8,9 +8,10 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::IntoResponse as _;
 use bytes::Bytes;
 use nightjar_engine::api::{ErrorCode, SegmentPatch, Timestamp};
+use nightjar_engine::config::is_id;
 use uuid::Uuid;
 
-use super::{Named, done, is_camera_id};
+use super::{Named, done};
 use crate::body;
 use crate::door::Door;
 use crate::file::{self, Offer};
@@ -27,7 +28,7 @@ fn moment(uri: &Uri, name: &str) -> Result<Option<SystemTime>, Refusal> {
 
 pub(super) async fn list(State(door): State<Arc<Door>>, OriginalUri(uri): OriginalUri) -> Reply {
     let camera = parameter(uri.query(), "camera");
-    if let Some(id) = camera.as_deref().filter(|id| !is_camera_id(id)) {
+    if let Some(id) = camera.as_deref().filter(|id| !is_id(id)) {
         let shown: String = id.chars().filter(|c| !c.is_control()).take(64).collect();
         return Err(Refusal::new(ErrorCode::NotFound, format!("There is no camera \"{shown}\".")));
     }

@@ -126,7 +126,7 @@ async fn r_s1_r_p4_the_older_clients_work_unchanged() {
 }
 
 /// An offer of sections: what it holds, its codec and its direction.
-fn offer(sections: &[(&str, &str, &str)]) -> Value {
+fn offer_of(sections: &[(&str, &str, &str)]) -> Value {
     let fingerprint = vec!["AB"; 32].join(":");
     let mids: String = (0..sections.len()).map(|mid| format!(" {mid}")).collect();
     let mut sdp = format!(
@@ -167,7 +167,7 @@ async fn who_publishes_is_the_same_for_the_wall_and_for_the_room() {
         let mut peer = dial(&house, "/signal", &[]).await.unwrap();
         say(&mut peer, json!({"type": "join_room", "data": {"room": room, "role": role}})).await;
         assert_eq!(json_of(&mut peer).await["type"], "joined_room");
-        say(&mut peer, offer(sections)).await;
+        say(&mut peer, offer_of(sections)).await;
         let answer = json_of(&mut peer).await;
         assert_eq!(answer["type"], "answer", "{room}: {answer}");
         let mut other = dial(&house, "/signal", &[]).await.unwrap();
