@@ -197,7 +197,7 @@ mod tests {
             pts: tenths as i64 * 100,
             arrival: start + Duration::from_millis(tenths * 100),
             wall: SystemTime::UNIX_EPOCH,
-            key: track == 1 || tenths % 20 == 0,
+            key: track == 1 || tenths.is_multiple_of(20),
             generation: 0,
             loss: 0,
             data: Bytes::from_static(&[0; 1_000]),
