@@ -15,7 +15,6 @@ export async function faults({ quick }) {
   const flags = typeof WebSocket === 'undefined' ? ['--experimental-websocket'] : [];
   const program = join(root, 'tests', 'bench', 'phone-faults.mjs');
   const more = ['--runs', quick ? '4' : '10', '--phones', quick ? '2' : '5', '--out', out];
-  if (!quick) more.push('--crowd');
   const play = [process.execPath, ...flags, program, ...more];
   const code = await run('unshare', [...spaces, ...play]);
   if (code !== 0) throw new Error(`the faults of phones ended with ${code}`);

@@ -42,7 +42,8 @@ const GOP: u64 = 50;
 const SHORT: u64 = 12;
 const SHORT_PACE: Duration = Duration::from_millis(10);
 const PAYLOAD: usize = 1_150;
-const PAYLOAD_TYPE: u8 = 102;
+/// That of the profile below, as the crate offers it.
+const PAYLOAD_TYPE: u8 = 125;
 /// Baseline, 1280×720.
 const SPS: &[u8] = &[
     0x67, 0x42, 0xc0, 0x1f, 0xd9, 0x00, 0x50, 0x05, 0xbb, 0x01, 0x10, 0x00, 0x00, 0x03, 0x00, 0x10, 0x00,

@@ -3,8 +3,8 @@
 // Builds the programs for release, measures them as processes, and writes bench/REPORT.md and
 // bench/report.json. `--quick` takes a few minutes and writes to bench/out/ instead, so that the
 // figures of a full run are never replaced by few. With `--only` the sections of the other parts stay as
-// they were. `--built` takes the programs as they are. `faults` is what happens to phones
-// (phone-faults.mjs); it writes bench/PHONES.md and bench/phones.json.
+// they were. `--built` takes the programs as they are. `crowd` and `faults` are taken when they are asked for:
+// `faults` is what happens to phones (phone-faults.mjs), and writes bench/PHONES.md and bench/phones.json.
 
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -38,6 +38,8 @@ const parts = {
   crowd: (await import('./crowd.mjs')).crowd,
   faults: (await import('./faults.mjs')).faults,
 };
+/** These are taken when they are asked for. */
+const APART = ['crowd', 'faults'];
 
 const out = join(root, 'bench', ...(quick ? ['out'] : []));
 const place = join(out, 'report.json');
@@ -46,7 +48,7 @@ const report = { date: new Date().toISOString(), quick, machine: machine(), sect
 const browser = await launch();
 report.browser = `Chromium ${browser.version()}`;
 for (const [name, part] of Object.entries(parts)) {
-  if (only && !only.includes(name)) {
+  if (only ? !only.includes(name) : APART.includes(name)) {
     report.sections.push(...before.filter((section) => section.part === name));
     continue;
   }
