@@ -54,7 +54,8 @@ export function judge(fault, { runs, bystanders }) {
   if (screen && screen.max > SCREEN_LIMIT) misses.push(`screen ${screen.max} s after the picture`);
   const redials = screens.reduce((sum, one) => sum + one.redials, 0);
   // Who is stopped keeps no connection, and other tracks want another one.
-  if (redials > 0 && !fault.stops && !fault.retracks) misses.push(`screens dialled ${redials} times`);
+  if (redials > 0 && !fault.stops && !fault.retracks)
+    misses.push(`screens dialled ${redials} times`);
   const silent = runs.filter(
     (run) => run.recorded === null && run.back !== null && run.picture !== null,
   );

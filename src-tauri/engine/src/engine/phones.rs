@@ -408,3 +408,19 @@ async fn trickle(
 fn short(peer_id: &str) -> &str {
     peer_id.get(..8).unwrap_or(peer_id)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_publisher_of_a_room_has_an_id_that_can_be_asked_for() {
+        for room in ["r".repeat(64), "r".repeat(63), "hall".to_owned()] {
+            let ids: std::collections::HashSet<String> = places(&room).collect();
+            assert!(ids.contains(&room) && ids.iter().all(|id| is_id(id)), "{ids:?}");
+            assert_eq!(ids.len(), PUBLISHERS);
+        }
+        assert_eq!(places("hall").nth(1).as_deref(), Some("hall-2"));
+        assert!(!is_id("probe") && !is_id("") && !is_id("a.b"));
+    }
+}
