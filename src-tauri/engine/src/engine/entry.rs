@@ -340,7 +340,10 @@ impl Entry {
     }
 
     fn viewers(&self) -> u32 {
-        let of = |r: &Running| r.slot.stats().subscribers;
+        let of = |running: &Running| {
+            let stats = running.slot.stats();
+            stats.subscribers.saturating_sub(stats.unseen)
+        };
         u32::try_from(of(&self.main) + self.sub.as_ref().map_or(0, of)).unwrap_or(u32::MAX)
     }
 }

@@ -72,6 +72,7 @@ struct Shared {
     /// Wakes whoever opens sources on demand. One permit: it looks at the count afterwards.
     subscribers_changed: Notify,
     subscribers: AtomicUsize,
+    unseen: AtomicUsize,
     skipped: AtomicU64,
 }
 
@@ -110,6 +111,7 @@ impl Slot {
                 key_frame_wanted: Notify::new(),
                 subscribers_changed: Notify::new(),
                 subscribers: AtomicUsize::new(0),
+                unseen: AtomicUsize::new(0),
                 skipped: AtomicU64::new(0),
             }),
         }
@@ -148,6 +150,7 @@ impl Slot {
             pending: Vec::new(),
             still: None,
             wait_for_key: has_video(&state.tracks),
+            unseen: false,
         };
         if start.still && state.published {
             subscriber.still = state.ring.newest_key().cloned();
@@ -207,6 +210,7 @@ impl Slot {
         let state = self.shared.state();
         SlotStats {
             subscribers: self.shared.subscribers.load(Ordering::Relaxed),
+            unseen: self.shared.unseen.load(Ordering::Relaxed),
             ring_bytes: state.ring.bytes(),
             ring_frames: state.ring.frames(),
             skipped: self.shared.skipped.load(Ordering::Relaxed),
@@ -218,6 +222,8 @@ impl Slot {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SlotStats {
     pub subscribers: usize,
+    /// Of these, those that show what they read to nobody.
+    pub unseen: usize,
     pub ring_bytes: usize,
     pub ring_frames: usize,
     /// Frames that slow subscribers missed, all together.
@@ -288,9 +294,19 @@ pub struct Subscriber {
     pending: Vec<Gap>,
     still: Option<Arc<Frame>>,
     wait_for_key: bool,
+    unseen: bool,
 }
 
 impl Subscriber {
+    /// It shows what it reads to nobody, and is no viewer.
+    #[must_use]
+    pub fn unseen(mut self) -> Self {
+        if !std::mem::replace(&mut self.unseen, true) {
+            self.shared.unseen.fetch_add(1, Ordering::Relaxed);
+        }
+        self
+    }
+
     /// The tracks that the next frame belongs to. Empty before the first source.
     #[must_use]
     pub fn tracks(&self) -> &Arc<[TrackInfo]> {
@@ -393,6 +409,9 @@ impl Subscriber {
 
 impl Drop for Subscriber {
     fn drop(&mut self) {
+        if self.unseen {
+            self.shared.unseen.fetch_sub(1, Ordering::Relaxed);
+        }
         self.shared.subscribers.fetch_sub(1, Ordering::Relaxed);
         self.shared.subscribers_changed.notify_one();
     }

@@ -172,6 +172,18 @@ async fn a_waiting_subscriber_wakes_and_a_cancelled_wait_takes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_shows_nothing_to_anybody_is_told_apart() {
+    let slot = Slot::new(Limits::default());
+    let figures = || (slot.stats().subscribers, slot.stats().unseen);
+    let (viewer, recorder) = (slot.subscribe(), slot.subscribe().unseen().unseen());
+    assert_eq!(figures(), (2, 1));
+    drop(recorder);
+    assert_eq!(figures(), (1, 0));
+    drop(viewer);
+    assert_eq!(figures(), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_key_frame_request_reaches_the_publisher_once() {
     let slot = Slot::new(Limits::default());
     let publisher = slot.publish(video(0)).expect("free");

@@ -52,7 +52,7 @@ pub(super) struct Feed {
 
 impl Feed {
     pub(super) fn new(slot: &Slot, queue: Arc<Queue>) -> Self {
-        let subscriber = slot.subscribe();
+        let subscriber = slot.subscribe().unseen();
         Self { number: 0, slot: slot.clone(), subscriber, queue, hole: None, changed: true, newest: None }
     }
 
@@ -86,7 +86,7 @@ impl Feed {
         let (tracks, kept) = roll.take(Instant::now());
         if kept.is_empty() {
             // The hub has the newest key frame all the same.
-            self.subscriber = self.slot.subscribe();
+            self.subscriber = self.slot.subscribe().unseen();
         } else {
             self.changed = !(self.push(Word::Lost) && self.push(Word::Tracks(tracks)));
             debug!(tag = "RECORDING", frames = kept.len(), "begins with what was kept");
@@ -130,7 +130,7 @@ impl Feed {
 
     /// From the newest key frame, which nobody wrote.
     fn begin_anew(&mut self) {
-        self.subscriber = self.slot.subscribe();
+        self.subscriber = self.slot.subscribe().unseen();
         self.queue.push_always(self.number, Word::Again);
         self.hole = None;
         self.changed = true;
