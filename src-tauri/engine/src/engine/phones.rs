@@ -186,7 +186,9 @@ impl PhonePeer {
         let room = &self.card.room;
         let media = Media::of(offer)?;
         let publishes = match self.card.role {
-            PeerRole::Viewer => false,
+            // The older clients are what their offers say; but one that watches may offer both ways without
+            // a thought, and only who takes nothing means it.
+            PeerRole::Viewer => self.card.legacy && media.only_sends_video,
             PeerRole::Publisher => media.video || media.audio,
             // Sound alone beside pictures to receive is somebody who talks to the camera.
             PeerRole::Unknown => media.video || (media.audio && !media.wants_video),

@@ -42,6 +42,8 @@ pub struct Media {
     /// It sends pictures, and sound.
     pub video: bool,
     pub audio: bool,
+    /// It sends pictures by a section that takes none.
+    pub only_sends_video: bool,
     /// It wants pictures.
     pub wants_video: bool,
 }
@@ -56,7 +58,13 @@ impl Media {
         let any = |kind: &str, sends: bool| {
             description.sections.iter().any(|s| s.kind == kind && if sends { s.sends } else { s.receives })
         };
-        Ok(Self { video: any("video", true), audio: any("audio", true), wants_video: any("video", false) })
+        let only_sends = |s: &sdp::Section| s.kind == "video" && s.sends && !s.receives;
+        Ok(Self {
+            video: any("video", true),
+            audio: any("audio", true),
+            only_sends_video: description.sections.iter().any(only_sends),
+            wants_video: any("video", false),
+        })
     }
 }
 

@@ -149,6 +149,7 @@ async fn who_publishes_is_the_same_for_the_wall_and_for_the_room() {
     for (room, role, sections, publishes) in [
         ("a", json!("viewer"), &[("video", "VP8/90000", "sendrecv")][..], false),
         ("b", json!(null), &[("video", "VP8/90000", "sendrecv")], true),
+        ("g", json!("viewer"), &[("video", "VP8/90000", "sendonly")], true),
         (
             "c",
             json!(null),
