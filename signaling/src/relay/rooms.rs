@@ -479,7 +479,8 @@ impl Rooms {
     ) {
         let Some(seat) = self.seat(socket) else { return };
         let generation = generation.unwrap_or(seat.generation);
-        if generation != seat.generation {
+        // Of a connection whose offer is on its way it may speak already.
+        if generation < seat.generation {
             self.counts.stale += 1;
             return;
         }

@@ -148,6 +148,7 @@ impl Phone {
         link: Option<Arc<dyn SignalLink>>,
         generation: u32,
         call: &Arc<Call>,
+        said: Option<PhoneState>,
     ) {
         let Some(publication) = call.publication().cloned() else { return };
         let replaced = {
@@ -155,7 +156,10 @@ impl Phone {
             state.owner = Owner { card: card.clone(), link, generation, here: true };
             state.offers += 1;
             state.offered = Instant::now();
-            // Its battery is as full as before.
+            // Its battery is as full as it said before, here or on its way in.
+            if let Some(said) = said {
+                state.said = said;
+            }
             state.said.capture = Capture::Live;
             state.said.why = None;
             state.counted = None;

@@ -125,6 +125,8 @@ struct State {
     current: Option<Current>,
     /// Candidates that came before their offer was answered.
     early: Vec<(u32, PeerCandidate)>,
+    /// What the phone said of itself, newest: it may say so before its offer made it a camera.
+    said: Option<PhoneState>,
 }
 
 /// The connection that counts.
@@ -221,7 +223,8 @@ impl PhonePeer {
         };
         if let Some((entry, phone)) = camera.as_ref().and_then(|entry| Some((entry, entry.phone.as_ref()?))) {
             entry.wake(&self.engine.env());
-            phone.adopt(&self.card, self.link.clone(), generation, &call);
+            let said = self.inner().said.clone();
+            phone.adopt(&self.card, self.link.clone(), generation, &call, said);
         }
         if call.watches() && sees {
             let own = camera.as_ref().map(|entry| entry.id.clone());
@@ -303,6 +306,7 @@ impl PhonePeer {
 
     /// Takes note of what the phone says of itself.
     pub fn state(&self, state: PhoneState) {
+        self.inner().said = Some(state.clone());
         if let Some(phone) = self.phone() {
             phone.says(&self.card.peer_id, state);
         }
