@@ -1,8 +1,8 @@
 // Many phones at once, and many after each other: what they cost, and what they leave behind.
 
 import { spawn } from 'node:child_process';
-import { createInterface } from 'node:readline';
 import { built, startServer } from '../web/stage/programs.mjs';
+import { clients } from './clients.mjs';
 import { figure, slope } from './figures.mjs';
 import { openFiles, pause, rssKib, windows } from './load.mjs';
 
@@ -10,30 +10,6 @@ const KBITS = 2000;
 const PHONES = 20;
 const VIEWERS = 40;
 const CONFIG = '[recording]\nenabled = false\n[signaling]\nlisten = "127.0.0.1:0"\n';
-
-/** A process of many clients; `ask` gives its totals. */
-async function clients(name, args) {
-  const child = spawn(built(name), args.map(String), { stdio: ['pipe', 'pipe', 'inherit'] });
-  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-  const next = async () => {
-    const { value, done } = await lines.next();
-    if (done) throw new Error(`${name} has ended`);
-    return JSON.parse(value);
-  };
-  const ended = new Promise((resolve) => child.on('exit', resolve));
-  await next();
-  return {
-    ask() {
-      child.stdin.write('\n');
-      return next();
-    },
-    async end() {
-      child.stdin.end();
-      const code = await ended;
-      if (code !== 0) throw new Error(`${name} ended with ${code}`);
-    },
-  };
-}
 
 async function many(quick) {
   const server = await startServer({ config: CONFIG, log: 'warn' });

@@ -1,40 +1,13 @@
 // One camera to many WebRTC viewers: what a packet and a viewer cost.
 
-import { spawn } from 'node:child_process';
-import { createInterface } from 'node:readline';
-import { built, startCamera, startServer } from '../web/stage/programs.mjs';
+import { startCamera, startServer } from '../web/stage/programs.mjs';
+import { clients } from './clients.mjs';
 import { clip } from './clips.mjs';
 import { figure, quantile } from './figures.mjs';
 import { pause, rssKib, windows } from './load.mjs';
 import { live } from './waiting.mjs';
 
 const MEGABITS = 8;
-
-/** The process of many viewers; `ask` gives its totals. */
-async function crowd(url, count) {
-  const child = spawn(built('nightjar-bench-viewers'), [url, 'hold', String(count)], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-  });
-  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-  const next = async () => {
-    const { value, done } = await lines.next();
-    if (done) throw new Error('the viewers have ended');
-    return JSON.parse(value);
-  };
-  const ended = new Promise((resolve) => child.on('exit', resolve));
-  await next();
-  return {
-    ask() {
-      child.stdin.write('\n');
-      return next();
-    },
-    async end() {
-      child.stdin.end();
-      const code = await ended;
-      if (code !== 0) throw new Error(`the viewers ended with ${code}`);
-    },
-  };
-}
 
 export async function fanout({ quick }) {
   const count = quick ? 5 : 20;
@@ -52,7 +25,11 @@ export async function fanout({ quick }) {
     const idleRss = rssKib(server.pid);
     const ingest = idle.reduce((sum, w) => sum + w.cpuNs / w.seconds, 0) / idle.length;
 
-    const watching = await crowd(`${server.url}/api/v1/cameras/cam/whep`, viewers);
+    const watching = await clients('nightjar-bench-viewers', [
+      `${server.url}/api/v1/cameras/cam/whep`,
+      'hold',
+      viewers,
+    ]);
     await pause(3000);
     const seen = await windows(server.pid, count, 2000, () => watching.ask());
     const rows = seen.map((w) => {

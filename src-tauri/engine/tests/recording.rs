@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use nightjar_engine::api::{CameraPatch, CameraSpec, RecordingState};
+use nightjar_engine::api::{CameraPatch, CameraSpec, ErrorCode, RecordingState};
 use nightjar_engine::config::{Config, MemoryStore};
-use nightjar_engine::engine::{EngineHandle, Parts};
+use nightjar_engine::engine::{EngineHandle, KnownPhone, Parts};
 use nightjar_engine::env::Env;
 use nightjar_engine::record::local;
 
@@ -124,5 +124,30 @@ async fn r_n14_a_schedule_switches_and_a_person_s_word_holds_until_it_switches_a
         let error = engine.change_camera("shop", patch).await.expect_err(field);
         assert!(error.message.starts_with(&format!("{field}: ")), "{error:?}");
     }
+    engine.shutdown().await;
+}
+
+#[tokio::test]
+async fn r_n4_what_is_set_of_a_phone_outlives_the_program_and_its_name_is_checked() {
+    let house = House::new();
+    let phones =
+        || vec![KnownPhone { peer_id: "p1".into(), room: "shop".into(), name: "Phone of the shop".into() }];
+    let engine = house.engine().await;
+    engine.expect_phones(phones(), true).await;
+    assert!(is_on(&engine), "as every camera");
+    let record = |on| CameraPatch { record: Some(Some(on)), ..CameraPatch::default() };
+    engine.change_camera("shop", record(false)).await.expect("changed");
+    assert!(!is_on(&engine));
+    for name in ["", "a\nb"] {
+        let patch = CameraPatch { name: Some(Some(name.into())), ..CameraPatch::default() };
+        let refused = engine.change_camera("shop", patch).await.expect_err("no name");
+        assert_eq!((refused.code, refused.field.as_deref()), (ErrorCode::Invalid, Some("name")));
+    }
+    engine.shutdown().await;
+    let engine = house.engine().await;
+    engine.expect_phones(phones(), true).await;
+    assert!(!is_on(&engine), "somebody wants privacy, over a restart, too");
+    engine.change_camera("shop", record(true)).await.expect("changed");
+    assert!(is_on(&engine));
     engine.shutdown().await;
 }

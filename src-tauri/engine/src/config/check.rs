@@ -258,12 +258,7 @@ pub fn check_camera(camera: &CameraSpec) -> Result<(), Invalid> {
             return Err(Invalid::new("id", "must be 1 to 64 letters, digits, \"_\" or \"-\""));
         }
     }
-    if let Some(name) = &camera.name {
-        let fits = (1..=100).contains(&name.trim().chars().count());
-        if !fits || name.chars().any(char::is_control) {
-            return Err(Invalid::new("name", "must be 1 to 100 characters"));
-        }
-    }
+    check_shown(camera)?;
     check_url("url", &camera.url)?;
     if let Some(url) = &camera.sub_url {
         check_url("sub_url", url)?;
@@ -275,8 +270,21 @@ pub fn check_camera(camera: &CameraSpec) -> Result<(), Invalid> {
     if camera.password.as_ref().is_some_and(|p| too_long(p.reveal())) {
         return Err(Invalid::new("password", "must be 256 characters at most"));
     }
-    check_recorded(camera)?;
     check_streaming("", &Streaming::default().for_camera(camera))
+}
+
+/// Checks what a camera without an address has, too: its name, and how it is recorded.
+///
+/// # Errors
+/// [`Invalid`] with the field.
+pub fn check_shown(camera: &CameraSpec) -> Result<(), Invalid> {
+    if let Some(name) = &camera.name {
+        let fits = (1..=100).contains(&name.trim().chars().count());
+        if !fits || name.chars().any(char::is_control) {
+            return Err(Invalid::new("name", "must be 1 to 100 characters"));
+        }
+    }
+    check_recorded(camera)
 }
 
 fn check_recorded(camera: &CameraSpec) -> Result<(), Invalid> {

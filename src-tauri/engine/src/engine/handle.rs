@@ -21,7 +21,7 @@ use super::space;
 use super::whip::Whip;
 use super::{Address, EventStream, Parts};
 use crate::api::{Alert, ApiError, Camera, CameraPatch, CameraSpec, ErrorCode, Stream};
-use crate::config::{Config, ConfigStore, Webrtc, check_camera};
+use crate::config::{Config, ConfigStore, Webrtc, check_camera, check_shown};
 use crate::env::Env;
 use crate::hub::{Gap, Slot, Subscriber};
 use crate::ingest::ProbeReport;
@@ -278,9 +278,12 @@ impl EngineHandle {
             let message = "Of a phone only the name and whether it is recorded can be changed.";
             return Err(ApiError::new(ErrorCode::ReadOnly, message));
         }
+        check_shown(&spec)?;
         let entry = Arc::new(old.with_spec(spec));
         if !same_times(&old.spec, &entry.spec) {
-            self.keep_switched(&entry.id, None, None).await;
+            // What is set lives as long as the entry; of the plain word the ledger's copy outlives it.
+            let said = entry.spec.record.filter(|_| entry.spec.record_schedule.is_none());
+            self.keep_switched(&entry.id, said, None).await;
         }
         if !same_recording(&old.spec, &entry.spec) {
             entry.record(false);

@@ -64,8 +64,8 @@ type Result<T, E = StoreError> = std::result::Result<T, E>;
 pub enum Opened {
     Existing,
     Fresh,
-    /// The damaged one lies at `aside` now. What could still be read of alerts and of marks that protect
-    /// is in the new one; the marks are [`Catalogue::was_protected`].
+    /// The damaged one lies at `aside` now. What could still be read of alerts is in the new one, and
+    /// what was protected is protected again once its file is found.
     Damaged {
         aside: PathBuf,
     },
@@ -221,16 +221,6 @@ impl Catalogue {
         }
         transaction.commit()?;
         Ok(new)
-    }
-
-    /// Whether the file at a path was protected in a catalogue that was damaged since.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn was_protected(&self, path: &str) -> Result<bool> {
-        let reading = self.reading();
-        let mut statement = reading.prepare_cached("SELECT 1 FROM kept_paths WHERE path = ?1")?;
-        Ok(statement.exists([path])?)
     }
 
     /// Recordings that overlap the span, by camera's start, oldest first.
@@ -460,17 +450,6 @@ impl Catalogue {
             query,
             rows::alert,
         )
-    }
-
-    /// Forgets one alert, or all that are over. Answers how many.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn clear_alerts(&self, one: Option<Uuid>) -> Result<usize> {
-        match one {
-            Some(id) => self.write("DELETE FROM alerts WHERE id = ?1", params![id.as_bytes()]),
-            None => self.write("DELETE FROM alerts WHERE until_us IS NOT NULL", []),
-        }
     }
 
     /// Takes over what can still be read of a catalogue that was moved aside: alerts, and the paths of

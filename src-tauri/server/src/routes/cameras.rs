@@ -74,12 +74,17 @@ pub(super) async fn change(
 }
 
 pub(super) async fn remove(State(door): State<Arc<Door>>, CameraId(id): CameraId) -> Reply {
-    if let (Some(signal), Some(phone)) = (&door.signal, door.engine.phone_of(&id)) {
+    let within = Arc::clone(&door);
+    let removed = door.finish(async move {
         // A paired phone that is taken off the wall does not come back to it.
-        signal.relay.revoke(&phone);
-    }
-    let engine = door.engine.clone();
-    door.finish(async move { engine.remove_camera(&id).await }).await?;
+        let kept = match (&within.signal, within.engine.phone_of(&id)) {
+            (Some(signal), Some(phone)) => signal.revoke(&phone).await.map(drop),
+            _ => Ok(()),
+        };
+        within.engine.remove_camera(&id).await?;
+        kept.map_err(|error| super::phones::not_kept(&error))
+    });
+    removed.await?;
     done()
 }
 

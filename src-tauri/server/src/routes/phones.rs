@@ -138,7 +138,7 @@ pub(super) async fn revoke(State(door): State<Arc<Door>>, Named(id): Named<Strin
     done()
 }
 
-fn not_kept(error: &NotKept) -> Refusal {
+pub(super) fn not_kept(error: &NotKept) -> Refusal {
     let message = error.to_string();
     let (first, rest) = message.split_at(1);
     Refusal::new(ErrorCode::Internal, format!("{}{rest}.", first.to_ascii_uppercase()))

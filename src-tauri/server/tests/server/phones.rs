@@ -5,6 +5,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
 use futures_util::{SinkExt as _, StreamExt as _};
+use nightjar_engine::api::CameraKind;
 use nightjar_server::{FileStore, PhoneOptions, Tls};
 use nightjar_signaling::proof;
 use ring::rand::SystemRandom;
@@ -407,6 +408,34 @@ async fn a_right_that_was_taken_away_is_on_the_disk_before_it_is_told() {
     let hello = line.hear().await;
     line.say(home.auth(&phone, device, relay, hello["nonce"].as_str().unwrap())).await;
     assert_eq!(line.hear().await["code"], "revoked");
+    home.house.close().await;
+}
+
+#[tokio::test]
+async fn a_phone_that_is_taken_off_the_wall_is_out_on_the_disk_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = Home::open(&dir).await;
+    for blocked in [true, false] {
+        let (_line, ok) = home.pair(&Phone::new()).await;
+        let cameras = home.house.engine.cameras();
+        let camera = cameras.iter().find(|camera| camera.kind == CameraKind::Phone).expect("its place");
+        if blocked {
+            block(&dir, true);
+        }
+        let answer = home.house.ask("DELETE", &format!("/api/v1/cameras/{}", camera.id)).await;
+        assert!(home.house.engine.camera(&camera.id).is_err(), "it is off the wall either way");
+        if blocked {
+            answer.refused(500, "internal");
+            block(&dir, false);
+        } else {
+            assert_eq!(answer.status, 204);
+            let kept = std::fs::read_to_string(dir.path().join("phones.json")).unwrap();
+            let kept: Value = serde_json::from_str(&kept).unwrap();
+            let devices = kept["devices"].as_array().unwrap();
+            let device = devices.iter().find(|device| device["id"] == ok["device_id"]).expect("known");
+            assert_eq!(device["revoked"], true);
+        }
+    }
     home.house.close().await;
 }
 
