@@ -56,7 +56,7 @@ writeFileSync(lackingFile, '');
 const lacking = await step('set-up', () => setUp('test'));
 if (!has('tests/web/package.json'))
   lacking.push('browser tests: tests/web is not in this checkout');
-await step('pages', buildUi);
+await step('pages', () => buildUi({ app: true }));
 
 let failure = null;
 for (const [name, program, args, extra = {}] of checkOnly ? checks : [...checks, ...tests]) {

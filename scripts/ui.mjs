@@ -1,5 +1,5 @@
-// Builds the wall (src-ui/dist) and the phone's page (mobile/web/dist) when their sources changed
-// since the last build.
+// Builds the wall (src-ui/dist) and the phone's page (mobile/web/dist, and for the companion
+// mobile/web/dist-app) when their sources changed since the last build.
 
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -7,12 +7,20 @@ import { dirname, join, relative } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { bold, die, npm, readText, root, run, say } from './machine.mjs';
 
-const wall = { name: 'the wall', folder: 'src-ui', sources: ['src-ui'] };
+const wall = { name: 'the wall', folder: 'src-ui', sources: ['src-ui'], out: 'dist', mode: [] };
 // The phone's page has the wall's look.
 const phone = {
   name: 'the phone page',
   folder: 'mobile/web',
   sources: ['mobile/web', 'src-ui/src'],
+  out: 'dist',
+  mode: [],
+};
+const companion = {
+  ...phone,
+  name: 'the companion’s page',
+  out: 'dist-app',
+  mode: ['--', '--mode', 'app'],
 };
 
 function fingerprint(sources) {
@@ -32,21 +40,25 @@ function fingerprint(sources) {
   return hash.digest('hex');
 }
 
-async function build({ name, folder, sources }) {
+async function build({ name, folder, sources, out, mode }) {
   if (!existsSync(join(root, folder, 'package.json')))
     die(`${folder} is missing from this checkout.`);
-  const stamp = join(root, 'node_modules', '.cache', 'nightjar', folder.replaceAll('/', '-'));
+  const place = `${folder}/${out}`.replace(/\/dist$/, '').replaceAll('/', '-');
+  const stamp = join(root, 'node_modules', '.cache', 'nightjar', place);
   const print = fingerprint(sources);
-  if (readText(stamp) === print && existsSync(join(root, folder, 'dist', 'index.html'))) return;
+  if (readText(stamp) === print && existsSync(join(root, folder, out, 'index.html'))) return;
   say(bold(`Building ${name}`));
-  if ((await run(...npm('run', 'build', '-w', folder))) !== 0) die(`${name} could not be built.`);
+  if ((await run(...npm('run', 'build', '-w', folder, ...mode))) !== 0)
+    die(`${name} could not be built.`);
   mkdirSync(dirname(stamp), { recursive: true });
   writeFileSync(stamp, print);
 }
 
-export async function buildUi() {
+/** `app`: the companion's page too, which only tests and the companion itself need. */
+export async function buildUi({ app = false } = {}) {
   await build(wall);
   await build(phone);
+  if (app) await build(companion);
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1]).href) await buildUi();

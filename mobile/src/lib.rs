@@ -5,9 +5,11 @@
 //! has not proved during the TLS handshake that the pinned key is theirs. It knows nothing of what the
 //! messages mean, and never tries again by itself: the page's session decides about that.
 
+mod line;
 mod pin;
 mod wire;
 
+pub use line::{BadDial, Line, Told};
 pub use pin::{BadPin, Pin, PinnedTls};
 pub use wire::{Address, BadAddress, End, Event, MESSAGE_MAX, Wire, WireError};
 

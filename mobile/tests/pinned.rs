@@ -4,13 +4,16 @@
 use std::sync::Arc;
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use nightjar_mobile::{Address, End, Event, MESSAGE_MAX, Pin, PinnedTls, Wire, WireError};
+use nightjar_mobile::{
+    Address, BadDial, End, Event, Line, MESSAGE_MAX, Pin, PinnedTls, Told, Wire, WireError,
+};
 use rcgen::{CertifiedKey, PublicKeyData as _};
 use rustls::ServerConfig;
 use rustls::crypto::ring::sign::any_ecdsa_type;
 use rustls::sign::SingleCertAndKey;
 use rustls_pki_types::PrivateKeyDer;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_tungstenite::tungstenite::Message;
@@ -125,6 +128,78 @@ async fn the_stolen_certificate_would_do_where_signatures_are_taken_on_trust() {
     let opened = tokio_tungstenite::client_async(url, stream.expect("it is fooled")).await;
     drop(opened.expect("it speaks with the thief"));
     task.await.expect("it ran");
+}
+
+/// Dials as the page does; what the page is told.
+fn dial(line: &Line, number: u32, address: &Address, pins: &[&Identity]) -> mpsc::UnboundedReceiver<Told> {
+    let pins: Vec<String> = pins.iter().map(|identity| in_base64url(identity)).collect();
+    let (tell, told) = mpsc::unbounded_channel();
+    let origin = format!("https://{}", address.authority());
+    let carried =
+        line.dial(number, &origin, &pins, move |told| tell.send(told).is_ok()).expect("it is dialled");
+    tokio::spawn(carried);
+    told
+}
+
+fn in_base64url(identity: &Identity) -> String {
+    use base64::Engine as _;
+    let spki = identity.signing_key.subject_public_key_info();
+    let hash = ring::digest::digest(&ring::digest::SHA256, &spki);
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(hash)
+}
+
+#[tokio::test]
+async fn the_page_speaks_on_the_wire_that_it_dialled_last_and_hears_of_no_other() {
+    let own = identity();
+    let (line, message) = (Line::default(), |text: &str| Told::Message { text: text.to_owned() });
+    let (first, first_task) = computer(server(&own, &own, false)).await;
+    let mut heard = dial(&line, 1, &first, &[&own]);
+    // Said while it is being dialled: it waits.
+    assert!(line.say(1, "early".to_owned()));
+    assert_eq!(heard.recv().await, Some(Told::Open));
+    assert_eq!(heard.recv().await, Some(message("early")));
+
+    let (second, second_task) = computer(server(&own, &own, false)).await;
+    let mut heard_next = dial(&line, 2, &second, &[&own]);
+    assert!(first_task.await.expect("it ran"), "the wire before was hung up");
+    assert_eq!(heard.recv().await, None, "of a wire that was hung up nothing is told");
+    assert!(!line.say(1, "late".to_owned()));
+    assert!(line.say(2, "here".to_owned()));
+    assert_eq!(heard_next.recv().await, Some(Told::Open));
+    assert_eq!(heard_next.recv().await, Some(message("here")));
+    assert!(line.say(2, "bye".to_owned()));
+    assert_eq!(heard_next.recv().await, Some(Told::Closed { code: Some(4403), impostor: false }));
+    assert_eq!(heard_next.recv().await, None);
+
+    let (third, third_task) = computer(server(&own, &own, false)).await;
+    let mut heard = dial(&line, 3, &third, &[&own]);
+    assert_eq!(heard.recv().await, Some(Told::Open));
+    line.hang_up(2);
+    assert!(line.say(3, "still".to_owned()), "another number's end is not this one's");
+    assert_eq!(heard.recv().await, Some(message("still")));
+    line.hang_up(3);
+    assert!(third_task.await.expect("it ran"));
+    assert_eq!(heard.recv().await, None);
+    drop(second_task);
+}
+
+#[tokio::test]
+async fn a23_the_page_is_told_of_an_impostor_and_of_a_computer_that_it_cannot_mean() {
+    let (own, thief) = (identity(), identity());
+    let line = Line::default();
+    let (address, task) = computer(server(&thief, &thief, false)).await;
+    let mut heard = dial(&line, 1, &address, &[&own]);
+    assert_eq!(heard.recv().await, Some(Told::Closed { code: None, impostor: true }));
+    assert!(!task.await.expect("it ran"), "nothing was said to him");
+    // Without any pin nobody is trusted.
+    let (address, _task) = computer(server(&own, &own, false)).await;
+    let mut heard = dial(&line, 2, &address, &[]);
+    assert_eq!(heard.recv().await, Some(Told::Closed { code: None, impostor: true }));
+
+    let refused = |origin: &str, pin: &str| line.dial(3, origin, &[pin.to_owned()], |_| true).err();
+    let pin = in_base64url(&own);
+    assert!(matches!(refused("http://192.168.1.20:8443", &pin), Some(BadDial::Address(_))));
+    assert!(matches!(refused("https://192.168.1.20:8443", "AAAA"), Some(BadDial::Pin(_))));
 }
 
 #[tokio::test]

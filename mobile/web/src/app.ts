@@ -4,6 +4,7 @@
  * computer.
  */
 import { invoke } from '@tauri-apps/api/core';
+import { listen } from '@tauri-apps/api/event';
 import { Phone } from './phone.svelte';
 import { readInvitation } from './session/invitation';
 import type { Keep, Paired } from './session/keep';
@@ -11,6 +12,8 @@ import { appWires } from './session/wire-app';
 
 /** Where a code waits for the page to start anew. Gone as soon as it was read. */
 const CODE = 'nightjar.code';
+/** The token that let this phone in last: the system tells of the link that it stood in again and again. */
+const SPENT = 'nightjar.spent';
 
 /** The computer's origin and its invitation, out of what a code says. */
 export function readCode(text: string | null) {
@@ -31,21 +34,37 @@ async function scan(): Promise<void> {
   const { content } = await invoke<{ content: string }>('plugin:barcode-scanner|scan', {
     formats: ['QR_CODE'],
   });
-  if (readCode(content) === null) return;
-  sessionStorage.setItem(CODE, content);
+  take(content);
+}
+
+/** Starts anew with what a code says, where it is one. */
+function take(code: string | undefined): void {
+  if (code === undefined || readCode(code) === null) return;
+  sessionStorage.setItem(CODE, code);
   location.reload();
 }
 
+/** Links that come while the app runs already. */
+async function follow(): Promise<void> {
+  await listen<string[]>('deep-link://new-url', ({ payload }) => take(payload.at(-1)));
+}
+
 export async function openInApp(keep: Keep, computers: Paired[]): Promise<Phone> {
+  void follow().catch(() => {});
   const kept = sessionStorage.getItem(CODE);
   sessionStorage.removeItem(CODE);
-  const code = readCode(kept ?? (await opened()));
+  const read = readCode(kept ?? (await opened()));
+  const code = read?.invitation.token === localStorage.getItem(SPENT) ? null : read;
   const [known] = computers;
   const origin = code?.origin ?? known?.origin ?? 'https://computer.invalid';
   const pin = code?.invitation.pin ?? known?.relay;
   const openWire = appWires(origin, pin === undefined ? [] : [pin], () => phone.impostor());
+  const remember = (paired: Paired) => {
+    if (code !== null) localStorage.setItem(SPENT, code.invitation.token);
+    return keep.remember(paired);
+  };
   const phone: Phone = new Phone(
-    { openWire, keep, origin, kind: 'app', room: null, scan },
+    { openWire, keep: { ...keep, remember }, origin, kind: 'app', room: null, scan },
     code?.invitation ?? null,
     computers,
   );

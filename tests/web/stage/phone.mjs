@@ -29,8 +29,7 @@ export class Phone {
   }
 
   /** In a browser of its own. */
-  static async in(context, { expected = [] } = {}) {
-    const phone = new Phone();
+  static async in(context, { expected = [], as: phone = new Phone() } = {}) {
     phone.#expected = expected;
     phone.context = context;
     phone.context.setDefaultTimeout(PATIENCE_MS);

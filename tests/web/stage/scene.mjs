@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { launch, Wall } from './browser.mjs';
+import { Companion } from './companion.mjs';
 import { Phone } from './phone.mjs';
 import { startCamera, startRelay, startServer } from './programs.mjs';
 
@@ -63,6 +64,14 @@ class Stage {
     const phone = await Phone.hold(browser, options);
     this.#walls.push(phone);
     return phone;
+  }
+
+  /** The companion, not yet opened. */
+  async companion(options) {
+    browser ??= await launch();
+    const companion = await Companion.hold(browser, options);
+    this.#walls.push(companion);
+    return companion;
   }
 
   /** An empty page. */

@@ -36,26 +36,6 @@ async function shown(wall) {
   await wall.more('hall', 5);
 }
 
-/** Says something to the relay, as a viewer of the older systems. */
-function asViewer(wall, message) {
-  return wall.page.evaluate(
-    (text) =>
-      new Promise((resolve, reject) => {
-        const socket = new WebSocket(`${location.origin.replace('http', 'ws')}/signal`);
-        socket.onerror = () => reject(new Error('no signaling'));
-        socket.onopen = () =>
-          socket.send('{"type":"join_room","data":{"room":"hall","role":"viewer"}}');
-        socket.onmessage = ({ data }) => {
-          if (JSON.parse(data).type !== 'joined_room') return;
-          socket.send(text);
-          window.__viewer = socket;
-          resolve();
-        };
-      }),
-    JSON.stringify(message),
-  );
-}
-
 scene(
   'R-P1 R-P5 a phone is on the wall, and is reborn at a command while it is watched',
   async (stage) => {
@@ -66,7 +46,7 @@ scene(
     const dials = (await wall.report('hall')).redials;
 
     const { gen } = await phone.view();
-    await asViewer(wall, { type: 'reconnect_request', reason: 'No frames for 11s' });
+    await wall.says('hall', { type: 'reconnect_request', reason: 'No frames for 11s' });
     await phone.until('connected', gen + 1);
     await wall.more('hall', 10);
     assert.equal((await wall.report('hall')).redials, dials, 'the viewer kept its connection');
@@ -154,7 +134,7 @@ scene(
     assert.ok(posts.includes('offer') && posts.includes('ice_candidate'), posts.join());
     // The command comes by an event.
     const { gen } = await phone.view();
-    await asViewer(wall, { type: 'reconnect_request', reason: 'No frames for 11s' });
+    await wall.says('hall', { type: 'reconnect_request', reason: 'No frames for 11s' });
     await phone.until('connected', gen + 1);
     await wall.more('hall', 10);
   },
