@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use super::complaints::{Complaints, ViewerFaults};
+use super::demo::DemoSource;
 use super::phone::{self, Phone};
 use super::recording::{self, Records};
 use super::space::bytes;
@@ -26,7 +27,7 @@ use crate::media;
 use crate::record::{self, Schedule};
 use crate::retry::{Phase, Policy};
 use crate::sfu::PhoneSource;
-use crate::source::{BoxFuture, Session, Source, SourceError};
+use crate::source::{Source, SourceError};
 use crate::still::{Decoders, Stills};
 
 /// Orders to a supervisor that may wait. It takes them at once; two can meet there at most.
@@ -458,24 +459,6 @@ pub(super) fn open_address(ground: &Ground, address: Address) -> Box<dyn Source>
             address,
         }),
         _ => ground.sources.source(address, &ground.env),
-    }
-}
-
-/// Looks up where its demo camera is before each attempt.
-struct DemoSource {
-    demo: Arc<dyn DemoCameras>,
-    sources: Arc<dyn Sources>,
-    env: Env,
-    address: Address,
-}
-
-impl Source for DemoSource {
-    fn open(&mut self) -> BoxFuture<'_, Result<Box<dyn Session>, SourceError>> {
-        Box::pin(async move {
-            let url = self.demo.resolve(&self.address.url).await?;
-            let address = Address { url, ..self.address.clone() };
-            self.sources.source(address, &self.env).open().await
-        })
     }
 }
 

@@ -7,6 +7,7 @@
 mod alerts;
 mod archive;
 mod complaints;
+mod demo;
 mod diagnosis;
 mod entry;
 mod events;
