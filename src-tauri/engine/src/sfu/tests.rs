@@ -339,7 +339,7 @@ async fn of_two_picture_sections_one_is_served() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_silent_stun_server_costs_a_viewer_two_seconds_and_no_more() {
+async fn r_s8_a_silent_stun_server_costs_a_viewer_two_seconds_and_no_more() {
     // A socket that never answers.
     let silent = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     let url = format!("stun:{}", silent.local_addr().expect("bound"));

@@ -144,7 +144,7 @@ impl Depacketizer {
         let first = self.timestamp.is_none();
         self.timestamp = Some(part.timestamp);
         if !self.broken && !part.payload.is_empty() {
-            let room = UNIT_MAX - self.data.len();
+            let room = UNIT_MAX.saturating_sub(self.data.len());
             let taken = match &mut self.format {
                 Format::H264(sets) => h264::take(&part.payload, sets, &mut self.data, &mut self.key),
                 Format::Vp8 => vp8::take(&part.payload, first, &mut self.data, &mut self.key),

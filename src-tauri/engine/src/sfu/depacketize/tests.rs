@@ -140,6 +140,20 @@ fn what_our_own_packetizer_sends_comes_back_whole() {
     }
 }
 
+#[test]
+fn a_unit_that_grows_beyond_all_bounds_is_dropped_and_the_next_one_comes() {
+    let mut stream = Depacketizer::new(Codec::Av1).expect("known");
+    // Each comes out two bytes longer than it went in: the last one that fits ends one byte beyond the bound.
+    let mut obu = vec![0x10, 0x30];
+    obu.resize(1 + 1_983, 7);
+    for _ in 0..UNIT_MAX / 1_985 + 3 {
+        stream.push(&part(1, false, obu.clone()));
+    }
+    stream.push(&part(1, true, obu));
+    assert!(stream.pop().is_none() && stream.waits_for_key());
+    assert!(stream.data.len() <= UNIT_MAX);
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_survived(

@@ -296,7 +296,7 @@ async fn offers_that_nobody_can_serve_are_refused_in_words() {
 }
 
 #[tokio::test]
-async fn a20_no_packet_goes_to_an_address_that_no_phone_has() {
+async fn a20_r_s8_a_candidate_that_leads_nowhere_is_skipped_and_no_packet_goes_there() {
     let sfu = sfu();
     let (_far, offer) = Far::offer(BOTH).await;
     let bare: Vec<&str> = offer.lines().filter(|line| !line.starts_with("a=candidate")).collect();
