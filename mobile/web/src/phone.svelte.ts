@@ -18,7 +18,7 @@ import type { OpenWire, Wire } from './session/wire';
 import { settings } from './settings.svelte';
 
 /** Figures are taken this often, ms. */
-const REPORT_MS = 1000;
+const REPORT_MS = 500;
 /** A capture that was stopped is noticed within this, ms. */
 const LOOK_MS = 400;
 const GEN_KEY = 'nightjar.gen';

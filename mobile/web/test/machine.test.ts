@@ -1,9 +1,10 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { FromPeer, Message, ToPhone, Welcome } from '../src/bindings/signaling';
 import { DIAL_DELAYS_MS } from '../src/session/dialling';
-import type { Report } from '../src/session/health';
+import { PATH_DOUBTED_MS, type Report } from '../src/session/health';
 import { MUTED_PATIENCE_MS } from '../src/session/capture';
 import type { Action, Input } from '../src/session/events';
+import { DOUBT_MS } from '../src/session/link';
 import { REBUILD_DELAYS_MS, SAME_COMMAND_MS, Session, STEADY_MS } from '../src/session/machine';
 
 const WELCOME: Welcome = {
@@ -74,6 +75,17 @@ class Bench {
       this.pass(0);
     }
     this.fresh = this.all.slice(before);
+    return this;
+  }
+  /** Halves of a second, with a report in each, as the page makes them. */
+  halves(count: number, more: Partial<Report> = {}, each: () => void = () => {}): this {
+    for (let i = 0; i < count; i += 1) {
+      this.pass(500);
+      each();
+      const report = { ...GOOD, span: 500, ...more };
+      this.tell({ is: 'report', gen: this.session.gen, report });
+      this.pass(0);
+    }
     return this;
   }
   get dial(): number {
@@ -390,8 +402,59 @@ describe('R-P9 its own half of the ladder', () => {
 
   test('a path that nobody answers on is replaced while the link lives', () => {
     bench.live().report(3);
-    bench.report(4, { responses: 0 });
+    for (let i = 0; i < 4; i += 1) bench.report(1, { responses: 0 }).hear({ type: 'pong' });
     expect(bench.session.gen).toBe(2);
+    expect(bench.did('dial')).toBe(1);
+  });
+
+  test('R-S8 a path and a link that fall silent together are made anew at once, whatever the system says', () => {
+    bench.live().halves(6, {}, () => bench.hear({ type: 'ping' }));
+    const from = bench.now;
+    while (bench.did('dial') < 2) bench.halves(1, { responses: 0 });
+    expect(bench.now - from).toBeLessThanOrEqual(PATH_DOUBTED_MS + DOUBT_MS + 500);
+    bench.join(true, 1);
+    // The computer still has the connection, which is nothing to wait for.
+    expect(bench.did('build')).toBe(2);
+  });
+
+  test('a silence of the path is no reason to leave a link that answers', () => {
+    bench.live().halves(6, {}, () => bench.hear({ type: 'ping' }));
+    bench.halves(3, { responses: 0 });
+    expect(bench.sent('ping')).toHaveLength(1);
+    bench.hear({ type: 'pong' });
+    bench.halves(3, { responses: 0 });
+    expect([bench.did('dial'), bench.did('build')]).toEqual([1, 1]);
+  });
+
+  test('a path that was silent before the link was dialled anew does not get its whole time once more', () => {
+    bench.live().halves(6, {}, () => bench.hear({ type: 'ping' }));
+    bench.tell({ is: 'link_closed', dial: bench.dial, code: null }).pass(20);
+    bench.join(true, 1);
+    bench.halves(2, { responses: 0 });
+    expect(bench.did('build')).toBe(2);
+  });
+
+  test('a phone that films nothing is not doubted for the silence that follows', () => {
+    bench.live().halves(6, {}, () => bench.hear({ type: 'ping' }));
+    bench.tell({ is: 'user_pause', on: true });
+    bench.halves(5, { responses: 0, encoded: 0, source: 0 });
+    expect(bench.sent('ping')).toHaveLength(0);
+  });
+
+  test('R-S8 packets that come through again hurry the link that waits', () => {
+    bench.live().halves(6);
+    for (let i = 0; i < 5; i += 1) {
+      bench.tell({ is: 'link_closed', dial: bench.dial, code: null });
+      while (bench.session.dialAt !== null) bench.halves(1, { responses: 0 });
+    }
+    bench.tell({ is: 'link_closed', dial: bench.dial, code: null });
+    const dials = bench.did('dial');
+    expect(bench.session.dialAt).not.toBeNull();
+    bench.halves(1);
+    expect(bench.did('dial')).toBe(dials + 1);
+    // One that is under way since before is made anew as well.
+    bench.halves(4, { responses: 0 }).halves(1);
+    expect(bench.did('dial')).toBe(dials + 2);
   });
 
   test('a path is not lost where the computer sees pictures arrive', () => {
@@ -413,7 +476,8 @@ describe('R-P9 its own half of the ladder', () => {
   test('after a change of network the same connection is tried by another way first', () => {
     bench.live().report(3);
     bench.tell({ is: 'online' }).hear({ type: 'pong' });
-    bench.report(4, { responses: 0 });
+    for (let i = 0; i < 3; i += 1) bench.report(1, { responses: 0 }).hear({ type: 'pong' });
+    bench.report(1, { responses: 0 });
     expect(bench.fresh).toContainEqual(
       expect.objectContaining({ do: 'restart_ice', gen: 1, neg: 2 }),
     );
@@ -434,7 +498,7 @@ describe('R-P9 its own half of the ladder', () => {
     expect(bench.session.phase).toBe('connected');
   });
 
-  test('connections that fail follow each other ever more slowly, and for ever', () => {
+  test('R-S8 connections that fail follow each other ever more slowly, and for ever', () => {
     bench.live();
     const waits: number[] = [];
     for (let i = 0; i < 9; i += 1) {
@@ -498,7 +562,7 @@ describe('a phone that is locked', () => {
   });
 });
 
-test('every second it reports, every two it says how it fares', () => {
+test('R-P8 its figures are added up to what it says every two seconds', () => {
   bench.live().report(6);
   const told = bench.sent('stats');
   expect(told).toHaveLength(3);

@@ -29,6 +29,8 @@ interface Count {
   bytes: number;
   pli: number;
   responses: number | null;
+  /** Bytes from the other side, reports of all kinds. */
+  received: number | null;
   /** When the other side's newest report was made. */
   heardOf: number | null;
 }
@@ -166,7 +168,8 @@ export class Outlet {
       responses:
         is.responses === null
           ? null
-          : Math.max(0, is.responses - (last.responses ?? 0)) + Number(is.heardOf !== last.heardOf),
+          : Math.max(0, is.responses - (last.responses ?? 0)) +
+            Number(is.heardOf !== last.heardOf || is.received !== last.received),
     };
   }
 
@@ -257,6 +260,7 @@ function count(at: number, stats: RTCStatsReport) {
       bytes: number(outbound.bytesSent) ?? 0,
       pli: number(outbound.pliCount) ?? 0,
       responses: number(chosen?.responsesReceived),
+      received: number(chosen?.bytesReceived),
       heardOf: number(remote.timestamp),
     },
     now: {

@@ -14,7 +14,7 @@ export interface Report {
   packets: number;
   bytes: number;
   pli: number;
-  /** Answers of the other side to connectivity checks, and its reports; null before a pair was chosen. */
+  /** Signs of the other side's life: answers to connectivity checks, and reports; null before a pair was chosen. */
   responses: number | null;
   roundTripMs: number | null;
   /** `none`, `cpu`, `bandwidth` or `other`. */
@@ -37,6 +37,8 @@ export const CAPTURE_STILL_MS = 2000;
 export const ENCODER_STILL_MS = 3000;
 /** Checks are made every 2.5 s on a connection at rest; without an answer for this long it is dead, ms. */
 export const PATH_SILENT_MS = 4000;
+/** While pictures are sent, reports on them come many times a second: this long without one is suspicious, ms. */
+export const PATH_DOUBTED_MS = 1000;
 
 export class Health {
   #sourceStill = 0;

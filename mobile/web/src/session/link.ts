@@ -10,7 +10,7 @@ type State =
   | { is: 'waiting'; until: number }
   | { is: 'dialling'; since: number }
   | { is: 'proving'; since: number; heardAt: number }
-  | { is: 'in'; heardAt: number; pingedAt: number };
+  | { is: 'in'; since: number; heardAt: number; pingedAt: number };
 
 /** An answer of any kind must have come by then, ms. */
 const DIAL_LIMIT_MS = 4000;
@@ -20,7 +20,7 @@ const PROVE_LIMIT_MS = 10_000;
 const PING_AFTER_MS = 5000;
 const SILENT_LIMIT_MS = 8500;
 /** A link that is doubted has this long to show that it lives, ms. */
-const DOUBT_MS = 1500;
+export const DOUBT_MS = 1000;
 /** A computer that asked for patience is left alone for this long, ms. */
 const SLOW_MS = 10_000;
 
@@ -93,7 +93,8 @@ export class Link {
   }
 
   joined(now: number): void {
-    this.#state = { is: 'in', heardAt: now, pingedAt: Number.NEGATIVE_INFINITY };
+    const pingedAt = Number.NEGATIVE_INFINITY;
+    this.#state = { is: 'in', since: now, heardAt: now, pingedAt };
     this.#dialling.worked();
     this.code = null;
   }
@@ -105,17 +106,27 @@ export class Link {
     this.#state = { is: 'waiting', until: now };
   }
 
-  /** The network is another one: what is not heard at once is an old link. `true`: test it. */
-  doubt(now: number): boolean {
+  /** When it came to be in; null where it is not. */
+  get since(): number | null {
+    return this.#state.is === 'in' ? this.#state.since : null;
+  }
+
+  /** Packets find their way now: an attempt that began before may have gone into the void. */
+  redial(now: number): void {
+    if (this.#state.is !== 'dialling') return;
+    this.#dialling.hurry();
+    this.#state = { is: 'dialling', since: now - DIAL_LIMIT_MS };
+  }
+
+  /** Something speaks against it: what is not heard at once, or was not since then, is a dead link. `true`: test it. */
+  doubt(now: number, unlessHeardSince = Number.POSITIVE_INFINITY): boolean {
     const state = this.#state;
-    if (state.is === 'dialling') {
-      this.#dialling.hurry();
-      this.#state = { is: 'dialling', since: now - DIAL_LIMIT_MS };
-    }
-    if (state.is !== 'in' || state.pingedAt >= state.heardAt) return false;
+    if (state.is !== 'in' || state.heardAt > unlessHeardSince) return false;
+    const tested = state.pingedAt >= state.heardAt;
+    // Doubted again it has no more time than at first.
     state.heardAt = Math.min(state.heardAt, now - SILENT_LIMIT_MS + DOUBT_MS);
-    state.pingedAt = now;
-    return true;
+    if (!tested) state.pingedAt = now;
+    return !tested;
   }
 
   /** What follows from the time: `lost` where the link is to be given up, `ping` where it is to be tested. */

@@ -17,7 +17,7 @@ import type {
 } from '../bindings/signaling';
 import { Capture } from './capture';
 import type { Action, CaptureState, End, Heard, Input, Phase, Reason, Self } from './events';
-import { Health, type Ill, type Report } from './health';
+import { Health, type Ill, PATH_DOUBTED_MS, type Report } from './health';
 import { Link } from './link';
 import { Tally } from './tally';
 
@@ -49,6 +49,8 @@ const CONNECT_LIMIT_MS = 8000;
 export const SAME_COMMAND_MS = 2000;
 /** After the link is back, the connection may show for this long that it lives, ms. */
 const RESUME_GRACE_MS = 2000;
+/** What was there before the link was dialled anew is looked at closely for this long, ms. */
+const RENEWED_MS = 5000;
 /** A rung may work for this long before the next, ms. */
 const RUNG_MS = 3000;
 const ICE_RESTART_MS = 6000;
@@ -389,7 +391,7 @@ export class Session {
     const peer = this.#peer;
     const known = peer !== null && joined.gen_hint >= peer.gen;
     this.#gen = Math.max(this.#gen, joined.gen_hint);
-    if (peer?.step === 'up' && joined.resume && known) {
+    if (peer?.step === 'up' && joined.resume && known && !this.#isDoubted()) {
       // The computer still has it. It shows soon whether it lives.
       this.#graceUntil = now + RESUME_GRACE_MS;
       this.#rebuilds = 0;
@@ -589,7 +591,10 @@ export class Session {
     const peer = this.#peer;
     if (!peer?.wasUp) return;
     this.#count(now, peer, report);
+    const silentBefore = this.#health.silentMs;
     const ill = this.#health.take(report);
+    this.#compare(now, peer, silentBefore);
+    if (this.#peer !== peer) return;
     const moves = report.encoded > 0;
     if (!this.#visible) {
       // A hidden page that still films is not paused: the computer shows what is so.
@@ -609,6 +614,27 @@ export class Session {
     } else if (this.#remedy === null && now >= this.#graceUntil) {
       this.#remedy = { ill, rung: 0, next: now };
     }
+  }
+
+  /** Link and path go through the same network: what becomes of one tells of the other, long before its own time is over. */
+  #compare(now: number, peer: Peer, silentBefore: number): void {
+    const silent = this.#health.silentMs;
+    if (silent === 0) {
+      if (silentBefore < PATH_DOUBTED_MS) return;
+      this.#link.hurry(now);
+      this.#link.redial(now);
+    } else if (this.#isDoubted()) {
+      const { since } = this.#link;
+      const outlived = since !== null && peer.upAt < since && now < since + RENEWED_MS;
+      if (outlived && peer.step === 'up') this.#lost(now);
+      else if (this.#link.doubt(now, now - silent)) this.#send({ type: 'ping' });
+    }
+  }
+
+  /** Pictures are sent, and nobody has said anything to it for a while. */
+  #isDoubted(): boolean {
+    const films = this.#visible && this.#paused === null && this.#capture.state === 'live';
+    return films && this.#health.silentMs >= PATH_DOUBTED_MS;
   }
 
   /** The computer said just now that pictures reach it. */
@@ -668,6 +694,7 @@ export class Session {
 
   #onOnline(now: number): void {
     this.#hurry(now);
+    this.#link.redial(now);
     if (this.#link.doubt(now)) this.#send({ type: 'ping' });
   }
 
