@@ -522,3 +522,36 @@ fn log(note: Note) {
         Note::CameBack => info!(tag = "RECONNECT", "the phone came back by itself"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::link::PeerRole;
+    use super::*;
+
+    #[derive(Default)]
+    struct Said(Mutex<Vec<ToPeer>>);
+
+    impl SignalLink for Said {
+        fn send(&self, message: ToPeer) {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(message);
+        }
+    }
+
+    #[tokio::test]
+    async fn r_p3_the_request_for_a_new_connection_says_for_how_long_no_frames_came() {
+        let said = Arc::new(Said::default());
+        let (peer_id, room) = ("p".to_owned(), "hall".to_owned());
+        let card = PeerCard { peer_id, room, role: PeerRole::Publisher, name: None, legacy: true };
+        let link = Arc::clone(&said) as Arc<dyn SignalLink>;
+        let phone = Phone::new(card, Some(Arc::clone(&link)), Env::system());
+        let silence = Duration::from_millis(11_300);
+        let reconnect = Rung::Reconnect { attempt: 1 };
+        act(&phone, reconnect, 7, silence, Some(&*link));
+        // The rung below it is for the connection's own way, and nobody can be told without a link.
+        act(&phone, Rung::KeyFrame, 7, silence, Some(&*link));
+        act(&phone, reconnect, 7, silence, None);
+        let reason = "No frames for 11s".to_owned();
+        let told = std::mem::take(&mut *said.0.lock().expect("whole"));
+        assert_eq!(told, [ToPeer::Reconnect { generation: 7, reason }]);
+    }
+}

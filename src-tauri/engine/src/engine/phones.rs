@@ -5,6 +5,7 @@
 //! belongs to an older one is dropped.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tracing::{debug, info};
@@ -25,6 +26,8 @@ use crate::sfu::{Call, CallOptions, Candidate, Media};
 const EARLY: usize = 64;
 /// Publishers of one room.
 const PUBLISHERS: usize = 64;
+/// A page that is loaded anew says goodbye too, and is back within this time: its viewers stay.
+const RETURN: Duration = Duration::from_secs(3);
 
 /// The ids that publishers of a room have, in the order in which they are given. The end of a long room's name
 /// makes place for the number.
@@ -222,9 +225,9 @@ impl PhonePeer {
             None
         };
         if let Some((entry, phone)) = camera.as_ref().and_then(|entry| Some((entry, entry.phone.as_ref()?))) {
-            entry.wake(&self.engine.env());
             let said = self.inner().said.clone();
             phone.adopt(&self.card, self.link.clone(), generation, &call, said);
+            entry.wake(&self.engine.env());
         }
         if call.watches() && sees {
             let own = camera.as_ref().map(|entry| entry.id.clone());
@@ -320,7 +323,7 @@ impl PhonePeer {
     }
 
     /// The peer said goodbye, or lost the right to be here: its connection ends. A phone of the older
-    /// systems is taken off the wall; a paired one stays there, idle.
+    /// systems is taken off the wall; a paired one stays there, idle when it is not back in a moment.
     pub fn leave(self) {
         self.go();
     }
@@ -339,7 +342,18 @@ impl PhonePeer {
             let engine = self.engine.clone();
             self.engine.spawn(async move { engine.forget_phone(&entry).await });
         } else {
-            entry.rest();
+            let (phone, env) = (Arc::clone(phone), self.engine.env());
+            self.engine.spawn(async move {
+                tokio::time::sleep(RETURN).await;
+                if phone.is_here() {
+                    return;
+                }
+                entry.rest();
+                // Whoever came meanwhile found its camera awake.
+                if phone.is_here() {
+                    entry.wake(&env);
+                }
+            });
         }
     }
 
