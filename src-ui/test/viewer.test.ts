@@ -14,6 +14,7 @@ import type { Camera, CameraState, StreamChoice } from '../src/platform/types';
 /** A player that does what the test says. */
 class Puppet implements Player {
   state: PlayerState = { name: 'idle' };
+  waits = false;
   stream: StreamChoice = 'main';
   sound = false;
   closed = false;
@@ -81,7 +82,16 @@ function watch(first: Camera) {
     if (!player) throw new Error('nothing was dialled');
     return player;
   };
-  return { viewer, host, made, states, newest, platform };
+  /** Seconds go by; the server says `camera` every other one, as it does of one that is live. */
+  const pass = (seconds: number, camera: Camera | null, each: () => void = () => {}) => {
+    for (let second = 0; second < seconds; second += 1) {
+      vi.advanceTimersByTime(1000);
+      if (camera && second % 2 === 0) viewer.update({ ...camera });
+      each();
+      viewer.tick(performance.now());
+    }
+  };
+  return { viewer, host, made, states, newest, platform, pass };
 }
 
 describe('a viewer', () => {
@@ -200,18 +210,16 @@ describe('a viewer', () => {
   });
 
   test('notices a picture that stands although frames arrive, and an opening that never ends', () => {
-    const { made, newest, viewer } = watch(camera('live'));
+    const { made, newest, pass } = watch(camera('live'));
     newest().play();
-    const now = performance.now();
-    for (let second = 1; second <= 3; second += 1) {
+    pass(3, camera('live'), () => {
       newest().frames += 25;
-      viewer.tick(now + second * 1000);
-    }
+    });
     expect(made).toHaveLength(1);
-    for (let second = 4; second <= 8; second += 1) viewer.tick(now + second * 1000);
+    pass(5, camera('live'));
     vi.advanceTimersByTime(0);
     expect(made).toHaveLength(2);
-    viewer.tick(performance.now() + 9000);
+    pass(9, camera('live'));
     vi.advanceTimersByTime(300);
     expect(made).toHaveLength(3);
   });
@@ -256,13 +264,12 @@ describe('a viewer', () => {
       [40_000, true, ['VIDEO_SINK']],
       [0, false, []],
     ] as const) {
-      const { made, newest, platform, viewer } = watch(camera('live'));
+      const { made, newest, pass, platform, viewer } = watch(camera('live'));
       newest().play();
       Object.defineProperty(viewer.video, 'paused', { value: paused });
-      const now = performance.now();
-      viewer.tick(now);
+      viewer.tick(performance.now());
       newest().arrived = arrived;
-      for (let second = 1; second <= 5; second += 1) viewer.tick(now + second * 1000);
+      pass(5, camera('live'));
       vi.advanceTimersByTime(0);
       expect(made).toHaveLength(2);
       expect(platform.faults.map((fault) => fault.class)).toEqual(faults);
@@ -270,17 +277,92 @@ describe('a viewer', () => {
   });
 
   test('keeps its connection through an outage and waits for the key frame after it', () => {
+    const { made, newest, pass } = watch(camera('live'));
+    newest().play();
+    pass(2, camera('live'));
+    pass(3, camera('stalled'));
+    pass(30, camera('reconnecting'));
+    // A session that has just begun does not know how far its key frames are apart.
+    const { stats } = camera('live');
+    const young = camera('live', { stats: { ...stats, gop: 0 } });
+    pass(13, young);
+    newest().frames += 25;
+    pass(3, young);
+    expect(made).toHaveLength(1);
+    pass(6, young);
+    expect(made).toHaveLength(2);
+  });
+
+  test('waits for a camera that has no picture to give, whatever else comes from it', () => {
+    const { made, newest, pass } = watch(camera('live'));
+    newest().play();
+    pass(3, camera('reconnecting'));
+    const cause = { code: 'no_key_frame', class: 'RTSP_NETWORK', detail: '' };
+    pass(60, camera('live', { warnings: [cause] }));
+    expect(made).toHaveLength(1);
+  });
+
+  test('does not change its transport for what a camera offers while it is away', () => {
+    const tracks: Camera['tracks'] = [{ kind: 'audio', codec: 'aac', sample_rate: 48_000 }];
     const { made, newest, viewer } = watch(camera('live'));
     newest().play();
-    const now = performance.now();
-    viewer.tick(now);
-    viewer.update(camera('reconnecting'));
-    for (let second = 1; second <= 10; second += 1) viewer.tick(now + second * 1000);
-    viewer.update(camera('live'));
-    for (let second = 11; second <= 14; second += 1) viewer.tick(now + second * 1000);
-    newest().frames += 25;
-    for (let second = 15; second <= 18; second += 1) viewer.tick(now + second * 1000);
+    viewer.update(camera('reconnecting', { tracks }));
     expect(made).toHaveLength(1);
+    viewer.update(camera('live'));
+    expect(made).toHaveLength(1);
+    viewer.update(camera('reconnecting', { tracks }));
+    newest().end('changed');
+    expect([made.length, viewer.state.name]).toEqual([1, 'waiting']);
+    viewer.update(camera('live'));
+    expect(made).toHaveLength(2);
+  });
+
+  test('goes by what its own connection says of the stream', () => {
+    const { made, newest, pass } = watch(camera('live'));
+    newest().play();
+    newest().waits = true;
+    pass(60, camera('live'));
+    expect(made).toHaveLength(1);
+    newest().waits = false;
+    pass(2, camera('live'));
+    vi.advanceTimersByTime(0);
+    expect(made).toHaveLength(2);
+  });
+
+  test('is patient with a sub-stream, of which the server says nothing', () => {
+    const { made, newest, pass, viewer } = watch(camera('live'));
+    viewer.setStream('sub');
+    newest().play();
+    const before = made.length;
+    pass(19, camera('live'));
+    expect(made).toHaveLength(before);
+    pass(3, camera('live'));
+    expect(made).toHaveLength(before + 1);
+  });
+
+  test('blames nobody while the server is silent, and gives it a moment when it speaks again', () => {
+    const { made, newest, pass } = watch(camera('live'));
+    newest().play();
+    pass(2, camera('live'), () => {
+      newest().frames += 25;
+    });
+    pass(60, null);
+    pass(2, camera('live'));
+    expect(made).toHaveLength(1);
+    pass(2, camera('live'));
+    vi.advanceTimersByTime(0);
+    expect(made).toHaveLength(2);
+  });
+
+  test('an opening waits for the first key frame of a camera that has just come back', () => {
+    const { made, newest, pass, viewer } = watch(camera('live'));
+    viewer.update(camera('reconnecting'));
+    newest().end('not_live');
+    pass(2, camera('reconnecting'));
+    pass(12, camera('live'));
+    expect(made).toHaveLength(2);
+    newest().play();
+    expect(viewer.state.name).toBe('playing');
   });
 
   test('sends for the sound of MSE only when somebody listens, and keeps the picture meanwhile', () => {

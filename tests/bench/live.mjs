@@ -1,6 +1,6 @@
 // What a person at the wall waits for: the first picture, and how far it is behind the camera.
 
-import { Wall } from '../web/stage/browser.mjs';
+import { behind, Wall } from '../web/stage/browser.mjs';
 import { startCamera, startServer } from '../web/stage/programs.mjs';
 import { figure } from './figures.mjs';
 import { pause } from './load.mjs';
@@ -18,14 +18,6 @@ const WAYS = [
     glass: 250,
   },
 ];
-
-/** How long after it left the camera a frame is on the screen, ms. */
-function behind(camera, frame) {
-  const { first, frames, loopMs } = camera.schedule;
-  const left = first + (frame.number * loopMs) / frames;
-  // The clip loops: the newest time at which this number left before it was seen.
-  return frame.at - (left + Math.floor((frame.at - left) / loopMs) * loopMs);
-}
 
 export async function live({ browser, quick }) {
   const runs = quick ? 6 : 24;
@@ -51,7 +43,7 @@ export async function live({ browser, quick }) {
         name: `${way.name}: from the camera to the screen`,
         unit: 'ms',
         goal: way.glass,
-        values: seen.map((frame) => behind(camera, frame)),
+        values: seen.map((frame) => behind(camera.schedule, frame)),
       }),
     );
 
@@ -86,7 +78,7 @@ export async function live({ browser, quick }) {
       await pause(1000);
       const later = (await wall.frames('cam', shown)).filter((frame) => frame.number !== null);
       const last = later.at(-1);
-      if (last) edge.push(behind(camera, last));
+      if (last) edge.push(behind(camera.schedule, last));
     }
     firsts.push(
       figure({
@@ -119,7 +111,7 @@ export async function live({ browser, quick }) {
           name: `${way.name}, with its sound on: from the camera to the screen`,
           unit: 'ms',
           goal: way.glass,
-          values: heard.map((frame) => behind(camera, frame)),
+          values: heard.map((frame) => behind(camera.schedule, frame)),
         }),
       );
     }

@@ -114,6 +114,7 @@ export class MsePlayer extends BasePlayer {
       return;
     }
     const { mime, state, reason } = message;
+    if (typeof state === 'string') this.waits = state === 'stalled' || state === 'source_lost';
     if (state === 'not_playable') {
       this.end('unplayable', typeof reason === 'string' ? reason : '');
       return;

@@ -59,6 +59,8 @@ export const NO_STATS: PlayerStats = {
 export interface Player {
   readonly transport: Transport;
   readonly state: PlayerState;
+  /** The server said on this connection that it has nothing to send now. */
+  readonly waits: boolean;
   /** `sound` says whether it shall be heard; a player may send it along in any case. */
   attach(video: HTMLVideoElement, camera: Camera, stream: StreamChoice, sound: boolean): void;
   /** Hidden players keep their connection but do no avoidable work. */
@@ -79,6 +81,7 @@ export interface PlayerContext {
 /** The state and the first-frame watch that each player needs. */
 export abstract class BasePlayer implements Player {
   abstract readonly transport: Transport;
+  waits = false;
   protected readonly platform: Platform;
   protected video: HTMLVideoElement | null = null;
   protected bytes = 0;

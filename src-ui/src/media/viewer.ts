@@ -4,9 +4,11 @@
  *
  * Invariants: at most one player is shown and one is being opened (so that changing stream or
  * transport never blanks the picture); a hidden viewer ends within `HIDE_GRACE_MS`; nothing is
- * dialled for a camera that has no picture to give. It knows nothing of the wall around it.
+ * dialled for a camera that has no picture to give, and no connection is given up for a picture
+ * that the server does not have either. It knows nothing of the wall around it.
  */
 import type { Camera, Fault, Platform, StreamChoice } from '../platform/types';
+import { randomName } from '../state/chance';
 import { GOOD_AFTER_MS, redialDelay } from '../state/redial';
 import {
   type Capabilities,
@@ -66,12 +68,20 @@ export const HIDE_GRACE_MS = 2000;
 const OPEN_LIMIT_MS = 8000;
 /** Frames stopped here although they reach the server: the connection is dead. */
 const FROZEN_LIMIT_MS = 4000;
+/** The same where the server does not say whether they do: of a sub-stream. */
+const UNTOLD_LIMIT_MS = 20_000;
+/** What the server said of a camera counts for this long: it speaks every two seconds of one that is live. */
+const HEARSAY_MS = 5000;
+/** After a silence of the server, what it kept for a viewer has this long to come. */
+const SETTLE_MS = 2000;
 /** So many bytes without a picture are no trickle: the decoder is at fault. */
 const FED_BYTES = 20_000;
 /** A decoder or display that fails again within this was not helped by a new connection. */
 const AGAIN_MS = 60_000;
-/** A picture waits for a key frame after its camera was away; no camera is waited for longer. */
+/** A picture waits for a key frame after its camera was away; no camera is waited for longer … */
 const KEY_FRAME_LIMIT_MS = 20_000;
+/** … and each this long: only then the server would say that there is none (`no_key_frame`). */
+const KEY_FRAME_DUE_MS = 10_000;
 /** Attempts without one picture, after which the next transport is tried. */
 const FRUITLESS_LIMIT = 2;
 /** Where the picture is slower than this, a still bridges the wait. */
@@ -113,8 +123,13 @@ export class Viewer {
   #name = randomName();
   #faults = 0;
   #faultAt = Number.NEGATIVE_INFINITY;
-  /** Since when pictures of the camera reach the server; null while they do not. */
-  #flowsSince: number | null = null;
+  /** Since when pictures of the camera reach the server, as far as was seen; null while they do not. */
+  #flowsSince: number | null = Number.NEGATIVE_INFINITY;
+  /** When the server spoke of the camera last, and since when it has without a pause. */
+  #heardAt = Number.NEGATIVE_INFINITY;
+  #heardSince = Number.NEGATIVE_INFINITY;
+  /** Between two key frames, as it was told last, ms. */
+  #keyEvery = 0;
   #redialTimer: ReturnType<typeof setTimeout> | null = null;
   #hideTimer: ReturnType<typeof setTimeout> | null = null;
   #bridgeTimer: ReturnType<typeof setTimeout> | null = null;
@@ -145,12 +160,19 @@ export class Viewer {
   update(camera: Camera): void {
     const before = this.#camera;
     this.#camera = camera;
+    const now = performance.now();
+    if (now - this.#heardAt > HEARSAY_MS) this.#heardSince = now;
+    this.#heardAt = now;
+    // A session that has just begun does not know yet.
+    this.#keyEvery = keyFrameEvery(camera) || this.#keyEvery;
     if (before && signature(before) !== signature(camera)) {
       this.#barred.clear();
       this.#fruitless = 0;
       const active = this.#shown ?? this.#opening;
       const best = choose(this.#options(), this.#barred);
-      if (active && best && best.transport !== active.option.transport) this.#dial();
+      const other = best && best.transport !== active?.option.transport;
+      // What a camera offers while it is away, sound alone for instance, is not what it comes back with.
+      if (active && other && hasPicture(camera)) this.#dial();
     }
     const cameBack = before && !hasPicture(before) && hasPicture(camera);
     if (cameBack) this.#attempt = 0;
@@ -225,17 +247,24 @@ export class Viewer {
     if (!flows) this.#flowsSince = null;
     else this.#flowsSince ??= now;
     if (camera?.state.name !== 'live' || !this.#visible) return;
+    // Who hears nothing of the camera cannot tell whose silence it is.
+    if (now - this.#heardAt > HEARSAY_MS) return;
+    const settled = this.#heardSince + SETTLE_MS;
+    const began = this.#flowsSince ?? Number.NEGATIVE_INFINITY;
+    const keyFrame = Math.max(KEY_FRAME_DUE_MS, this.#keyEvery);
     const opening = this.#opening;
-    if (opening && now - opening.dialledAt > OPEN_LIMIT_MS) {
+    if (opening) {
+      const due = Math.max(opening.dialledAt, began + keyFrame) + OPEN_LIMIT_MS;
+      if (now <= Math.max(due, settled) || opening.player.waits) return;
       const fed = opening.bytes > FED_BYTES;
       this.#onEnded(opening, fed ? 'undecodable' : 'lost', 'no picture came');
       return;
     }
     const shown = this.#shown;
-    if (shown === null || opening !== null || this.#flowsSince === null) return;
-    const away = this.#flowsSince > shown.movedAt;
-    const limit = FROZEN_LIMIT_MS + (away ? keyFrameEvery(camera) : 0);
-    if (now - Math.max(shown.movedAt, this.#flowsSince) <= limit) return;
+    if (shown === null || this.#flowsSince === null || shown.player.waits) return;
+    const due = Math.max(shown.movedAt, began > shown.movedAt ? began + keyFrame : began);
+    const limit = shown.stream === 'sub' ? UNTOLD_LIMIT_MS : FROZEN_LIMIT_MS;
+    if (now <= Math.max(due + limit, settled)) return;
     const fed = shown.bytes - shown.movedBytes > FED_BYTES;
     const reason = !fed ? 'lost' : shown.video.paused ? 'not_shown' : 'undecodable';
     this.#onEnded(shown, reason, 'the picture stood still');
@@ -367,10 +396,13 @@ export class Viewer {
     }
     this.#drop(attempt);
     this.#redials += 1;
-    const fault = FAULTS[reason];
+    const gone = this.#camera !== null && !hasPicture(this.#camera);
+    const fault = gone ? undefined : FAULTS[reason];
     const again = fault !== undefined && this.#complain(fault, transport, detail);
     const fruitless = (again || this.#fruitless >= FRUITLESS_LIMIT) && transport !== 'stills';
-    if (reason === 'unplayable' || fruitless) {
+    if (gone) {
+      this.#settle(false);
+    } else if (reason === 'unplayable' || fruitless) {
       this.#barred.add(transport);
       this.#fruitless = 0;
       this.#dial();
@@ -562,18 +594,14 @@ const FAULTS: Partial<Record<EndReason, Fault['class']>> = {
   not_shown: 'VIDEO_SINK',
 };
 
-/** Also where the page was not loaded by https: there is no randomUUID then. */
-function randomName(): string {
-  const bytes = crypto.getRandomValues(new Uint8Array(12));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
-}
-
-function pictureFlows({ state, tracks, stats }: Camera): boolean {
+function pictureFlows({ state, tracks, stats, warnings = [] }: Camera): boolean {
   const moves = tracks.some((track) => track.kind === 'video');
   const fresh = stats.last_frame_ms !== null && stats.last_frame_ms < 2000;
-  return state.name === 'live' && moves && fresh;
+  const whole = !warnings.some((warning) => warning.code === 'no_key_frame');
+  return state.name === 'live' && moves && fresh && whole;
 }
 
+/** 0 where it is not known. */
 function keyFrameEvery({ stats }: Camera): number {
   const every = stats.fps > 0 ? (stats.gop / stats.fps) * 1000 : 0;
   return Math.min(every, KEY_FRAME_LIMIT_MS);

@@ -175,6 +175,13 @@ export function strayed(frames, { length = 200, fps = 25 } = {}) {
   return (Math.min(off, length - off) / fps) * 1000;
 }
 
+/** How long after it left a test camera a frame was on the screen, ms. */
+export function behind({ first, frames, loopMs }, { number, at }) {
+  const left = first + (number * loopMs) / frames;
+  // The clip loops: the newest time at which this number left before it was seen.
+  return at - (left + Math.floor((at - left) / loopMs) * loopMs);
+}
+
 /** The longest time between two frames, ms. */
 export function longestGap(frames) {
   let longest = 0;

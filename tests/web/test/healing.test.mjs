@@ -1,7 +1,7 @@
 // Cameras that fail and come back while somebody looks.
 
 import assert from 'node:assert/strict';
-import { longestGap, strayed } from '../stage/browser.mjs';
+import { behind, longestGap, strayed } from '../stage/browser.mjs';
 import { eventually, scene } from '../stage/scene.mjs';
 
 scene('a camera that freezes, dies and returns moves again without a reload', async (stage) => {
@@ -70,6 +70,41 @@ scene('a camera that freezes, dies and returns moves again without a reload', as
   const gap = longestGap(others);
   assert.ok(gap < 1500, `the yard stood still for ${Math.round(gap)} ms`);
   assert.equal((await wall.report('yard')).redials, 0);
+});
+
+scene('r_k2 viewers keep their connection while the camera is away for 10 s', async (stage) => {
+  const server = await stage.server();
+  const clip = 'builtin:living-room';
+  const gate = await stage.camera({ clip });
+  await server.api('POST', '/cameras', { id: 'gate', name: 'Gate', url: gate.url });
+  const walls = {
+    webrtc: await stage.wall(server.url),
+    mse: await stage.wall(server.url, { without: ['webrtc'] }),
+  };
+  for (const [transport, wall] of Object.entries(walls)) await wall.playing('gate', transport);
+  const state = (name) =>
+    eventually(name, async () => (await server.api('GET', '/cameras/gate')).state.name === name);
+
+  gate.freeze();
+  const from = Date.now();
+  await state('stalled');
+  await state('reconnecting');
+  // Longer than a picture that stands is waited for where the camera is well.
+  await new Promise((resolve) => setTimeout(resolve, 10_000 - (Date.now() - from)));
+  await gate.kill();
+  const again = await stage.camera({ clip, port: gate.port });
+
+  for (const [transport, wall] of Object.entries(walls)) {
+    const frames = (await wall.more('gate', 40)).filter((frame) => frame.number !== null);
+    const seen = (await wall.frames('gate')).filter(
+      (frame) => frame.at > again.schedule.first && frame.number !== null,
+    );
+    const late = behind(again.schedule, seen[0]);
+    assert.ok(late < 1000, `${transport}: the first picture came ${Math.round(late)} ms late`);
+    assert.ok(new Set(frames.map((frame) => frame.number)).size > 30, `${transport}: it moves`);
+    assert.equal(frames.at(-1).dialled, 1, `${transport}: one connection`);
+    assert.equal((await wall.report('gate')).redials, 0, `${transport}: no redial`);
+  }
 });
 
 scene('a wrong password is refused with its remedy, and plays once it is right', async (stage) => {
