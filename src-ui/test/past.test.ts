@@ -67,6 +67,22 @@ test('a moment is found in its recording, or why there is none', () => {
   expect(nextShown([a, b], START + 80_000)).toBeNull();
 });
 
+test('what fell together is marked at each of them', () => {
+  const group = {
+    id: 'g',
+    cameras: ['a', 'b'],
+    kind: 'camera_lost',
+    start: iso(55_000),
+    message: 'gone together',
+  };
+  const found = sorted({ ...recordings, events: [...recordings.events, group] });
+  const of = (camera: string) => found.get(camera)?.marks.map((mark) => mark.id);
+  expect([of('a'), of('b')]).toEqual([
+    ['e', 'g'],
+    ['f', 'g'],
+  ]);
+});
+
 test('recordings without a seam are one stretch, what is protected another', () => {
   expect(stretches(a.takes)).toEqual([
     { from: START, to: START + 20_000, kept: false },

@@ -359,7 +359,10 @@ export type NewPairing = {
 /**  Something that happened, as a mark on the time line. */
 export type Occurrence = {
 	id: string,
+	/**  Where it is one camera's. */
 	camera?: string | null,
+	/**  All that it is about: several that fell together, for instance. */
+	cameras?: string[],
 	/**  Such as `camera_lost`. */
 	kind: string,
 	start: Timestamp,

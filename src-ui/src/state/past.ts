@@ -49,7 +49,7 @@ export const SEAM_MS = 1_500;
 /** A moment so little before a recording is taken for its beginning, ms. */
 const NEAR_MS = 250;
 
-/** By camera; events that belong to no camera stand with each. */
+/** By camera; what several had in common stands with each of them. */
 export function sorted(recordings: Recordings): Map<string, Past> {
   const pasts = new Map<string, Past>();
   const of = (camera: string): Past => {
@@ -78,10 +78,11 @@ export function sorted(recordings: Recordings): Map<string, Past> {
     if (from === null || to === null) continue;
     of(camera).holes.push({ start: from, end: to, cause, open: open === true });
   }
-  for (const { id, camera, kind, start, end, message } of recordings.events) {
+  for (const { id, camera, cameras, kind, start, end, message } of recordings.events) {
     const at = instant(start);
-    if (at === null || !camera) continue;
-    of(camera).marks.push({ id, at, end: instant(end), kind, message });
+    if (at === null) continue;
+    const about = new Set([...(cameras ?? []), ...(camera ? [camera] : [])]);
+    for (const one of about) of(one).marks.push({ id, at, end: instant(end), kind, message });
   }
   return pasts;
 }

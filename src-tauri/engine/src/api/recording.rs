@@ -62,8 +62,12 @@ pub struct RecordingGap {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Type, JsonSchema)]
 pub struct Occurrence {
     pub id: String,
+    /// Where it is one camera's.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub camera: Option<String>,
+    /// All that it is about: several that fell together, for instance.
+    #[serde(default)]
+    pub cameras: Vec<String>,
     /// Such as `camera_lost`.
     pub kind: String,
     pub start: Timestamp,

@@ -11,6 +11,7 @@ use tracing::{error, warn};
 use uuid::Uuid;
 
 use super::EngineHandle;
+use super::alerts::keeper;
 use super::exports::Exports;
 use super::handle::blocking;
 use super::recording::Records;
@@ -109,8 +110,11 @@ impl EngineHandle {
                     .collect(),
                 events: events
                     .into_iter()
-                    .map(|alert| Occurrence {
+                    .map(|alert| (keeper::about(&alert), alert))
+                    .filter(|(cameras, _)| camera.as_ref().is_none_or(|one| cameras.contains(one)))
+                    .map(|(cameras, alert)| Occurrence {
                         id: alert.id.to_string(),
+                        cameras,
                         camera: alert.camera,
                         kind: alert.kind,
                         start: time(alert.since_us),

@@ -437,14 +437,16 @@ impl Catalogue {
         )
     }
 
-    /// Alerts that began in the span, oldest first.
+    /// Alerts that began in the span, oldest first: those of the camera, and those that are not one camera's,
+    /// whose details say whom they are about.
     ///
     /// # Errors
     /// [`StoreError`].
     pub fn alerts_between(&self, query: Query<'_>) -> Result<Vec<AlertRow>> {
         self.rows(
             "SELECT id, kind, camera, since_us, until_us, message, detail FROM alerts
-             WHERE since_us >= ?2 AND since_us < ?3 AND camera = ?1 ORDER BY since_us, id",
+             WHERE since_us >= ?2 AND since_us < ?3 AND (camera = ?1 OR camera IS NULL)
+             ORDER BY since_us, id",
             "SELECT id, kind, camera, since_us, until_us, message, detail FROM alerts
              WHERE since_us >= ?1 AND since_us < ?2 ORDER BY since_us, id",
             query,

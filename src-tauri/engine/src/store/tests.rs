@@ -180,7 +180,11 @@ fn alerts_are_renewed_and_listed_newest_first() {
     assert_eq!(newest.iter().map(|a| a.id.as_u128()).collect::<Vec<_>>(), [5, 4, 3]);
     assert_eq!(newest[2].until_us, Some(99));
     assert_eq!(catalogue.alerts_between(span(Some("a"), 20, 40)).unwrap().len(), 2);
-    assert_eq!(catalogue.alerts(100).unwrap().len(), 5);
+    assert_eq!(catalogue.alerts_between(span(Some("b"), 20, 40)).unwrap(), []);
+    let of_many = AlertRow { camera: None, ..alert(6, 35) };
+    catalogue.put_alert(&of_many).unwrap();
+    assert_eq!(catalogue.alerts_between(span(Some("b"), 20, 40)).unwrap(), [of_many]);
+    assert_eq!(catalogue.alerts(100).unwrap().len(), 6);
 }
 
 #[test]

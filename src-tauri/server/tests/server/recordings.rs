@@ -79,6 +79,14 @@ async fn shelves(locked: bool) -> (House, TempDir, Vec<u8>) {
         detail: None,
     };
     catalogue.put_alert(&alert).unwrap();
+    let together = AlertRow {
+        id: Uuid::from_u128(78),
+        camera: None,
+        since_us: START + 6 * SECOND,
+        detail: Some(r#"{"cameras":["fixed","other"]}"#.to_owned()),
+        ..alert
+    };
+    catalogue.put_alert(&together).unwrap();
     drop(catalogue);
     let config = "[recording]\nenabled = false\n[[camera]]\nid = \"fixed\"\nurl = \"rtsp://127.0.0.1:1/\"\n[[camera]]\nid = \"new\"\nurl = \"rtsp://127.0.0.1:1/\"";
     let parts = Parts {
@@ -118,6 +126,11 @@ async fn recordings_and_gaps_of_a_span_are_listed() {
     assert_eq!(list["gaps"][0], gap);
     assert_eq!(list["gaps"][1]["open"], true);
     assert_eq!(list["events"][0]["kind"], "camera_lost");
+    // What it fell together with others is its own too, and nobody else's.
+    assert_eq!(list["events"][1]["cameras"], json!(["fixed", "other"]));
+    assert_eq!(list["events"].as_array().unwrap().len(), 2);
+    let other = house.ask("GET", "/api/v1/recordings?camera=new").await.json();
+    assert_eq!(other["events"], json!([]));
     let count = |answer: Answer| answer.json()["segments"].as_array().unwrap().len();
     for (query, segments) in [
         ("", 3),

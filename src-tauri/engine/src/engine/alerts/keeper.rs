@@ -7,6 +7,7 @@
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
+use serde::Deserialize;
 use tokio::sync::watch;
 use tracing::warn;
 use uuid::Uuid;
@@ -103,6 +104,16 @@ fn row(alert: &Alert) -> Option<AlertRow> {
     })
 }
 
+/// The cameras that a kept alert is about.
+pub(in super::super) fn about(row: &AlertRow) -> Vec<String> {
+    #[derive(Deserialize)]
+    struct About {
+        cameras: Vec<String>,
+    }
+    let told = row.detail.as_deref().and_then(|detail| serde_json::from_str::<About>(detail).ok());
+    told.map_or_else(|| row.camera.iter().cloned().collect(), |about| about.cameras)
+}
+
 /// `None` for what another version of Nightjar wrote in another form.
 fn read(row: AlertRow) -> Option<Alert> {
     let alert: Alert = serde_json::from_str(&row.detail?).ok()?;
@@ -119,6 +130,23 @@ fn read(row: AlertRow) -> Option<Alert> {
 mod tests {
     use super::*;
     use crate::api::{AlertKind, Cause};
+
+    #[test]
+    fn a_kept_alert_tells_whom_it_is_about() {
+        let row = |camera: Option<&str>, detail: Option<&str>| AlertRow {
+            id: Uuid::from_u128(1),
+            kind: "camera_lost".into(),
+            camera: camera.map(str::to_owned),
+            since_us: 0,
+            until_us: None,
+            message: String::new(),
+            detail: detail.map(str::to_owned),
+        };
+        assert_eq!(about(&row(None, Some(r#"{"cameras":["door","yard"],"kind":"new"}"#))), ["door", "yard"]);
+        assert_eq!(about(&row(Some("door"), None)), ["door"]);
+        assert_eq!(about(&row(Some("door"), Some("{"))), ["door"]);
+        assert!(about(&row(None, Some("7"))).is_empty());
+    }
 
     #[test]
     fn an_alert_comes_back_as_it_was_and_one_that_lasted_is_over() {
