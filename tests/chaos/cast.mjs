@@ -6,19 +6,21 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { built, root } from '../web/stage/programs.mjs';
-import { now } from './network.mjs';
+import { now, pause } from './network.mjs';
 
 const START_MS = 30_000;
+const RESET_MS = 2_000;
 /** What is kept of a program's words. */
 const LOG_LINES = 2_000;
 
 /** A program that said `pattern`; `log` goes on being filled. */
-async function ready(child, pattern, log) {
+async function ready(child, pattern, log, hear = () => {}) {
   const follow = (stream, seen) => {
     createInterface({ input: stream }).on('line', (line) => {
       log.push(line);
       if (log.length > LOG_LINES) log.shift();
       seen?.(line);
+      hear(line);
     });
   };
   const said = new Promise((resolve, reject) => {
@@ -46,6 +48,8 @@ async function ready(child, pattern, log) {
 /** A camera: `testcam`, which can be told to misbehave, or GStreamer's server, which nobody here wrote. */
 export class Camera {
   log = [];
+  /** Hears each line of the program. */
+  #told = null;
 
   constructor(wire, make) {
     this.wire = wire;
@@ -76,7 +80,8 @@ export class Camera {
     this.child = this.wire.spawn(path, args);
     // Killed while it is told something.
     this.child.stdin.on('error', () => {});
-    const { at } = await ready(this.child, /^frame 0 of|^\{"open"/, this.log);
+    const told = (line) => this.#told?.(line);
+    const { at } = await ready(this.child, /^frame 0 of|^\{"open"/, this.log, told);
     const schedule = /^frame 0 of (\d+) left at .* the clip lasts (\d+) ms/;
     const said = this.log.map((line) => schedule.exec(line)).find(Boolean);
     if (said) this.fps = (Number(said[1]) * 1000) / Number(said[2]);
@@ -93,8 +98,16 @@ export class Camera {
   freeze = () => this.child.kill('SIGSTOP');
   thaw = () => this.child.kill('SIGCONT');
 
-  /** Resets what plays now (testcam). */
-  reset = () => this.child.stdin.write('reset\n');
+  /** Resets what plays now (testcam); resolves to the moment in which it was done, where that is told in time. */
+  reset() {
+    const done = new Promise((resolve) => {
+      this.#told = (line) => {
+        if (line === 'reset') resolve(now());
+      };
+    });
+    this.child.stdin.write('reset\n');
+    return Promise.race([done, pause(RESET_MS)]);
+  }
 
   /** Another fault from now on (testcam). */
   behave(fault) {

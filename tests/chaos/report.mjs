@@ -14,12 +14,16 @@ function summary(values) {
 }
 
 /** What one fault came to, and where it missed its goals. */
-export function judge(fault, { runs, bystanders }) {
+export function judge(fault, { runs, bystanders, alerts = 0 }) {
   const figures = Object.fromEntries(
     ARTS.map((art) => [art, summary(runs.map((run) => run[art]).filter((value) => value != null))]),
   );
   const misses = [];
   for (const [art, goal] of Object.entries(fault.goals)) {
+    if (art === 'alerts') {
+      if (alerts > goal) misses.push(`${alerts} alerts`);
+      continue;
+    }
     if (art === 'reconnects') {
       const most = Math.max(...runs.map((run) => run.reconnects));
       if (most > goal) misses.push(`${most} reconnects`);
@@ -73,6 +77,7 @@ export function judge(fault, { runs, bystanders }) {
     screen,
     screenRedials: redials,
     viewersClosed: closed,
+    alerts,
     bystanders: bystanders.length,
     bystandersLongestGap: stillness === null ? null : round(stillness),
     misses,

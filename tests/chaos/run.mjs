@@ -78,8 +78,8 @@ async function quick() {
   const rest = home.cameras.slice(chosen.length);
   const rows = await Promise.all(
     chosen.map(async (fault, i) => {
-      const { runs, bystanders } = await trial(fault, [home.cameras[i]], rest, home, random);
-      return { ...judge(fault, { runs, bystanders }), states: runs[0].states };
+      const found = await trial(fault, [home.cameras[i]], rest, home, random);
+      return { ...judge(fault, found), states: found.runs[0].states };
     }),
   );
   for (const row of rows) {
@@ -111,12 +111,13 @@ async function full() {
   };
   await pause(REST);
   for (const fault of faults.filter((one) => only === null || only.includes(one.id))) {
-    const all = { runs: [], bystanders: [] };
+    const all = { runs: [], bystanders: [], alerts: 0 };
     const can = struck.filter((camera) => !fault.bears || camera.make === fault.bears);
     for (let pass = 0; pass < passes; pass += 1) {
-      const { runs, bystanders } = await trial(fault, can, rest, home, random);
+      const { runs, bystanders, alerts } = await trial(fault, can, rest, home, random);
       all.runs.push(...runs);
       all.bystanders.push(...bystanders);
+      all.alerts += alerts;
       await pause(REST);
     }
     const row = judge(fault, all);

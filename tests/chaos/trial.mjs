@@ -25,10 +25,13 @@ async function one(fault, target, camera, { server, witness, screens }, delay) {
   const screen = screens?.get(id) ?? null;
   const mark = await screen?.mark();
   const before = await frames(server, id).catch(() => null);
+  await fault.ready?.();
   const from = now();
-  await fault.strike(target, before?.bitrate ?? 0, server);
+  const struck = await fault.strike(target, before?.bitrate ?? 0, server);
   await pause(fault.hold);
   const mended = await fault.mend(target, before?.bitrate ?? 0, server);
+  // Who is stopped cannot notice anything.
+  const since = fault.stops ? mended : typeof struck === 'number' ? struck : from;
   const mendedAt = Date.now() - (now() - mended);
   const well = await settled(witness, id, mended);
   await pause(1_000);
@@ -38,7 +41,7 @@ async function one(fault, target, camera, { server, witness, screens }, delay) {
   const noticed = first(['stalled', 'reconnecting', 'refused', 'failed']);
   const decided = first(['reconnecting', 'refused', 'failed']);
   const viewer = witness.viewers.get(id);
-  const seconds = (entry, since) => (entry ? (entry.at - since) / 1000 : null);
+  const seconds = (entry) => (entry ? Math.max(0, (entry.at - since) / 1000) : null);
   const lost = before
     ? (camera.fps * (after.at - before.at)) / 1000 - (after.count - before.count)
     : null;
@@ -53,9 +56,9 @@ async function one(fault, target, camera, { server, witness, screens }, delay) {
   return {
     camera: id,
     make: camera.make,
-    noticed: seconds(noticed, from),
-    decided: seconds(decided, from),
-    told: seconds(told, from),
+    noticed: seconds(noticed),
+    decided: seconds(decided),
+    told: seconds(told),
     back: decided ? (well ? Math.max(0, (well - mended) / 1000) : null) : null,
     isBack: well !== null,
     picture: picture === null ? null : (picture - mended) / 1000,
@@ -125,7 +128,7 @@ export async function trial(fault, cameras, rest, house, random) {
   let runs;
   if (fault.all) {
     // Done once, seen by every camera.
-    const once = shared(fault, house.server);
+    const once = shared(fault, house.server, struck.length);
     runs = await Promise.all(struck.map((camera) => one(once, house.server, camera, house, 0)));
   } else {
     runs = await Promise.all(
@@ -139,15 +142,28 @@ export async function trial(fault, cameras, rest, house, random) {
     closed: house.witness.viewers.get(camera.id).closedSince(from),
     longestGap: house.witness.viewers.get(camera.id).longestGap(from, now()) / 1000,
   }));
-  return { runs, bystanders };
+  const alerts = house.witness.alerts.filter(
+    ({ at, alert }) => at > from && alert.until === undefined,
+  );
+  return { runs, bystanders, alerts: new Set(alerts.map(({ alert }) => alert.id)).size };
 }
 
-/** The same fault for callers that come together: the first does it, all get its outcome. */
-function shared(fault, server) {
+/** The same fault for callers that come together: when all are ready it is done once, all get its outcome. */
+function shared(fault, server, callers) {
   let strike = null;
   let mend = null;
+  let here = 0;
+  let go;
+  const all = new Promise((resolve) => {
+    go = resolve;
+  });
   return {
     ...fault,
+    ready: () => {
+      here += 1;
+      if (here === callers) go();
+      return all;
+    },
     strike: () => {
       strike ??= Promise.resolve(fault.strike(server));
       return strike;

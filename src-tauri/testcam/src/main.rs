@@ -43,7 +43,8 @@ struct Args {
     /// Session timeout to announce, in seconds.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u16).range(1..))]
     timeout: u16,
-    /// Take orders from the standard input, one a line: "fault MODE", or "reset" of what plays now.
+    /// Take orders from the standard input, one a line: "fault MODE", or "reset" of what plays now, which is
+    /// told when it is done.
     #[arg(long)]
     control: bool,
 }
@@ -128,6 +129,7 @@ async fn obey(cam: &TestCam) {
             None if line == "reset" => {
                 cam.set_fault(Fault::Reset(Duration::ZERO)).await;
                 cam.wait(|stats| stats.playing == 0).await;
+                say_reset();
                 cam.set_fault(Fault::None).await;
             }
             None => say_error(&anyhow::anyhow!("an order is \"fault MODE\" or \"reset\"")),
@@ -177,6 +179,11 @@ fn say_ready(cam: &TestCam) {
         let (at, length) = (began.as_secs_f64() * 1e3, clip.duration().as_millis());
         println!("frame 0 of {} left at {at:.3} ms, the clip lasts {length} ms", clip.frames());
     }
+}
+
+#[allow(clippy::print_stdout)]
+fn say_reset() {
+    println!("reset");
 }
 
 #[allow(clippy::print_stderr)]

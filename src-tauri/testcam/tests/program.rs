@@ -57,6 +57,9 @@ async fn it_takes_orders_while_it_runs() {
         };
         timeout(PATIENCE, obeyed).await.unwrap();
     }
+    orders.write_all(b"reset\n").await.unwrap();
+    let told = async { while lines.next_line().await.unwrap().unwrap() != "reset" {} };
+    timeout(PATIENCE, told).await.expect("it tells when it has reset");
 }
 
 #[tokio::test]

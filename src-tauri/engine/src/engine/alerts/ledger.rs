@@ -13,6 +13,9 @@ use crate::api::{Alert, AlertKind, Camera, CameraKind, Cause, RecordingState, St
 
 /// Losses that began within this of each other have one cause.
 const TOGETHER: Duration = Duration::from_secs(5);
+/// Silence is noticed after this (R-K2). What is longer when it is seen first was our own: this program did not
+/// run, and the camera may be well.
+const NOTICED: Duration = Duration::from_secs(2);
 /// A disk that does not answer is told of after this: what arrives waits in memory for as long.
 const STALL_DELAY: Duration = Duration::from_secs(10);
 /// Alerts that are over and kept for whoever asks; older ones go.
@@ -222,7 +225,7 @@ impl Ledger {
             }
             // A loss began with the last picture, not when it was noticed.
             let silent = match (trouble.slot, camera.stats.last_frame_ms) {
-                (Slot::Absence, Some(ms)) => Duration::from_millis(ms).min(self.after),
+                (Slot::Absence, Some(ms)) => Duration::from_millis(ms).min(NOTICED),
                 _ => Duration::ZERO,
             };
             self.pending.entry((camera.id.clone(), trouble.slot)).or_insert_with(|| Pending {

@@ -15,6 +15,10 @@ const GIVE_UP_AFTER: u32 = 2;
 /// silence shorter than this is no death (R-K4).
 const HICCUP: Duration = Duration::from_millis(4_500);
 
+/// A look that comes this much after its time means that this program did not run. What the camera sent meanwhile
+/// waits in the system's buffers, and has as long to be read.
+const SUSPENDED: Duration = Duration::from_secs(1);
+
 /// A request that does nothing but ask for an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Question {
@@ -96,8 +100,10 @@ impl KeepAlive {
         if let Some(open) = self.open {
             if media.is_none_or(|media| media <= open.asked) {
                 let hiccup_until = media.unwrap_or(self.answered).max(self.answered) + HICCUP;
-                if now < hiccup_until {
-                    self.open = Some(Open { deadline: hiccup_until, ..open });
+                let late = now.saturating_duration_since(open.deadline) >= SUSPENDED;
+                let until = if late { now + SUSPENDED } else { hiccup_until };
+                if now < until {
+                    self.open = Some(Open { deadline: until, ..open });
                     return None;
                 }
                 return Some(Act::Dead);
@@ -199,6 +205,17 @@ mod tests {
         assert!(matches!(pace.poll(newest, Some(newest)), Some(Act::Ask(_))));
         assert_eq!(pace.poll(to(start, 9).await, Some(newest)), None);
         assert_eq!(pace.poll(to(start, 11).await, Some(newest)), Some(Act::Dead));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn our_own_sleep_at_a_question_is_no_death() {
+        let start = Instant::now();
+        let mut pace = KeepAlive::new(FIVE, start);
+        assert!(matches!(pace.poll(start, None), Some(Act::Ask(_))));
+        // Stopped for a minute right after the question: the answer is read first.
+        assert_eq!(pace.poll(to(start, 60).await, Some(start)), None);
+        assert_eq!(pace.deadline(), start + Duration::from_secs(61));
+        assert_eq!(pace.poll(to(start, 61).await, Some(start)), Some(Act::Dead));
     }
 
     #[tokio::test(start_paused = true)]

@@ -103,6 +103,24 @@ fn r_n10_a_loss_of_ten_seconds_is_told_and_cleared_when_the_camera_is_back() {
 }
 
 #[test]
+fn our_own_sleep_raises_no_alert() {
+    let mut bench = Bench::new();
+    bench.after(1);
+    // After a minute in which this program did not run every camera is silent for a moment.
+    for place in 0..3 {
+        bench.set(place, StateName::Stalled, None);
+        bench.cameras[place].stats.last_frame_ms = Some(60_000);
+    }
+    assert!(bench.after(60).is_empty());
+    bench.set(0, StateName::Live, None);
+    bench.set(1, StateName::Live, None);
+    assert!(bench.after(7).is_empty());
+    // One is really gone, and told of as soon as any other would be.
+    let [alert] = &bench.after(1)[..] else { panic!("not told") };
+    assert_eq!(alert.camera.as_deref(), Some("c"));
+}
+
+#[test]
 fn r_k4_a_hiccup_is_no_alert() {
     let mut bench = Bench::new();
     bench.set(0, StateName::Stalled, None);
