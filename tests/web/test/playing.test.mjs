@@ -1,7 +1,7 @@
 // What plays, by which transport, and what the tile says where nothing can.
 
 import assert from 'node:assert/strict';
-import { strayed } from '../stage/browser.mjs';
+import { behind, median, strayed } from '../stage/browser.mjs';
 import { eventually, scene } from '../stage/scene.mjs';
 
 const camera = (url, more = {}) => ({ id: 'cam', name: 'Gate', url, ...more });
@@ -48,6 +48,28 @@ scene('r_m5 without WebRTC a camera plays by MSE, at the live edge', async (stag
 
   assert.equal(frames.at(-1).dialled, frames[0].dialled, 'one connection');
 });
+
+scene(
+  'r_m6 a picture is on the screen well within a second, by either transport',
+  async (stage) => {
+    const server = await stage.server();
+    const source = await stage.camera();
+    await server.api('POST', '/cameras', camera(source.url));
+    for (const [transport, without] of [
+      ['webrtc', []],
+      ['mse', ['webrtc']],
+    ]) {
+      const wall = await stage.wall(server.url, { without });
+      await wall.playing('cam', transport);
+      // A second for catching up with what was cached.
+      await wall.more('cam', 25);
+      const frames = (await wall.more('cam', 75)).filter((frame) => frame.number !== null);
+      const late = frames.map((frame) => behind(source.schedule, frame));
+      assert.ok(median(late) < 1000, `${transport}: ${Math.round(median(late))} ms`);
+      await wall.close();
+    }
+  },
+);
 
 scene('r_m3 without WebRTC a camera with AAC plays with its sound', async (stage) => {
   const server = await stage.server();

@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn the_keys_of_the_contract_and_their_defaults() {
+fn r_k5_r_m8_the_keys_of_the_contract_and_their_defaults() {
     let text = r#"
         [server]
         listen = "127.0.0.1:9000"

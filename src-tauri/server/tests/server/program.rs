@@ -140,6 +140,41 @@ async fn r_n12_what_is_being_recorded_is_whole_when_the_program_has_ended() {
     running.end("-TERM").await;
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn r_m8_one_program_and_one_file_are_all_it_takes() {
+    let dir = tempfile::tempdir().unwrap();
+    let alone = dir.path().join("nightjar-server");
+    std::fs::copy(env!("CARGO_BIN_EXE_nightjar-server"), &alone).unwrap();
+    let text = "[server]\nlisten = \"127.0.0.1:0\"\n[signaling]\nenabled = false\n\
+                [[camera]]\nid = \"door\"\nname = \"Front door\"\nurl = \"demo:1\"\n";
+    std::fs::write(dir.path().join("nightjar.toml"), text).unwrap();
+    // No window system, no programs beside it, nothing of the user's.
+    let mut command = Command::new(alone);
+    command.env_clear().current_dir(dir.path()).kill_on_drop(true);
+    command.args(["--config", "nightjar.toml", "--data-dir", "data"]);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let running = Running::start(command).await;
+    for page in ["/", "/publish"] {
+        let page = String::from_utf8(running.get(page, "").await).unwrap();
+        assert!(page.starts_with("<!doctype html>"), "{page}");
+    }
+    let plays = async {
+        loop {
+            let listed = running.get("/api/v1/cameras", "").await;
+            let listed: serde_json::Value = serde_json::from_slice(&listed).unwrap();
+            assert_eq!(listed["cameras"][0]["name"], "Front door");
+            if listed["cameras"][0]["state"]["name"] == "live" {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    timeout(PATIENCE, plays).await.expect("its camera plays");
+    let (status, log) = running.end("-TERM").await;
+    assert_eq!(status.code(), Some(0), "{log}");
+}
+
 #[tokio::test]
 async fn a_wrong_configuration_is_one_line_that_names_the_field() {
     let dir = tempfile::tempdir().unwrap();
