@@ -24,7 +24,7 @@ test('every message stands in every language, in the same form', () => {
 
 /** Names, units and signs that are the same in Korean. */
 const SAME =
-  /^(app\.name|login\.title|transport\.(webrtc|mse)|units\.fps|stats\.(kbps|mbps|ms|none)|alerts\.span|exports\.span|timeline\.gap|tile\.label|wall\.changed)$/;
+  /^(app\.name|login\.title|transport\.(webrtc|mse)|units\.fps|stats\.(kbps|mbps|ms|none)|alerts\.span|exports\.span|timeline\.gap|tile\.label|wall\.changed|cameras\.what)$/;
 
 test('Korean is Korean', () => {
   for (const [path, value] of leaves(ko)) {

@@ -115,7 +115,7 @@ export const en = {
     },
     stalled: {
       title: 'The picture stopped',
-      remedy: 'The camera answers but sends nothing.',
+      remedy: 'Check its network; restart the camera if it stays so.',
     },
     protocol: {
       title: 'The camera sends what it should not',
@@ -286,6 +286,7 @@ export const en = {
   },
   cameras: {
     title: 'Cameras',
+    what: (what: string, name: string) => `${what}: ${name}`,
     add: 'Add camera',
     addPhone: 'Add a phone',
     none: 'No cameras yet.',
@@ -569,11 +570,11 @@ export const en = {
     },
   },
   alertSettings: {
-    open: 'What is told…',
-    title: 'What is told',
-    after: 'A loss must last',
+    open: 'Alert settings…',
+    title: 'Alert settings',
+    after: 'Alert when a loss lasts',
     afterHint: 'Shorter ones heal before anybody needs to know. Default: 10 s.',
-    atOnce: 'no time',
+    atOnce: 'at once',
     quiet: 'Quiet hours',
     quietHint: 'Alerts are listed all the same; no notification comes. Default: off.',
     quiet_from: 'From',
@@ -582,8 +583,9 @@ export const en = {
     webhookHint:
       'Each alert, and its end, is also posted there as JSON. The address is kept secret.',
     toldTo: (host: string) => `Posted to ${host}`,
-    cameras: 'Cameras that tell',
-    camerasHint: 'A camera that is off heals as well, and says nothing.',
+    cameras: 'Cameras that alert',
+    camerasHint: 'One that is off here heals just as well, without a word.',
+    fixed: 'Set in the configuration file',
   },
   settings: {
     title: 'Settings',
@@ -609,7 +611,7 @@ export const en = {
     address: 'Address',
     addressHint: 'Where this page gets its pictures from.',
     version: 'Version',
-    report: 'Report for a defect',
+    report: 'Bug report',
     reportHint: 'Log, versions, cameras and figures in one file. Passwords are left out.',
     reportSave: 'Save report',
     reportSaved: 'Report saved',
@@ -639,6 +641,8 @@ export const en = {
     mute: 'Sound of this tile',
     snapshot: 'Save picture',
     fullscreen: 'Full screen',
+    statsAll: 'Statistics on every tile',
+    retry: 'Connect again',
     tour: 'Tour',
     help: 'This page',
   },

@@ -113,7 +113,7 @@ export const ko: Messages = {
     },
     stalled: {
       title: '영상이 멈춤',
-      remedy: '카메라는 응답하지만 영상을 보내지 않습니다.',
+      remedy: '네트워크를 확인하고, 계속되면 카메라를 다시 켜세요.',
     },
     protocol: {
       title: '카메라가 잘못된 데이터를 보냄',
@@ -284,6 +284,7 @@ export const ko: Messages = {
   },
   cameras: {
     title: '카메라',
+    what: (what, name) => `${what}: ${name}`,
     add: '카메라 추가',
     addPhone: '휴대폰 추가',
     none: '아직 카메라가 없습니다.',
@@ -564,7 +565,7 @@ export const ko: Messages = {
   alertSettings: {
     open: '알림 설정…',
     title: '알림 설정',
-    after: '끊긴 시간',
+    after: '알림까지의 시간',
     afterHint: '더 짧게 끊긴 것은 알리기 전에 저절로 회복됩니다. 기본값: 10초.',
     atOnce: '바로',
     quiet: '방해 금지 시간',
@@ -574,6 +575,7 @@ export const ko: Messages = {
     webhook: '웹훅',
     webhookHint: '알림이 생기고 끝날 때마다 이 주소로 JSON을 보냅니다. 주소는 비밀로 보관됩니다.',
     toldTo: (host) => `${host}(으)로 보냄`,
+    fixed: '설정 파일에서 정해짐',
     cameras: '알리는 카메라',
     camerasHint: '꺼 둔 카메라도 똑같이 회복되지만 알리지 않습니다.',
   },
@@ -631,6 +633,8 @@ export const ko: Messages = {
     mute: '이 타일의 소리',
     snapshot: '사진 저장',
     fullscreen: '전체 화면',
+    statsAll: '모든 타일에 통계 표시',
+    retry: '다시 연결',
     tour: '순환 보기',
     help: '이 도움말',
   },

@@ -9,6 +9,8 @@ export interface Notice {
 const SHOWN_MS = 4500;
 let next = 1;
 let list = $state<Notice[]>([]);
+/** Open dialogs, the uppermost last: what lies under one can be neither read nor heard. */
+let dialogs = $state.raw<readonly symbol[]>([]);
 
 export const notices = {
   get list(): readonly Notice[] {
@@ -22,5 +24,16 @@ export const notices = {
   },
   drop(id: number): void {
     list = list.filter((notice) => notice.id !== id);
+  },
+  /** The dialog that shows them; none where the page does. */
+  get stage(): symbol | null {
+    return dialogs.at(-1) ?? null;
+  },
+  /** A dialog shows them from now on, until what this gives is called. */
+  enter(dialog: symbol): () => void {
+    dialogs = [...dialogs, dialog];
+    return () => {
+      dialogs = dialogs.filter((one) => one !== dialog);
+    };
   },
 };
