@@ -7,6 +7,7 @@ import type { ControlValue, FromPeer, Message, Welcome } from './bindings/signal
 import { type CameraPowers, type Facing, PhoneCamera } from './device/camera';
 import { Outlet } from './device/outlet';
 import { type Quality, QUALITIES, type Shape, shapeOf, Thrift } from './device/quality';
+import { startOf } from './device/start';
 import { type Battery, Surroundings } from './device/surroundings';
 import type { Report } from './session/health';
 import type { Invitation } from './session/invitation';
@@ -265,7 +266,7 @@ export class Phone {
         if (action.gen === this.#outlet?.gen) this.#outlet.restartIce(action.neg, action.ice);
         break;
       case 'accept':
-        if (action.gen === this.#outlet?.gen) this.#outlet.accept(action.sdp, this.#shape());
+        if (action.gen === this.#outlet?.gen) this.#accept(this.#outlet, action.sdp);
         break;
       case 'add_candidate':
         if (action.gen === this.#outlet?.gen) this.#outlet.addCandidate(action.candidate);
@@ -395,6 +396,12 @@ export class Phone {
     });
     this.#outlet = outlet;
     outlet.offer(neg);
+  }
+
+  #accept(outlet: Outlet, answer: string): void {
+    const shape = this.#shape();
+    const start = startOf(shape, this.#report?.targetBps ?? null, this.#surroundings.net);
+    outlet.accept(answer, shape, start);
   }
 
   async #measure(): Promise<void> {

@@ -6,6 +6,7 @@
 import type { Candidate, IceServer } from '../bindings/signaling';
 import type { Report } from '../session/health';
 import type { Shape } from './quality';
+import { beginWith } from './start';
 
 export interface OutletHandlers {
   onOffer(neg: number, sdp: string): void;
@@ -92,9 +93,10 @@ export class Outlet {
     });
   }
 
-  accept(sdp: string, shape: Shape): void {
+  /** `start`: what it begins to send with, bits per second. */
+  accept(answer: string, shape: Shape, start: number): void {
     this.#try(async () => {
-      await this.#pc.setRemoteDescription({ type: 'answer', sdp });
+      await this.#pc.setRemoteDescription({ type: 'answer', sdp: beginWith(answer, start) });
       const { transport } = this.#video.sender;
       if (transport) {
         transport.onstatechange = () => {
