@@ -4,7 +4,7 @@ import { DIAL_DELAYS_MS } from '../src/session/dialling';
 import { PATH_DOUBTED_MS, type Report } from '../src/session/health';
 import { MUTED_PATIENCE_MS } from '../src/session/capture';
 import type { Action, Input } from '../src/session/events';
-import { DOUBT_MS } from '../src/session/link';
+import { BOTH_SILENT_MS } from '../src/session/link';
 import { REBUILD_DELAYS_MS, SAME_COMMAND_MS, Session, STEADY_MS } from '../src/session/machine';
 
 const WELCOME: Welcome = {
@@ -411,7 +411,7 @@ describe('R-P9 its own half of the ladder', () => {
     bench.live().halves(6, {}, () => bench.hear({ type: 'ping' }));
     const from = bench.now;
     while (bench.did('dial') < 2) bench.halves(1, { responses: 0 });
-    expect(bench.now - from).toBeLessThanOrEqual(PATH_DOUBTED_MS + DOUBT_MS + 500);
+    expect(bench.now - from).toBeLessThanOrEqual(PATH_DOUBTED_MS + BOTH_SILENT_MS + 500);
     bench.join(true, 1);
     // The computer still has the connection, which is nothing to wait for.
     expect(bench.did('build')).toBe(2);

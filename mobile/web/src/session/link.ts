@@ -20,7 +20,9 @@ const PROVE_LIMIT_MS = 10_000;
 const PING_AFTER_MS = 5000;
 const SILENT_LIMIT_MS = 8500;
 /** A link that is doubted has this long to show that it lives, ms. */
-export const DOUBT_MS = 1000;
+const DOUBT_MS = 1000;
+/** The same where the media beside it has fallen silent as well, ms. */
+export const BOTH_SILENT_MS = 600;
 /** A computer that asked for patience is left alone for this long, ms. */
 const SLOW_MS = 10_000;
 
@@ -118,13 +120,24 @@ export class Link {
     this.#state = { is: 'dialling', since: now - DIAL_LIMIT_MS };
   }
 
-  /** Something speaks against it: what is not heard at once, or was not since then, is a dead link. `true`: test it. */
-  doubt(now: number, unlessHeardSince = Number.POSITIVE_INFINITY): boolean {
+  /** The network is another one: the link has a second to answer. `true`: test it. */
+  doubt(now: number): boolean {
+    return this.#test(now, DOUBT_MS);
+  }
+
+  /** Nothing is heard of the media either since `since`: the link has still less time. `true`: test it. */
+  suspect(now: number, since: number): boolean {
+    return (
+      this.#state.is === 'in' && this.#state.heardAt <= since && this.#test(now, BOTH_SILENT_MS)
+    );
+  }
+
+  #test(now: number, limit: number): boolean {
     const state = this.#state;
-    if (state.is !== 'in' || state.heardAt > unlessHeardSince) return false;
+    if (state.is !== 'in') return false;
     const tested = state.pingedAt >= state.heardAt;
     // Doubted again it has no more time than at first.
-    state.heardAt = Math.min(state.heardAt, now - SILENT_LIMIT_MS + DOUBT_MS);
+    state.heardAt = Math.min(state.heardAt, now - SILENT_LIMIT_MS + limit);
     if (!tested) state.pingedAt = now;
     return !tested;
   }

@@ -627,7 +627,7 @@ export class Session {
       const { since } = this.#link;
       const outlived = since !== null && peer.upAt < since && now < since + RENEWED_MS;
       if (outlived && peer.step === 'up') this.#lost(now);
-      else if (this.#link.doubt(now, now - silent)) this.#send({ type: 'ping' });
+      else if (this.#link.suspect(now, now - silent)) this.#send({ type: 'ping' });
     }
   }
 
