@@ -131,13 +131,13 @@ async function sixteen({ quick }) {
     ...device,
     figure({
       id: 'record_sync',
-      name: 'a fragment until it is on the disk, mean of a window',
+      name: 'time that the disk takes for a fragment, mean of a window',
       unit: 'ms',
       values: waited,
     }),
     figure({
       id: 'record_sync_longest',
-      name: 'the longest of all',
+      name: 'the longest wait for the disk, all cameras together',
       unit: 'ms',
       values: [last.sync_longest_seconds * 1000],
     }),
@@ -148,7 +148,7 @@ async function sixteen({ quick }) {
     figures: rows,
     remarks: [
       `Recording itself, the difference of the medians: ${(quantile(cpu(seen), 0.5) - quantile(cpu(calm), 0.5)).toFixed(2)} % of a core.`,
-      `${last.fragments_total} fragments, ${last.files_total} files, ${last.dropped_frames_total} frames dropped.`,
+      `${last.fragments_total} fragments by ${last.syncs_total} waits for the disk, ${last.files_total} files, ${last.dropped_frames_total} frames dropped.`,
     ],
   };
 }

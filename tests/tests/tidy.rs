@@ -124,6 +124,7 @@ fn a_library_has_one_home() {
         ("rusty_h265::", "src-tauri/engine/src/still/"),
         ("jpeg_encoder::", "src-tauri/engine/src/still/"),
         ("rusqlite::", "src-tauri/engine/src/store/"),
+        ("rustix::", "src-tauri/engine/src/record/"),
         ("tauri::", "src-tauri/src/"),
         ("axum::", "src-tauri/server/src/"),
     ];

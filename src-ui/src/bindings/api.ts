@@ -616,6 +616,8 @@ export type Track = {
 	channels?: number | null,
 	/**  Why it cannot be played, in plain words. */
 	note?: string | null,
+	/**  Why it is not in recordings although it is received, in plain words. */
+	unrecorded?: string | null,
 };
 
 export type TrackKind = "video" | "audio";

@@ -176,6 +176,9 @@ pub struct Track {
     /// Why it cannot be played, in plain words.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub note: Option<String>,
+    /// Why it is not in recordings although it is received, in plain words.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub unrecorded: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Type, JsonSchema)]

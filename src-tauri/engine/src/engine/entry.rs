@@ -213,8 +213,11 @@ impl Entry {
     /// Switches recording as it is wanted, in the way that is wanted. `resumes` at the start of the program.
     pub(super) fn record(&self, resumes: bool) {
         if let (Some(recording), Some(records)) = (&self.recording, &self.records) {
-            // What a schedule left out while the program did not run is no gap.
-            recording.switch(self.wanted(records), resumes && self.schedule.is_none());
+            if let Some(schedule) = self.schedule.as_ref().filter(|_| resumes) {
+                // What it left out while the program did not run is no gap.
+                recording.set_plan(records.plan(&self.id, self.records_on_connect(), schedule));
+            }
+            recording.switch(self.wanted(records), resumes);
             // Afterwards: what is on needs nothing to be kept.
             let pre_roll = self.spec.pre_roll_seconds.unwrap_or_default();
             recording.set_pre_roll(Duration::from_secs(pre_roll.into()));
@@ -278,7 +281,10 @@ impl Entry {
             name: spec.name.clone().unwrap_or_else(|| self.id.clone()),
             kind: self.kind,
             state: self.state(&status),
-            tracks: self.main.slot.tracks().iter().map(track).collect(),
+            tracks: {
+                let tracks = self.main.slot.tracks();
+                tracks.iter().map(|info| track(&tracks, info)).collect()
+            },
             recording: match &self.recording {
                 Some(running) => recording::tell(&running.status()),
                 None => Recording { state: RecordingState::Off, since: self.started.clone(), cause: None },
@@ -489,8 +495,8 @@ pub(super) fn tell(error: &SourceError) -> Cause {
     }
 }
 
-/// A track's public face.
-pub(super) fn track(info: &media::TrackInfo) -> Track {
+/// A track's public face, among all of its camera's.
+pub(super) fn track(all: &[media::TrackInfo], info: &media::TrackInfo) -> Track {
     let (width, height) = info.dimensions().unzip();
     let (sample_rate, channels) = info.sound().unzip();
     Track {
@@ -504,6 +510,7 @@ pub(super) fn track(info: &media::TrackInfo) -> Track {
         sample_rate,
         channels,
         note: info.note.as_deref().map(str::to_owned),
+        unrecorded: record::unrecorded(all, info),
     }
 }
 

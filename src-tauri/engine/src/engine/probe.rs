@@ -37,7 +37,7 @@ pub(super) fn tell(url: &str, report: ProbeReport) -> Probe {
                 );
             }
             ProbeTrack {
-                track: track(info),
+                track: track(&report.tracks, info),
                 fps: figures.rate,
                 bitrate: figures.bitrate,
                 key_frame_seconds,

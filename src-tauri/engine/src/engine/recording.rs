@@ -13,7 +13,9 @@ use super::space::bytes;
 use crate::api::{self, ApiError, Camera, Cause};
 use crate::config;
 use crate::env::Env;
-use crate::record::{Figures, Ledger, Limits, Options, Recorder, Retention, Schedule, State, Status, local};
+use crate::record::{
+    Figures, Ledger, Limits, Options, Plan, Recorder, Retention, Schedule, State, Status, local,
+};
 use crate::store::{Catalogue, StoreError};
 
 const CATALOGUE: &str = "catalogue.db";
@@ -71,10 +73,19 @@ impl Records {
     /// Whether a camera is to be recorded now: what a person switched counts more than its own setting and
     /// schedule.
     pub(super) fn wanted(&self, id: &str, setting: bool, schedule: Option<&Schedule>) -> bool {
-        let now = self.env.wall();
-        let planned = || setting && schedule.is_none_or(|schedule| schedule.is_on(now, local));
-        self.ledger.switched(id, now).unwrap_or_else(planned)
+        wanted_at(self.env.wall(), &self.ledger, id, setting, schedule)
     }
+
+    /// The same for moments that are over, of a camera with a schedule.
+    pub(super) fn plan(&self, id: &str, setting: bool, schedule: &Schedule) -> Plan {
+        let (ledger, id, schedule) = (Arc::clone(&self.ledger), id.to_owned(), schedule.clone());
+        Plan::new(move |at| wanted_at(at, &ledger, &id, setting, Some(&schedule)))
+    }
+}
+
+fn wanted_at(at: SystemTime, ledger: &Ledger, id: &str, setting: bool, schedule: Option<&Schedule>) -> bool {
+    let planned = || setting && schedule.is_none_or(|schedule| schedule.is_on(at, local));
+    ledger.switched(id, at).unwrap_or_else(planned)
 }
 
 /// Switches cameras on and off as their schedules say, until the engine ends. Looks at the clock every time:

@@ -14,10 +14,11 @@ use tracing::warn;
 use super::rotation::{Limits, Mark, Rotation, Why};
 use crate::audio::Transcoder;
 use crate::fmp4::{DecodeClock, MuxError, Muxer, Sample};
-use crate::media::{Frame, TrackId, TrackInfo, TrackKind, rescale};
+use crate::media::{Codec, Frame, TrackId, TrackInfo, TrackKind, rescale};
 
-/// A fragment ends with the first frame that comes this long after its first one, so that no frame is in
-/// memory alone for a second.
+/// A fragment ends with the first frame that comes after a beat of this length, so that no frame is in memory
+/// alone for a second. All cameras of a root have the same beat: what they give is on the disk by one commit of
+/// its journal.
 const FRAGMENT: Duration = Duration::from_millis(900);
 /// Frames that no other one pushes out are written after this time.
 const IDLE: Duration = Duration::from_millis(1_000);
@@ -109,6 +110,8 @@ struct Closing {
 #[derive(Debug)]
 pub(super) struct Cutter {
     limits: Limits,
+    /// A beat.
+    beat: Instant,
     lanes: Vec<Lane>,
     current: Option<Take>,
     closing: Option<Closing>,
@@ -120,8 +123,18 @@ pub(super) struct Cutter {
 }
 
 impl Cutter {
-    pub(super) fn new(limits: Limits) -> Self {
-        Self { limits, lanes: Vec::new(), current: None, closing: None, next: 0, needs_key: true, axis: None }
+    /// `beat` is a moment that all cameras of a root have in common.
+    pub(super) fn new(limits: Limits, beat: Instant) -> Self {
+        Self {
+            limits,
+            beat,
+            lanes: Vec::new(),
+            current: None,
+            closing: None,
+            next: 0,
+            needs_key: true,
+            axis: None,
+        }
     }
 
     /// These tracks from now on.
@@ -258,8 +271,11 @@ impl Cutter {
     /// Puts a frame into the present file.
     fn hold(&mut self, held: Held, picture: Option<i64>, out: &mut Vec<Cut>) {
         let Some(take) = &mut self.current else { return };
+        let beats =
+            |at: Instant| at.saturating_duration_since(self.beat).as_nanos().div_euclid(FRAGMENT.as_nanos());
         let full = take.held.first().is_some_and(|first| {
-            held.arrival.saturating_duration_since(first.arrival) >= FRAGMENT
+            beats(held.arrival) > beats(first.arrival)
+                || held.arrival.saturating_duration_since(first.arrival) >= FRAGMENT
                 || take.held_bytes + held.data.len() > FRAGMENT_BYTES
         });
         if full {
@@ -465,6 +481,33 @@ fn plan(tracks: &[TrackInfo]) -> Result<Vec<TrackInfo>, String> {
         None if matches!(Muxer::accepts(first), Err(MuxError::Parameters(_))) => Ok(Vec::new()),
         None => Err(format!("{} cannot be recorded into MP4 files.", first.codec)),
     }
+}
+
+/// Why a track of a camera is not in its recordings, in a sentence. `None` where it is, where that cannot be known
+/// yet, and for a track that is not even received, which says so itself.
+#[must_use]
+pub fn unrecorded(tracks: &[TrackInfo], track: &TrackInfo) -> Option<String> {
+    if !track.carried() {
+        return None;
+    }
+    let chosen = match plan(tracks) {
+        Ok(chosen) => chosen,
+        Err(reason) => return (track.kind == TrackKind::Video || tracks.len() == 1).then_some(reason),
+    };
+    if chosen.is_empty() || chosen.iter().any(|one| one.kind == track.kind) {
+        return None;
+    }
+    let name = match track.codec {
+        Codec::G722 => "G.722",
+        Codec::G726 => "G.726",
+        Codec::L16 => "L16",
+        Codec::Pcma | Codec::Pcmu => "this form of G.711",
+        other => other.name(),
+    };
+    Some(format!(
+        "The camera's sound is {name}, which can't be recorded: recordings are without sound. Choose AAC or \
+         G.711 (8 kHz) in the camera."
+    ))
 }
 
 #[cfg(test)]

@@ -23,6 +23,17 @@ pub(super) struct Go {
     pub(super) until: oneshot::Receiver<Wait>,
 }
 
+/// When the newest frame came that a feed gave to be recorded.
+pub(super) type Newest = Option<Instant>;
+
+/// One feed of a camera ends before the next one gives anything, and says how far it came.
+#[derive(Debug, Default)]
+pub(super) struct Relay {
+    /// Says how far the one before came.
+    pub(super) before: Option<oneshot::Receiver<Newest>>,
+    pub(super) after: Option<oneshot::Sender<Newest>>,
+}
+
 /// Record nothing; keep the last `span` of what comes.
 #[derive(Debug)]
 pub(super) struct Wait {
@@ -48,24 +59,46 @@ pub(super) struct Feed {
     /// The source or its tracks changed while nothing got through.
     changed: bool,
     newest: Option<std::time::SystemTime>,
+    relay: Relay,
+    /// What came until then is in an earlier recording.
+    recorded: Newest,
+    /// This one came so far.
+    taken: Newest,
 }
 
 impl Feed {
-    pub(super) fn new(slot: &Slot, queue: Arc<Queue>) -> Self {
-        let subscriber = slot.subscribe().unseen();
-        Self { number: 0, slot: slot.clone(), subscriber, queue, hole: None, changed: true, newest: None }
+    pub(super) fn new(slot: &Slot, queue: Arc<Queue>, relay: Relay) -> Self {
+        Self {
+            number: 0,
+            slot: slot.clone(),
+            subscriber: slot.subscribe().unseen(),
+            queue,
+            hole: None,
+            changed: true,
+            newest: None,
+            relay,
+            recorded: None,
+            taken: None,
+        }
     }
 
     /// Records and waits in turns until nobody tells it anything, or the camera is removed. All through one
     /// subscription: nothing is lost or twice in between.
-    pub(super) async fn run(mut self, mut task: Task) {
-        loop {
-            let next = match task {
+    pub(super) async fn run(mut self, task: Task) {
+        if let Some(before) = self.relay.before.take() {
+            // It was told to end, or ended long ago.
+            self.recorded = before.await.ok().flatten();
+        }
+        let mut task = Some(task);
+        while let Some(next) = task {
+            task = match next {
                 Task::Go(go) => self.record(go).await.map(Task::Wait),
                 Task::Wait(wait) => self.wait(wait).await.map(Task::Go),
             };
-            let Some(next) = next else { return };
-            task = next;
+        }
+        if let Some(after) = self.relay.after.take() {
+            // Mostly nobody waits: the camera is not switched on again.
+            let _ = after.send(self.recorded);
         }
     }
 
@@ -125,6 +158,7 @@ impl Feed {
             }
         }
         self.queue.push_always(self.number, Word::Off);
+        self.recorded = self.recorded.max(self.taken);
         wait
     }
 
@@ -175,6 +209,11 @@ impl Feed {
     }
 
     fn frame(&mut self, frame: Arc<Frame>) {
+        if self.recorded.is_some_and(|recorded| frame.arrival <= recorded) {
+            // The hub begins with its newest key frame, which may be from before recording was switched off.
+            return;
+        }
+        self.taken = self.taken.max(Some(frame.arrival));
         let (since, wall) = (self.newest.unwrap_or(frame.wall), frame.wall);
         self.newest = Some(wall);
         if let Some(mut hole) = self.hole.take() {

@@ -2,7 +2,8 @@
 //!
 //! A camera's task reads the hub and gives frames to the writer, one thread per root, through a queue that
 //! is bounded by bytes; the writer cuts them into files of fragments (hybrid MP4), waits for the disk
-//! after each of about a second, and seals a file when it is full. Faults of the storage stay in here:
+//! after each of about a second, for all cameras at once, and seals a file when it is full. Faults of the
+//! storage stay in here:
 //! live view never notices, a slow disk delays nobody, and what had to be dropped is counted and becomes a
 //! gap with its cause. A second thread makes whole what an earlier run left.
 //!
@@ -40,15 +41,16 @@ use crate::env::Env;
 use crate::hub::Slot;
 use crate::store::Catalogue;
 
+pub use cutter::unrecorded;
 pub use ledger::Ledger;
 pub use repair::{RepairError, mend, scan};
 pub use retention::Retention;
 pub use root::free_space;
 pub use rotation::{Limits, Why};
-pub use schedule::{Schedule, ScheduleError, local};
+pub use schedule::{Plan, Schedule, ScheduleError, local};
 pub use status::{Cause, Code, State, Status};
 
-use feed::{Feed, Go, Task, Wait};
+use feed::{Feed, Go, Newest, Relay, Task, Wait};
 use queue::{QUEUE_BYTES, Queue, Word};
 use roll::Budget;
 use status::{Board, Cell};
@@ -78,8 +80,6 @@ struct Shared {
     queue: Arc<Queue>,
     board: Arc<Board>,
     env: Env,
-    /// Raised when the storage is back: cameras begin anew at their newest key frame.
-    again: watch::Receiver<u64>,
     next: AtomicU64,
     /// What cameras keep that wait to be recorded.
     budget: Arc<Budget>,
@@ -96,8 +96,10 @@ pub struct Figures {
     pub queued_bytes: usize,
     /// Bytes written in this run.
     pub written_bytes: u64,
-    /// Fragments made durable in this run, and the time that took, in microseconds; the longest of all.
+    /// Fragments made durable in this run, and how often the disk was waited for.
     pub fragments: u64,
+    pub syncs: u64,
+    /// Time that writing and waiting took, in microseconds; the longest wait of all.
     pub sync_us: u64,
     pub longest_sync_us: u64,
     /// Files ended in this run.
@@ -119,23 +121,22 @@ impl Recorder {
         let queue = Arc::new(Queue::new(QUEUE_BYTES));
         let board = Arc::new(Board::new(env.wall()));
         let stop = Arc::new(AtomicBool::new(false));
-        let (raise, again) = watch::channel(0);
         let (done, ended) = tokio::sync::oneshot::channel();
         let writer = writer::Writer::new(
             options,
             Arc::clone(&queue),
             Arc::clone(&board),
             env.clone(),
-            raise,
             Arc::clone(&stop),
         )?;
-        let last_words = Arc::clone(&board);
+        let (last_words, unread) = (Arc::clone(&board), Arc::clone(&queue));
         let clock = env.clone();
         std::thread::Builder::new().name("nightjar-disk".to_owned()).spawn(move || {
             // What a defect leaves of the writer's state cannot be trusted: the files are made whole at the
             // next start, everything but recording goes on, and the reason is the true one.
             if catch_unwind(AssertUnwindSafe(|| writer.run())).is_err() {
                 last_words.set_broken(clock.wall());
+                unread.abandon();
             }
             drop(done);
         })?;
@@ -152,7 +153,6 @@ impl Recorder {
                 queue,
                 board,
                 env: env.clone(),
-                again,
                 next: AtomicU64::new(0),
                 budget: Arc::default(),
                 stop,
@@ -223,6 +223,10 @@ pub struct Recording {
 struct Own {
     stage: Stage,
     pre_roll: Duration,
+    /// What was to be recorded while the program did not run; at all times where there is none.
+    plan: Option<Plan>,
+    /// How far the newest task came, once it ended.
+    ended: Option<oneshot::Receiver<Newest>>,
 }
 
 #[derive(Debug, Default)]
@@ -235,9 +239,21 @@ enum Stage {
 }
 
 impl Recording {
-    /// Switches it on or off. `resumes` where it was on before the program started.
+    /// Says when it was to be recorded before the program started; without it that is at all times.
+    pub fn set_plan(&self, plan: Plan) {
+        self.own().plan = Some(plan);
+    }
+
+    /// Switches it on or off. `resumes` where that goes on with what was before the program started: what was
+    /// missed meanwhile becomes a gap.
     pub fn switch(&self, on: bool, resumes: bool) {
         let mut own = self.own();
+        let plan = own.plan.take();
+        if let Some(plan) = plan.clone().filter(|_| resumes && !on) {
+            let number = self.shared.next.fetch_add(1, Ordering::Relaxed);
+            let (camera, until) = (self.cell.id().to_owned(), self.shared.env.wall());
+            self.shared.queue.push_always(number, Word::Missed { camera, plan, until });
+        }
         let before = std::mem::take(&mut own.stage);
         own.stage = match (on, before) {
             (true, Stage::On(running)) => {
@@ -246,21 +262,21 @@ impl Recording {
                 Stage::On(running)
             }
             (true, before) => {
-                let mut again = self.shared.again.clone();
-                again.mark_unchanged();
+                let (raise, again) = watch::channel(0);
                 let number = self.shared.next.fetch_add(1, Ordering::Relaxed);
                 let now = self.shared.env.wall();
                 let cell = Arc::clone(&self.cell);
-                self.shared.queue.push_always(number, Word::On { cell, resumes, at: now });
+                let resumes = resumes.then(|| plan.unwrap_or_else(|| Plan::new(|_| true)));
+                self.shared.queue.push_always(number, Word::On { cell, resumes, at: now, raise });
                 self.cell.switch(Some(now), now);
                 let (stop, until) = oneshot::channel();
                 let go = Go { number, again, until };
                 match before {
                     Stage::Waiting(waiting) => {
                         // The camera was removed where nobody waits any more; the new task finds that out, too.
-                        waiting.send(go).unwrap_or_else(|go| self.spawn(Task::Go(go)));
+                        waiting.send(go).unwrap_or_else(|go| self.spawn(&mut own, Task::Go(go)));
                     }
-                    _ => self.spawn(Task::Go(go)),
+                    _ => self.spawn(&mut own, Task::Go(go)),
                 }
                 Stage::On(stop)
             }
@@ -268,7 +284,7 @@ impl Recording {
                 self.cell.switch(None, self.shared.env.wall());
                 match self.waiting(own.pre_roll) {
                     Some((wait, go)) => {
-                        running.send(wait).unwrap_or_else(|wait| self.spawn(Task::Wait(wait)));
+                        running.send(wait).unwrap_or_else(|wait| self.spawn(&mut own, Task::Wait(wait)));
                         Stage::Waiting(go)
                     }
                     None => Stage::Off,
@@ -294,7 +310,9 @@ impl Recording {
         // Who waited so far is told by that.
         own.stage = match self.waiting(span) {
             Some((wait, go)) => {
-                self.spawn(Task::Wait(wait));
+                // The one that waited so far ends by that.
+                own.stage = Stage::Off;
+                self.spawn(&mut own, Task::Wait(wait));
                 Stage::Waiting(go)
             }
             None => Stage::Off,
@@ -312,8 +330,10 @@ impl Recording {
         (!span.is_zero()).then_some((Wait { span, budget, until }, go))
     }
 
-    fn spawn(&self, task: Task) {
-        let feed = Feed::new(&self.slot, Arc::clone(&self.shared.queue));
+    fn spawn(&self, own: &mut Own, task: Task) {
+        let (after, ended) = oneshot::channel();
+        let relay = Relay { before: own.ended.replace(ended), after: Some(after) };
+        let feed = Feed::new(&self.slot, Arc::clone(&self.shared.queue), relay);
         let span = tracing::info_span!("recording", id = self.cell.id());
         self.tasks.spawn(feed.run(task).instrument(span));
     }

@@ -4,8 +4,10 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::schedule::Plan;
 use super::status::Cell;
 use crate::media::{Frame, TrackInfo};
 
@@ -30,11 +32,19 @@ pub(super) struct Hole {
 /// One word to the writer about the recording of that number.
 #[derive(Debug)]
 pub(super) enum Word {
-    /// Record from now on. `resumes` where it was on before the program started.
+    /// It was to be recorded by a plan while the program did not run, up to `until`, and is not now.
+    Missed {
+        camera: String,
+        plan: Plan,
+        until: SystemTime,
+    },
+    /// Record from now on. `resumes` where it was on before the program started; `raise` is raised when the
+    /// storage is back: the camera begins anew at its newest key frame.
     On {
         cell: Arc<Cell>,
-        resumes: bool,
+        resumes: Option<Plan>,
         at: SystemTime,
+        raise: watch::Sender<u64>,
     },
     Tracks(Arc<[TrackInfo]>),
     Frame(Arc<Frame>),
@@ -53,6 +63,8 @@ struct State {
     words: VecDeque<(u64, Instant, Word)>,
     bytes: usize,
     closed: bool,
+    /// Nobody reads any more.
+    broken: bool,
     /// The reader waits to be woken.
     sleeps: bool,
     /// The newest look found a word.
@@ -98,6 +110,9 @@ impl Queue {
     }
 
     fn add(&self, mut state: MutexGuard<'_, State>, recording: u64, word: Word) {
+        if state.broken {
+            return;
+        }
         state.bytes += cost(&word);
         state.words.push_back((recording, Instant::now(), word));
         let wake = std::mem::take(&mut state.sleeps);
@@ -125,6 +140,11 @@ impl Queue {
         let (recording, _, word) = state.words.pop_front()?;
         state.bytes -= cost(&word);
         Some((recording, word))
+    }
+
+    /// The reader is gone: what waits is of no use, and what comes neither.
+    pub(super) fn abandon(&self) {
+        *self.state() = State { closed: true, broken: true, ..State::default() };
     }
 
     /// Nothing more will come: the writer ends when it has read all.

@@ -1,4 +1,6 @@
 //! One file being written: created without overwriting, made durable fragment by fragment, sealed.
+//!
+//! Writing and waiting for the disk are two steps, so that many files can be waited for together.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice, Write as _};
@@ -9,7 +11,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::ledger::{id_text, sync_dir};
+use super::ledger::id_text;
 use super::naming;
 use super::root::{Fault, write_at};
 use crate::fmp4::{Hybrid, MuxError, Sample};
@@ -57,6 +59,20 @@ pub(super) struct Reel {
     pub(super) segment: NewSegment,
     start: SystemTime,
     reaches: Duration,
+    /// Its directory, until its name is on the disk.
+    dir: Option<File>,
+    waiting: Waiting,
+    /// Bytes that are on the disk.
+    durable: u64,
+    /// The disk did not take something. A system says so once, and yes the next time that it is asked.
+    failed: bool,
+}
+
+/// What was written and not waited for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Waiting {
+    pub(super) fragments: u64,
+    pub(super) frames: u64,
 }
 
 impl Reel {
@@ -82,16 +98,26 @@ impl Reel {
         let text = serde_json::to_vec(&note).map_err(io::Error::from)?;
         let (hybrid, head) = Hybrid::new(tracks, created, &text)?;
         let (file, path) = unused(root, camera, start, &mut taken)?;
-        // Its length reaches the disk with the first fragment, its name now.
-        if let Some(dir) = root.join(&path).parent() {
-            sync_dir(dir)?;
-        }
+        // Its name reaches the disk with the first fragment; only Unix can say so.
+        let place = root.join(&path);
+        let dir = place.parent().filter(|_| cfg!(unix)).map(File::open).transpose()?;
         let Note { id, camera, start_us, codec, width, height } = note;
         let segment = NewSegment { id, camera, path, start_us, codec, width, height };
-        Ok(Self { file, head, hybrid, segment, start, reaches: Duration::ZERO })
+        Ok(Self {
+            file,
+            head,
+            hybrid,
+            segment,
+            start,
+            reaches: Duration::ZERO,
+            dir,
+            waiting: Waiting::default(),
+            durable: 0,
+            failed: false,
+        })
     }
 
-    /// Writes a fragment and waits until it is on the disk. Answers the bytes of the file.
+    /// Writes a fragment. It is on the disk after [`Reel::sync`] only. Answers the bytes of the file.
     pub(super) fn append(&mut self, samples: &[Sample], reaches: Duration) -> Result<u64, ReelError> {
         let fragment = self.hybrid.fragment(samples)?;
         let head = std::mem::take(&mut self.head);
@@ -108,10 +134,47 @@ impl Reel {
                 Err(error) => return Err(error.into()),
             }
         }
-        self.file.sync_data()?;
         self.hybrid.written(&fragment, samples);
         self.reaches = self.reaches.max(reaches);
+        self.waiting.fragments += 1;
+        self.waiting.frames += samples.len() as u64;
         Ok(self.bytes())
+    }
+
+    /// What was written and not waited for.
+    pub(super) fn waiting(&self) -> Waiting {
+        self.waiting
+    }
+
+    /// Sends what was written on its way to the disk. Where a file system gives blocks to a file only then, and
+    /// keeps a journal of that, all files that are sent before the first is waited for share one commit.
+    pub(super) fn start_sync(&self) {
+        #[cfg(target_os = "linux")]
+        if self.waiting.fragments > 0 {
+            // What is still to be written stays in memory, whatever the name says; it is a hint all the same.
+            let _ = rustix::fs::fadvise(&self.file, self.durable, None, rustix::fs::Advice::DontNeed);
+        }
+    }
+
+    /// Waits until all that was written is on the disk. Answers what that was.
+    pub(super) fn sync(&mut self) -> Result<Waiting, Fault> {
+        if self.waiting.fragments > 0 {
+            self.settle()?;
+        }
+        Ok(std::mem::take(&mut self.waiting))
+    }
+
+    /// Its content is on the disk, and so is its name.
+    fn settle(&mut self) -> io::Result<()> {
+        if std::mem::replace(&mut self.failed, true) {
+            return Err(io::Error::other("an earlier part did not reach the disk"));
+        }
+        self.file.sync_data()?;
+        if let Some(dir) = &self.dir {
+            dir.sync_all()?;
+        }
+        (self.dir, self.durable, self.failed) = (None, self.bytes(), false);
+        Ok(())
     }
 
     /// Makes a plain file of it. What was written in part since the last whole fragment goes.
@@ -123,7 +186,7 @@ impl Reel {
         write_at(&mut self.file, seal.end, &seal.moov)?;
         let length = seal.end + seal.moov.len() as u64;
         self.file.set_len(length)?;
-        self.file.sync_data()?;
+        self.settle()?;
         write_at(&mut self.file, seal.at, &seal.header)?;
         self.file.sync_data()?;
         Ok(length)
@@ -134,12 +197,12 @@ impl Reel {
         self.hybrid.index().samples() == 0
     }
 
-    /// Bytes that are whole.
+    /// Bytes that are whole; on the disk once nothing is [`Reel::waiting`].
     pub(super) fn bytes(&self) -> u64 {
         self.hybrid.index().end()
     }
 
-    /// When its newest durable picture ends.
+    /// When its newest picture ends; on the disk once nothing is [`Reel::waiting`].
     pub(super) fn end(&self) -> SystemTime {
         self.start + self.reaches
     }

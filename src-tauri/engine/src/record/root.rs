@@ -93,6 +93,26 @@ impl Fault {
     pub(super) fn is_full(&self) -> bool {
         matches!(self, Self::Full)
     }
+
+    /// Whether it may be of one directory or file alone, and not of the disk that all are on.
+    pub(super) fn may_be_local(&self) -> bool {
+        use io::ErrorKind::{
+            AlreadyExists, InvalidFilename, IsADirectory, NotADirectory, PermissionDenied, ReadOnlyFilesystem,
+        };
+        match self {
+            Self::Gone => true,
+            Self::Io(error) => matches!(
+                error.kind(),
+                AlreadyExists
+                    | InvalidFilename
+                    | IsADirectory
+                    | NotADirectory
+                    | PermissionDenied
+                    | ReadOnlyFilesystem
+            ),
+            Self::Other | Self::InUse | Self::NoDirectory | Self::Full => false,
+        }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -206,9 +226,7 @@ impl Root {
             return Err(Fault::Other);
         }
         let base = Base::open(&self.path)?;
-        let probe = base.path().join(PROBE);
-        File::create(&probe)?.write_all(b"1")?;
-        fs::remove_file(&probe)?;
+        try_to_write(base.path())?;
         if let Err(error) = self.ledger.put_root(&self.path, Known { id, apart: self.is_apart() }) {
             warn!(tag = "STORAGE", %error, "the root of the recordings cannot be noted");
         }
@@ -240,6 +258,20 @@ impl Root {
         if same(&there, &marker.metadata()?) { Ok(()) } else { Err(Fault::Gone) }
     }
 
+    /// Whether it is still there, and can be written to.
+    pub(super) fn probe(&self) -> Result<(), Fault> {
+        self.check()?;
+        Ok(try_to_write(self.base()?.path())?)
+    }
+
+    /// Whether a file can be made in a directory of it, which is made where it is not.
+    pub(super) fn probe_in(&self, dir: &str) -> Result<(), Fault> {
+        self.check()?;
+        let dir = self.base()?.path().join(dir);
+        fs::create_dir_all(&dir)?;
+        Ok(try_to_write(&dir)?)
+    }
+
     /// Whether another file could be made beside `file`, which is being written. A look that writes nothing:
     /// a file is no directory that can be removed, but a system says first whether it would be allowed to.
     pub(super) fn bars(&self, file: &str) -> Option<Cause> {
@@ -247,10 +279,11 @@ impl Root {
         let error = fs::remove_dir(base.path().join(file)).err()?;
         use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
         matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem).then(|| {
+            let dir = self.path.join(file);
             let detail = format!(
                 "No more files can be made at {}: {error}. What is being written goes on for as long as its \
                  file. Check the disk and its rights.",
-                self.path.display()
+                dir.parent().unwrap_or(&self.path).display()
             );
             Cause { code: Code::StorageFailed, detail }
         })
@@ -328,6 +361,13 @@ impl Root {
         #[cfg(not(unix))]
         false
     }
+}
+
+/// Makes a file and removes it.
+fn try_to_write(dir: &Path) -> io::Result<()> {
+    let probe = dir.join(PROBE);
+    File::create(&probe)?.write_all(b"1")?;
+    fs::remove_file(&probe)
 }
 
 /// Whether two looks saw the same file. Where the system has no numbers for files, lengths must do.

@@ -4,6 +4,8 @@
 //! span, and one that they show twice is twice in it; a span over the night of such a change is as much
 //! longer or shorter.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use time::{OffsetDateTime, UtcOffset};
@@ -12,6 +14,8 @@ const DAY: i64 = 24 * 60;
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 /// More lines than anybody writes.
 const LINES_MAX: usize = 64;
+/// What was missed is told of for so long at most: the newest month.
+const MISSED_MAX: Duration = Duration::from_secs(31 * 86_400);
 /// 1 January 1970 was a Thursday.
 const EPOCH_DAY: i64 = 3;
 
@@ -103,6 +107,50 @@ impl Span {
 
 fn seconds(at: SystemTime) -> i64 {
     OffsetDateTime::from(at).unix_timestamp()
+}
+
+/// Whether a camera was to be recorded at a moment that is over.
+#[derive(Clone)]
+pub struct Plan(Arc<dyn Fn(SystemTime) -> bool + Send + Sync>);
+
+impl fmt::Debug for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Plan")
+    }
+}
+
+impl Plan {
+    /// What `is_on` says changes with minutes.
+    #[must_use]
+    pub fn new(is_on: impl Fn(SystemTime) -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(is_on))
+    }
+
+    /// The spans between two moments in which it was.
+    pub(super) fn spans(&self, from: SystemTime, until: SystemTime) -> Vec<(SystemTime, SystemTime)> {
+        let from = until.checked_sub(MISSED_MAX).map_or(from, |month| from.max(month));
+        let next = |at: SystemTime| {
+            let within = Duration::from_secs(seconds(at).rem_euclid(60).unsigned_abs());
+            let nanos = at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
+            at - Duration::from_nanos(nanos.into()) - within + Duration::from_secs(60)
+        };
+        let mut spans = Vec::new();
+        let mut begun: Option<SystemTime> = None;
+        let mut at = from;
+        while at < until {
+            match ((self.0)(at), begun) {
+                (true, None) => begun = Some(at),
+                (false, Some(from)) => {
+                    spans.push((from, at));
+                    begun = None;
+                }
+                _ => {}
+            }
+            at = next(at);
+        }
+        spans.extend(begun.map(|from| (from, until)));
+        spans
+    }
 }
 
 /// What the clocks of this machine are off by at a moment; nothing where the system does not say.
@@ -241,6 +289,22 @@ mod tests {
         let (from, until) = (datetime!(2026-10-24 20:00 UTC), datetime!(2026-10-25 05:00 UTC));
         assert_eq!(night.next_change(at(datetime!(2026-10-24 12:00 UTC)), berlin), Some(at(from)));
         assert_eq!(night.next_change(at(from), berlin), Some(at(until)), "nine hours, without a break");
+    }
+
+    #[test]
+    fn r_n14_what_was_missed_is_what_was_to_be_recorded() {
+        let shop = read(&["Mon-Fri 08:00-18:00"]);
+        let plan = Plan::new(move |at| shop.is_on(at, utc));
+        // From a Friday afternoon to a Monday morning.
+        let (from, until) = (datetime!(2026-11-20 17:10:07.5 UTC), datetime!(2026-11-23 08:20:01 UTC));
+        let missed = [(from, datetime!(2026-11-20 18:00 UTC)), (datetime!(2026-11-23 08:00 UTC), until)];
+        assert_eq!(plan.spans(at(from), at(until)), missed.map(|(from, until)| (at(from), at(until))));
+        assert!(
+            plan.spans(at(datetime!(2026-11-20 18:00 UTC)), at(datetime!(2026-11-23 08:00 UTC))).is_empty()
+        );
+        let year = plan.spans(at(datetime!(2025-11-20 17:00 UTC)), at(until));
+        assert_eq!(year.len(), 22, "of a long time the newest month");
+        assert!(plan.spans(at(until), at(from)).is_empty());
     }
 
     #[test]

@@ -15,10 +15,11 @@ use crate::env::Env;
 use crate::fault::{Kind, Part, Verdict, classify};
 
 /// A writer that is seen busy with one thing as often as this has a disk that does not answer.
-const STALL_LOOKS: u32 = 10;
-/// What arrived waits longer than this for a disk that does not answer, or is too slow.
-const STALL: Duration = Duration::from_secs(2);
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+const STALL_LOOKS: u32 = 15;
+/// What arrived waits longer than this for a disk that does not answer, or is too slow. The disk is asked once a
+/// second, and told of within three.
+const STALL: Duration = Duration::from_millis(1_500);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// The public name of a recording's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,6 +141,8 @@ struct Own {
     off: SystemTime,
     writing: bool,
     failed: Option<(SystemTime, Cause)>,
+    /// The storage is well, but not where this camera's files go.
+    storage: Option<(SystemTime, State, Cause)>,
 }
 
 impl Cell {
@@ -154,7 +157,7 @@ impl Cell {
     /// On since then, or off since `now`.
     pub(super) fn switch(&self, on: Option<SystemTime>, now: SystemTime) {
         let mut own = self.own();
-        *own = Own { on, off: now, writing: false, failed: None };
+        *own = Own { on, off: now, writing: false, failed: None, storage: None };
         drop(own);
         (self.tell)();
     }
@@ -164,6 +167,22 @@ impl Cell {
         if std::mem::replace(&mut self.own().writing, writing) != writing {
             (self.tell)();
         }
+    }
+
+    /// What is wrong where its files go, and with nobody else's; or nothing any more.
+    pub(super) fn set_storage(&self, trouble: Option<(State, Cause)>, now: SystemTime) {
+        let mut own = self.own();
+        let before = own.storage.as_ref();
+        if before.map(|(_, state, cause)| (state, cause))
+            == trouble.as_ref().map(|(state, cause)| (state, cause))
+        {
+            return;
+        }
+        let since = before.filter(|(_, state, _)| trouble.as_ref().is_some_and(|(s, _)| s == state));
+        let since = since.map_or(now, |(since, ..)| *since);
+        own.storage = trouble.map(|(state, cause)| (since, state, cause));
+        drop(own);
+        (self.tell)();
     }
 
     /// It cannot be recorded, or can again.
@@ -196,8 +215,6 @@ struct RootState {
     phase: Phase,
     since: SystemTime,
     stalled: Option<SystemTime>,
-    /// No new file can be made, although what is being written goes on.
-    barred: Option<(SystemTime, Cause)>,
     /// A word about a storage that is ready.
     remark: Option<Cause>,
 }
@@ -210,7 +227,6 @@ impl Board {
                 phase: Phase::Lost(cause),
                 since: now,
                 stalled: None,
-                barred: None,
                 remark: None,
             }),
             cells: Mutex::default(),
@@ -231,7 +247,7 @@ impl Board {
         now: SystemTime,
         tell: impl Fn() + Send + Sync + 'static,
     ) -> Arc<Cell> {
-        let own = Own { on: None, off: now, writing: false, failed: None };
+        let own = Own { on: None, off: now, writing: false, failed: None, storage: None };
         let cell = Arc::new(Cell { id: id.to_owned(), own: Mutex::new(own), tell: Box::new(tell) });
         let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
         cells.retain(|cell| cell.strong_count() > 0);
@@ -276,16 +292,6 @@ impl Board {
         // Even: it is not busy, and not stalled.
         self.work.fetch_and(!1, Ordering::Relaxed);
         self.set_phase(&Phase::GivenUp(Cause { code: Code::Broken, detail }), now);
-    }
-
-    pub(super) fn set_barred(&self, barred: Option<Cause>, now: SystemTime) {
-        let mut root = self.root();
-        if root.barred.as_ref().map(|(_, cause)| cause) != barred.as_ref() {
-            let since = root.barred.take().map_or(now, |(since, _)| since);
-            root.barred = barred.map(|cause| (since, cause));
-            drop(root);
-            self.tell_all();
-        }
     }
 
     fn set_stalled(&self, stalled: Option<SystemTime>) {
@@ -335,7 +341,7 @@ impl Board {
         if let Some((since, cause)) = &own.failed {
             return Status { state: State::Failed, since: *since, cause: Some(cause.clone()) };
         }
-        let writing = own.writing;
+        let (writing, local) = (own.writing, own.storage.clone());
         drop(own);
         let root = self.root();
         let with =
@@ -352,11 +358,10 @@ impl Board {
                 let cause = Cause { code: Code::StorageStalled, detail: detail.to_owned() };
                 with(State::StorageLost, since, Some(cause))
             }
-            (Phase::Ready, None) if root.barred.is_some() => {
-                let (since, cause) = root.barred.clone().unwrap_or((root.since, starting()));
-                with(State::StorageLost, since, Some(cause))
-            }
             (Phase::Ready, None) => {
+                if let Some((since, state, cause)) = local {
+                    return with(state, since, Some(cause));
+                }
                 let waiting = || Cause {
                     code: Code::WaitingForCamera,
                     detail: "Recording goes on as soon as the camera gives a picture.".to_owned(),

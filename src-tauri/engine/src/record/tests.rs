@@ -29,6 +29,10 @@ impl Bench {
     }
 
     fn on(dir: tempfile::TempDir, seconds: u32, min_free: u64) -> Self {
+        Self::at(dir, seconds, min_free, &Env::system())
+    }
+
+    fn at(dir: tempfile::TempDir, seconds: u32, min_free: u64, env: &Env) -> Self {
         let (catalogue, _) = Catalogue::open(&dir.path().join("catalogue.db")).unwrap();
         let (catalogue, tasks) = (Arc::new(catalogue), TaskTracker::new());
         let options = Options {
@@ -38,7 +42,7 @@ impl Bench {
             catalogue: Arc::clone(&catalogue),
             ledger: Arc::new(Ledger::open(dir.path().join("recording.json"))),
         };
-        let recorder = Recorder::start(options, &Env::system()).expect("started");
+        let recorder = Recorder::start(options, env).expect("started");
         Self { dir, recorder, catalogue, tasks }
     }
 
@@ -166,6 +170,37 @@ async fn r_n8_every_picture_is_in_one_file_across_twenty_rotations() {
     let names: Vec<&str> = rows.iter().map(|row| &row.path[..4]).collect();
     assert!(names.iter().all(|name| *name == "cam/"));
     assert_eq!(bench.recorder.figures().dropped, 0);
+    bench.close().await;
+}
+
+#[tokio::test]
+async fn r_n9_cameras_wait_for_the_disk_together() {
+    let bench = Bench::new(900, 0);
+    let clip = Clip::h264();
+    let cameras: Vec<_> = (0..8).map(|n| bench.camera(&format!("cam_{n}"))).collect();
+    until("ready", || bench.recorder.figures().free_bytes > 0).await;
+    let mut running = Vec::new();
+    for (slot, recording) in &cameras {
+        recording.switch(true, false);
+        running.push(Cam::on(slot, &clip));
+    }
+    for _ in 0..40 {
+        for cam in &mut running {
+            cam.give(0.5).await;
+        }
+    }
+    // What is said to be on the disk was waited for.
+    let told =
+        |bench: &Bench| bench.rows().iter().filter(|row| row.end_us - row.start_us > 18_000_000).count();
+    until("on the disk", || told(&bench) == 8).await;
+    let figures = bench.recorder.figures();
+    assert!(figures.fragments >= 8 * 20, "{figures:?}");
+    assert!(figures.syncs * 5 < figures.fragments, "{figures:?}");
+    cameras.iter().for_each(|(_, recording)| recording.switch(false, false));
+    until("sealed", || bench.catalogue.open_segments().unwrap().is_empty()).await;
+    for row in bench.rows() {
+        assert_eq!(whole(&bench.root().join(&row.path)).len(), 520, "{row:?}");
+    }
     bench.close().await;
 }
 
@@ -298,6 +333,32 @@ async fn r_n14_a_recording_on_demand_begins_before_it_was_asked_for_and_every_fr
 }
 
 #[tokio::test]
+async fn off_and_on_again_within_a_group_of_pictures_records_no_frame_twice() {
+    for pre_roll in [0, 10] {
+        let bench = Bench::new(900, 0);
+        let (slot, recording) = bench.camera("cam");
+        recording.set_pre_roll(Duration::from_secs(pre_roll));
+        until("ready", || bench.recorder.figures().free_bytes > 0).await;
+        let mut cam = Cam::on(&slot, &Clip::h264());
+        recording.switch(true, false);
+        // Key frames come every second.
+        for (seconds, on) in [(2.4, false), (0.2, true), (0.2, false), (0.0, true), (2.6, false)] {
+            cam.give(seconds).await;
+            // Its task reads what is there.
+            sleep(Duration::from_millis(50)).await;
+            recording.switch(on, false);
+        }
+        until("sealed", || bench.rows().len() >= 2 && bench.catalogue.open_segments().unwrap().is_empty())
+            .await;
+        let rows = bench.rows();
+        assert!(rows.windows(2).all(|pair| pair[0].end_us <= pair[1].start_us), "{rows:?}");
+        assert_eq!((rows.len(), rows[1].start_us - rows[0].start_us), (2, 3_000_000), "the next key frame");
+        slot.close();
+        bench.close().await;
+    }
+}
+
+#[tokio::test]
 async fn r_n4_a_camera_that_is_back_is_recorded_in_another_file_and_the_gap_is_known() {
     let bench = Bench::new(900, 0);
     let (slot, recording) = bench.camera("cam");
@@ -343,6 +404,58 @@ async fn r_n12_an_end_of_the_program_finishes_the_files() {
 }
 
 #[tokio::test]
+async fn r_n14_what_a_schedule_missed_while_the_program_did_not_run_is_a_gap() {
+    let at = |seconds: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+    // Frames are of this moment; the program comes back three minutes later.
+    const FILMED: u64 = 1_795_186_242;
+    let (full, next, now) = (FILMED + 18, FILMED + 78, FILMED + 180);
+    let first = Bench::new(900, 0);
+    until("ready", || first.recorder.figures().free_bytes > 0).await;
+    for id in ["on", "off", "never"] {
+        let (slot, recording) = first.camera(id);
+        recording.switch(true, false);
+        let mut cam = Cam::on(&slot, &Clip::h264());
+        cam.give(4.0).await;
+        recording.switch(false, false);
+        let open = || first.catalogue.open_segments().unwrap().len();
+        until("sealed", || first.rows().iter().any(|row| row.camera == id) && open() == 0).await;
+        slot.close();
+    }
+    let bench = Bench::at(first.close().await, 900, 0, &Env::fixed(move || at(now), 1));
+    assert_eq!(bench.rows().len(), 3);
+    let gaps = |id| {
+        let query = Query { camera: Some(id), from_us: 0, to_us: i64::MAX };
+        let rows = bench.catalogue.gaps(query).unwrap();
+        let seconds = |us: i64| us / 1_000_000;
+        rows.into_iter()
+            .map(|gap| (seconds(gap.start_us) as u64, gap.end_us.map(seconds).unwrap() as u64, gap.cause))
+            .collect::<Vec<_>>()
+    };
+    let missed = |from: u64, until: u64| (from, until, "not_running".to_owned());
+    // One minute of it is over; in the other it is to be recorded now.
+    let (slot, on) = bench.camera("on");
+    on.set_plan(Plan::new(move |moment| moment < at(full) || moment >= at(next)));
+    on.switch(true, true);
+    let (_slot, off) = bench.camera("off");
+    off.set_plan(Plan::new(move |moment| moment < at(full)));
+    off.switch(false, true);
+    let (_slot, never) = bench.camera("never");
+    never.switch(false, true);
+    until("the other's is noted", || !gaps("off").is_empty()).await;
+    assert_eq!(gaps("off"), [missed(FILMED + 4, full)]);
+    assert!(gaps("on").is_empty(), "it is not recorded again yet");
+    until("ready", || bench.recorder.figures().free_bytes > 0).await;
+    let mut cam = Cam::on(&slot, &Clip::h264());
+    (cam.start, cam.next) = (Instant::now() - Duration::from_secs(180), 4_500);
+    cam.give(2.0).await;
+    until("noted", || gaps("on").len() == 2).await;
+    assert_eq!(gaps("on"), [missed(FILMED + 4, full), missed(next, now)]);
+    assert!(gaps("never").is_empty(), "a person switched it off");
+    slot.close();
+    bench.close().await;
+}
+
+#[tokio::test]
 async fn r_n6_a_storage_that_goes_and_comes_stops_recording_alone() {
     let bench = Bench::new(900, 0);
     let (slot, recording) = bench.camera("cam");
@@ -381,6 +494,50 @@ async fn r_n6_a_storage_that_goes_and_comes_stops_recording_alone() {
     assert!(bench.recorder.figures().dropped > 0);
     let gaps = bench.catalogue.gaps(Query { camera: Some("cam"), from_us: 0, to_us: i64::MAX }).unwrap();
     assert_eq!((gaps.len(), gaps[0].cause.as_str()), (1, "storage_lost"), "{gaps:?}");
+    bench.close().await;
+}
+
+#[tokio::test]
+async fn r_n6_a_fault_of_one_cameras_directory_stops_that_camera_alone() {
+    let filmed = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_186_242);
+    let bench = Bench::at(tempfile::tempdir().unwrap(), 4, 0, &Env::fixed(move || filmed, 1));
+    let clip = Clip::h264();
+    let (slot, well) = bench.camera("well");
+    let (other_slot, ill) = bench.camera("ill");
+    until("ready", || bench.recorder.figures().free_bytes > 0).await;
+    // Nobody can make a directory there, not even root.
+    let barred = bench.root().join("ill");
+    fs::write(&barred, "").unwrap();
+    well.switch(true, false);
+    ill.switch(true, false);
+    let (mut cam, mut other) = (Cam::on(&slot, &clip), Cam::on(&other_slot, &clip));
+    cam.give(4.0).await;
+    other.give(4.0).await;
+    until("noticed", || state(&ill) == State::StorageLost).await;
+    let cause = ill.status().cause.expect("it says why");
+    assert_eq!(cause.code, Code::StorageFailed);
+    assert!(cause.detail.contains(&*barred.to_string_lossy()), "{}", cause.detail);
+    cam.give(4.0).await;
+    other.give(4.0).await;
+    assert_eq!((state(&well), state(&ill)), (State::Recording, State::StorageLost));
+    fs::remove_file(&barred).unwrap();
+    let back = Instant::now();
+    until("back", || state(&ill) == State::Recording).await;
+    assert!(back.elapsed() < Duration::from_secs(7), "{:?}", back.elapsed());
+    cam.give(4.0).await;
+    other.give(4.0).await;
+    well.switch(false, false);
+    ill.switch(false, false);
+    until("sealed", || bench.rows().len() >= 4 && bench.catalogue.open_segments().unwrap().is_empty()).await;
+    let of = |id: &str| bench.rows().into_iter().filter(|row| row.camera == id).collect::<Vec<_>>();
+    let pictures = |rows: &[SegmentRow]| {
+        rows.iter().map(|row| whole(&bench.root().join(&row.path)).len()).sum::<usize>()
+    };
+    assert_eq!(pictures(&of("well")), 300, "every one");
+    assert!(pictures(&of("ill")) >= 100);
+    let gaps = |id| bench.catalogue.gaps(Query { camera: Some(id), from_us: 0, to_us: i64::MAX }).unwrap();
+    assert!(gaps("well").is_empty(), "{:?}", gaps("well"));
+    assert_eq!(gaps("ill").first().map(|gap| gap.cause.clone()), Some("storage_lost".to_owned()));
     bench.close().await;
 }
 

@@ -4,6 +4,8 @@
 //! it, it tells the board. While there is no storage it goes on reading, so that nothing piles up.
 
 mod gaps;
+mod local;
+mod settle;
 mod upkeep;
 
 use std::collections::HashMap;
@@ -25,6 +27,7 @@ use super::repair::{Job, Mender, Taken};
 use super::retention::Retention;
 use super::root::{Fault, Root};
 use super::rotation::{Limits, Why};
+use super::schedule::Plan;
 use super::status::{Board, Cause, Cell, Code, starting};
 use super::storage::{Due, Phase, Storage};
 use crate::env::Env;
@@ -51,7 +54,6 @@ pub(super) struct Writer {
     limits: Limits,
     retention: Retention,
     cameras: HashMap<u64, Camera>,
-    again: watch::Sender<u64>,
     mender: Mender,
     taken: Taken,
     /// Everything below the root is to be gone through, as soon as it is there.
@@ -61,7 +63,11 @@ pub(super) struct Writer {
     remark_until: Option<Instant>,
     /// Bytes written in this run, at the last look at what is free.
     written: u64,
-    /// How far files being written go, not yet in the catalogue.
+    /// Since then something that was written is not waited for.
+    unsettled: Option<Instant>,
+    /// All cameras end their fragments together.
+    beat: Instant,
+    /// How far files being written go on the disk, not yet in the catalogue.
     grown: HashMap<Uuid, (Micros, u64)>,
     next_note: Instant,
 }
@@ -74,14 +80,17 @@ struct Camera {
     reels: HashMap<u64, Reel>,
     on: SystemTime,
     on_at: Instant,
-    /// It was on before the program started, and nothing was written since.
-    resumes: bool,
+    /// It was on before the program started, by this plan, and nothing was written since.
+    resumes: Option<Plan>,
     /// The gap that lasts.
     gap: Option<i64>,
     /// When the newest picture that is on the disk ends.
     end: Option<SystemTime>,
     /// Frames are of no use until the stream begins anew.
     awaits: bool,
+    /// The storage is well, but not where its files go.
+    trouble: Option<Storage>,
+    raise: watch::Sender<u64>,
     dropped: u64,
 }
 
@@ -91,7 +100,6 @@ impl Writer {
         queue: Arc<Queue>,
         board: Arc<Board>,
         env: Env,
-        again: watch::Sender<u64>,
         stop: Arc<AtomicBool>,
     ) -> io::Result<Self> {
         let Options { root, limits, retention, catalogue, ledger } = options;
@@ -108,7 +116,6 @@ impl Writer {
             limits,
             retention,
             cameras: HashMap::new(),
-            again,
             mender,
             taken,
             look_through: true,
@@ -116,6 +123,8 @@ impl Writer {
             next_check: now,
             remark_until: None,
             written: 0,
+            unsettled: None,
+            beat: now,
             grown: HashMap::new(),
             next_note: now,
         })
@@ -125,13 +134,14 @@ impl Writer {
     pub(super) fn run(mut self) {
         self.close_old_gaps();
         loop {
-            let word = self.queue.pop(TICK);
+            let word = self.queue.pop(self.patience());
             let now = Instant::now();
             self.board.work.fetch_add(1, Ordering::Relaxed);
             let ended = word.is_none() && self.queue.is_ended();
             if let Some((number, word)) = word {
                 self.obey(number, word);
             }
+            self.settle_when_due(now);
             if now >= self.next_tick {
                 self.next_tick = now + TICK;
                 self.tick(now);
@@ -149,17 +159,21 @@ impl Writer {
     }
 
     fn obey(&mut self, number: u64, word: Word) {
-        if let Word::On { cell, resumes, at } = word {
+        if let Word::On { cell, resumes, at, raise } = word {
             info!(tag = "RECORDING", camera = cell.id(), "on");
-            self.cameras.insert(number, Camera::new(cell, self.limits, at, resumes));
+            let cutter = Cutter::new(self.limits, self.beat);
+            self.cameras.insert(number, Camera::new(cell, cutter, at, resumes, raise));
             return;
+        }
+        if let Word::Missed { camera, plan, until } = &word {
+            return self.note_absence(camera, *until, plan);
         }
         // Out of the map, so that it and the rest can be worked on at once.
         let Some(mut camera) = self.cameras.remove(&number) else { return };
         let off = matches!(word, Word::Off);
         let mut cuts = Vec::new();
         match word {
-            Word::On { .. } => {}
+            Word::On { .. } | Word::Missed { .. } => {}
             Word::Tracks(tracks) => {
                 let failed = camera.cutter.tracks(&tracks, &mut cuts).err();
                 let cause = failed.map(|detail| Cause { code: Code::NotRecordable, detail });
@@ -167,7 +181,9 @@ impl Writer {
             }
             // The stream begins anew at a key frame that is kept: what comes before is not lost.
             Word::Frame(_) if camera.awaits || self.is_starting() => {}
-            Word::Frame(_) if !self.storage.is_ready() => self.drop_frames(&mut camera, 1),
+            Word::Frame(_) if !self.storage.is_ready() || camera.trouble.is_some() => {
+                self.drop_frames(&mut camera, 1);
+            }
             Word::Frame(frame) => camera.cutter.frame(&frame, &mut cuts),
             Word::Hole(hole) => {
                 camera.cutter.skip(&mut cuts);
@@ -191,7 +207,7 @@ impl Writer {
             self.cameras.insert(number, camera);
         }
         if let Err(fault) = done {
-            self.fault(&fault);
+            self.blame(number, &fault);
         }
     }
 
@@ -236,10 +252,11 @@ impl Writer {
             }
         };
         info!(tag = "RECORDING", camera = camera.cell.id(), file = reel.segment.path, "a file begins");
-        said(self.catalogue.segment_opened(&reel.segment));
-        if std::mem::take(&mut camera.resumes) {
-            self.note_absence(camera, start);
+        if let Some(plan) = camera.resumes.take() {
+            // Before the catalogue knows of anything newer.
+            self.note_absence(camera.cell.id(), start, &plan);
         }
+        said(self.catalogue.segment_opened(&reel.segment));
         self.close_gap(camera, start);
         camera.reels.insert(take, reel);
         Ok(())
@@ -256,19 +273,17 @@ impl Writer {
         let (before, from) = (reel.bytes(), Instant::now());
         match reel.append(samples, reaches) {
             Ok(bytes) => {
-                let took = u64::try_from(from.elapsed().as_micros()).unwrap_or(u64::MAX);
+                self.unsettled.get_or_insert(from);
                 self.board.count(|figures| {
                     figures.written_bytes += bytes - before;
-                    figures.fragments += 1;
-                    figures.sync_us += took;
-                    figures.longest_sync_us = figures.longest_sync_us.max(took);
+                    figures.sync_us += passed_us(from);
                 });
-                let end = reel.end();
-                camera.end = camera.end.max(Some(end));
-                self.grown.insert(reel.segment.id, (micros(end), bytes));
                 Ok(())
             }
-            Err(ReelError::Storage(fault)) => Err(fault),
+            Err(ReelError::Storage(fault)) => {
+                self.drop_frames(camera, samples.len() as u64);
+                Err(fault)
+            }
             Err(ReelError::Mux(error)) => {
                 error!(tag = "RECORDING", camera = camera.cell.id(), %error, "frames cannot be written");
                 self.drop_frames(camera, samples.len() as u64);
@@ -286,16 +301,16 @@ impl Writer {
     ) -> Result<(), Fault> {
         let Some(reel) = camera.reels.remove(&take) else { return Ok(()) };
         let (file, end) = (reel.segment.path.clone(), reel.end());
-        let done = self.finish(reel, lasts);
+        self.finish(camera, reel, lasts)?;
         info!(tag = "RECORDING", camera = camera.cell.id(), file, why = why.name(), "the file is complete");
         if why == Why::SourceLost {
             self.open_gap(camera, end, "camera_lost");
         }
-        done
+        Ok(())
     }
 
     /// Seals a file. Where that fails it plays all the same, and is made whole later.
-    fn finish(&mut self, mut reel: Reel, lasts: &[(TrackId, u64)]) -> Result<(), Fault> {
+    fn finish(&mut self, camera: &mut Camera, mut reel: Reel, lasts: &[(TrackId, u64)]) -> Result<(), Fault> {
         let id = reel.segment.id;
         if reel.is_empty() {
             if let Ok(base) = self.root.base() {
@@ -313,7 +328,11 @@ impl Writer {
         }
         match sealed {
             Ok(bytes) => {
-                self.board.count(|figures| figures.files += 1);
+                self.board.count(|figures| {
+                    figures.files += 1;
+                    figures.fragments += reel.waiting().fragments;
+                });
+                camera.end = camera.end.max(Some(reel.end()));
                 let end = micros(reel.end());
                 if said(self.catalogue.segment_closed(id, SegmentState::Sealed, end, bytes)).is_some() {
                     // The catalogue says from here on that it is complete.
@@ -325,6 +344,7 @@ impl Writer {
                 self.grown.extend(grown.map(|grown| (id, grown)));
                 self.note_growth();
                 self.release(&reel);
+                self.drop_frames(camera, reel.waiting().frames);
                 Err(fault)
             }
             Err(ReelError::Mux(error)) => {
@@ -357,7 +377,7 @@ impl Writer {
         camera.cell.set_writing(false);
     }
 
-    /// The storage failed: nothing is written any more until it is back.
+    /// All of the storage failed: nothing is written any more until it is back.
     fn fault(&mut self, fault: &Fault) {
         let cause = fault.cause(self.root.path());
         self.stop_writing(fault, cause);
@@ -370,17 +390,9 @@ impl Writer {
         let numbers: Vec<u64> = self.cameras.keys().copied().collect();
         for number in numbers {
             let Some(mut camera) = self.cameras.remove(&number) else { continue };
-            let held = camera.cutter.abandon();
-            self.drop_frames(&mut camera, held as u64);
-            if full {
-                // There is space enough for that: it was set aside.
-                for (_, reel) in std::mem::take(&mut camera.reels) {
-                    let _ = self.finish(reel, &[]);
-                }
-            }
-            self.let_go(&mut camera);
-            let since = camera.end.unwrap_or(self.env.wall());
-            self.open_gap(&mut camera, since, gap);
+            // With no space left there is enough for that: it was set aside.
+            self.give_up(&mut camera, full, gap);
+            self.all_is_well(&mut camera);
             self.cameras.insert(number, camera);
         }
         let now = Instant::now();
@@ -390,8 +402,22 @@ impl Writer {
             self.root.release();
             self.storage.lost(now, cause);
         }
-        self.board.set_barred(None, self.env.wall());
         self.board.set_phase(self.storage.phase(), self.env.wall());
+    }
+
+    /// Nothing of a camera is written any more; its files are sealed where they can be.
+    fn give_up(&mut self, camera: &mut Camera, seal: bool, gap: &str) {
+        let held = camera.cutter.abandon();
+        self.drop_frames(camera, held as u64);
+        if seal {
+            for (_, reel) in std::mem::take(&mut camera.reels) {
+                let _ = self.finish(camera, reel, &[]);
+            }
+        }
+        self.settle_one(camera);
+        self.let_go(camera);
+        let since = camera.end.unwrap_or(camera.on);
+        self.open_gap(camera, since, gap);
     }
 
     fn tick(&mut self, now: Instant) {
@@ -401,6 +427,10 @@ impl Writer {
         }
         if self.board.is_hurried() {
             self.storage.hurry(now);
+            self.cameras
+                .values_mut()
+                .filter_map(|camera| camera.trouble.as_mut())
+                .for_each(|it| it.hurry(now));
         }
         match self.storage.due(now) {
             Some(Due::Try) => self.attempt(now),
@@ -410,6 +440,7 @@ impl Writer {
             _ => {}
         }
         if self.storage.is_ready() {
+            self.retry_local(now);
             self.flush(now);
             if now >= self.next_check {
                 self.next_check = now + CHECK;
@@ -435,7 +466,7 @@ impl Writer {
             let done = self.carry_out(&mut camera, cuts);
             self.cameras.insert(number, camera);
             if let Err(fault) = done {
-                return self.fault(&fault);
+                self.blame(number, &fault);
             }
         }
     }
@@ -450,10 +481,7 @@ impl Writer {
             Ok(None) => {
                 self.root.reserve();
                 self.storage.ready();
-                for camera in self.cameras.values_mut() {
-                    camera.awaits = true;
-                }
-                self.again.send_modify(|n| *n += 1);
+                self.cameras.values_mut().for_each(Camera::begin_anew);
                 if !first {
                     info!(tag = "RECORDING RETRY", root = %self.root.path().display(), "recording goes on");
                 }
@@ -494,11 +522,21 @@ impl Writer {
     }
 }
 
+fn passed_us(from: Instant) -> u64 {
+    u64::try_from(from.elapsed().as_micros()).unwrap_or(u64::MAX)
+}
+
 impl Camera {
-    fn new(cell: Arc<Cell>, limits: Limits, on: SystemTime, resumes: bool) -> Self {
+    fn new(
+        cell: Arc<Cell>,
+        cutter: Cutter,
+        on: SystemTime,
+        resumes: Option<Plan>,
+        raise: watch::Sender<u64>,
+    ) -> Self {
         Self {
             cell,
-            cutter: Cutter::new(limits),
+            cutter,
             reels: HashMap::new(),
             on,
             on_at: Instant::now(),
@@ -506,7 +544,15 @@ impl Camera {
             gap: None,
             end: None,
             awaits: false,
+            trouble: None,
+            raise,
             dropped: 0,
         }
+    }
+
+    /// Its stream begins anew at its newest key frame.
+    fn begin_anew(&mut self) {
+        self.awaits = true;
+        self.raise.send_modify(|times| *times += 1);
     }
 }

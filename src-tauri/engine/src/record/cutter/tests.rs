@@ -101,7 +101,7 @@ fn stream(seconds: u64, gop: u64, late_ms: i64, start: Instant) -> Vec<Frame> {
 }
 
 fn cutter(limits: Limits) -> (Cutter, Vec<Cut>) {
-    let mut cutter = Cutter::new(limits);
+    let mut cutter = Cutter::new(limits, Instant::now());
     let mut cuts = Vec::new();
     cutter.tracks(&[video(0), audio()], &mut cuts).expect("recordable");
     (cutter, cuts)
@@ -197,6 +197,32 @@ fn a_fragment_is_never_older_than_a_second() {
 }
 
 #[test]
+fn cameras_of_a_root_end_their_fragments_together() {
+    let beat = Instant::now();
+    let limits = Limits { seconds: 900, bytes: 0 };
+    let ends = |late: u64| {
+        let start = beat + Duration::from_millis(late);
+        let mut cutter = Cutter::new(limits, beat);
+        let mut cuts = Vec::new();
+        cutter.tracks(&[video(0), audio()], &mut cuts).unwrap();
+        let mut ends = Vec::new();
+        for frame in &stream(10, 50, 0, start) {
+            let before = cuts.len();
+            cutter.frame(frame, &mut cuts);
+            if cuts[before..].iter().any(|cut| matches!(cut, Cut::Fragment { .. })) {
+                ends.push(u64::try_from((frame.arrival - beat).as_millis()).unwrap());
+            }
+        }
+        ends
+    };
+    for late in [0, 130, 470, 890] {
+        let ends = ends(late);
+        assert!(ends.len() >= 10, "{ends:?}");
+        assert!(ends.iter().all(|end| end % 900 < 40), "begun {late} ms late: {ends:?}");
+    }
+}
+
+#[test]
 fn r_n4_after_a_loss_comes_another_file_and_after_a_hole_the_same_goes_on() {
     let start = Instant::now();
     let (mut cutter, mut cuts) = cutter(Limits { seconds: 900, bytes: 0 });
@@ -255,7 +281,7 @@ fn other_parameters_begin_another_file_and_the_same_do_not() {
 
 #[test]
 fn what_cannot_be_recorded_says_so() {
-    let mut cutter = Cutter::new(Limits { seconds: 900, bytes: 0 });
+    let mut cutter = Cutter::new(Limits { seconds: 900, bytes: 0 }, Instant::now());
     let mut cuts = Vec::new();
     let mjpeg = TrackInfo { codec: Codec::Mjpeg, ..video(0) };
     assert!(cutter.tracks(&[mjpeg, audio()], &mut cuts).unwrap_err().contains("mjpeg"));
@@ -269,6 +295,31 @@ fn what_cannot_be_recorded_says_so() {
     cutter.frame(&sound, &mut cuts);
     cutter.end(Why::Stopped, &mut cuts);
     assert_eq!(file(cuts)[0].samples[&1].len(), 2);
+}
+
+#[test]
+fn sound_that_cannot_be_recorded_is_told() {
+    for (codec, name) in [(Codec::G722, "G.722"), (Codec::G726, "G.726"), (Codec::L16, "L16")] {
+        let parameters = Parameters::Audio { sample_rate: 16_000, channels: 1 };
+        let sound = TrackInfo { codec, parameters, ..audio() };
+        let both = [video(0), sound.clone()];
+        let said = unrecorded(&both, &sound).expect("it is told");
+        assert!(said.contains(name) && said.contains("without sound"), "{said}");
+        assert_eq!(unrecorded(&both, &both[0]), None, "the picture is recorded");
+        assert!(unrecorded(std::slice::from_ref(&sound), &sound).is_some());
+        let noted = TrackInfo { note: Some("not received".into()), ..sound };
+        assert_eq!(unrecorded(&[video(0), noted.clone()], &noted), None, "it says so itself");
+    }
+    for codec in [Codec::Opus, Codec::Pcma, Codec::Pcmu] {
+        let timescale = if codec == Codec::Opus { 48_000 } else { 8_000 };
+        let parameters = Parameters::Audio { sample_rate: timescale, channels: 1 };
+        let sound = TrackInfo { codec, timescale, parameters, ..audio() };
+        assert_eq!(unrecorded(&[video(0), sound.clone()], &sound), None, "{codec}");
+    }
+    let mjpeg = TrackInfo { codec: Codec::Mjpeg, ..video(0) };
+    assert!(unrecorded(&[mjpeg.clone(), audio()], &mjpeg).is_some_and(|said| said.contains("mjpeg")));
+    let pending = TrackInfo { codec: Codec::H264, parameters: Parameters::Unknown, ..video(0) };
+    assert_eq!(unrecorded(&[pending.clone(), audio()], &pending), None, "nobody knows yet");
 }
 
 proptest! {

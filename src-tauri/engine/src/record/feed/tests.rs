@@ -146,7 +146,7 @@ impl House {
             Step::RecordingOn => {
                 if self.recording.is_none() {
                     let (stop, until) = oneshot::channel();
-                    let feed = Feed::new(&self.slot, Arc::clone(&self.queue));
+                    let feed = Feed::new(&self.slot, Arc::clone(&self.queue), Relay::default());
                     let go = Go { number: self.recordings, again: self.raise.subscribe(), until };
                     tokio::spawn(feed.run(Task::Go(go)));
                     self.recording = Some((self.recordings, stop));

@@ -6,8 +6,9 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::super::queue::Hole;
+use super::super::schedule::Plan;
 use super::{Camera, Writer};
-use crate::store::{Query, StoreError, micros};
+use crate::store::{Query, StoreError, micros, wall};
 
 /// A camera that is on and gives nothing for this long has a gap.
 const QUIET: Duration = Duration::from_secs(3);
@@ -33,17 +34,20 @@ impl Writer {
         }
     }
 
-    /// The program did not run from the end of what there is until now.
-    pub(super) fn note_absence(&self, camera: &Camera, until: SystemTime) {
-        let id = camera.cell.id();
+    /// The program did not run from the end of what there is until now: what was planned then is missing.
+    pub(super) fn note_absence(&self, id: &str, until: SystemTime, plan: &Plan) {
         let until = micros(until);
         let newest = said(self.catalogue.usage()).into_iter().flatten().find(|usage| usage.camera == id);
         let Some(newest) = newest.map(|usage| usage.newest_us) else { return };
         let query = Query { camera: Some(id), from_us: newest, to_us: until };
         let ends = said(self.catalogue.segments(query)).into_iter().flatten().map(|row| row.end_us);
         let known = said(self.catalogue.gaps(query)).into_iter().flatten().filter_map(|row| row.end_us);
-        if let Some(since) = ends.chain(known).max().filter(|since| until - since > SHORT) {
-            said(self.catalogue.gap(id, since, Some(until), "not_running"));
+        let Some(since) = ends.chain(known).max() else { return };
+        for (from, until) in plan.spans(wall(since), wall(until)) {
+            let (from, until) = (micros(from), micros(until));
+            if until - from > SHORT {
+                said(self.catalogue.gap(id, from, Some(until), "not_running"));
+            }
         }
     }
 

@@ -39,9 +39,7 @@ impl Writer {
                 self.taken.lock().unwrap_or_else(PoisonError::into_inner).remove(&reel.segment.path);
             }
         }
-        let mut open = self.cameras.values().flat_map(|camera| camera.reels.values());
-        let barred = open.find_map(|reel| self.root.bars(&reel.segment.path));
-        self.board.set_barred(barred, self.env.wall());
+        self.look_ahead();
         self.keep_quotas()?;
         if let Some(cause) = self.make_room(now)? {
             self.stop_writing(&Fault::Full, cause);
