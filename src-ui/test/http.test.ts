@@ -48,6 +48,14 @@ describe('the platform over HTTP', () => {
     expect(init.credentials).toBe('omit');
   });
 
+  test('switches recording', async () => {
+    const { made, fetch } = platform(() => new Response('{}'));
+    await made.setRecording('a/b', true);
+    const { url, init } = call(fetch);
+    expect(url).toBe('http://127.0.0.1:9/api/v1/cameras/a%2Fb/recording');
+    expect([init.method, init.body]).toEqual(['POST', '{"on":true}']);
+  });
+
   test('lets phones in and out', async () => {
     const { made, fetch } = platform(() => new Response('{"devices":[]}'));
     await made.phones.pair();

@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import type { Camera } from '../src/platform/types';
-import { recordForm, recordPatch, recordSpec } from '../src/state/recorded';
+import { en } from '../src/i18n/en';
+import { ko } from '../src/i18n/ko';
+import type { Camera, Track } from '../src/platform/types';
+import { isRecorded, leftOut, recordForm, recordPatch, recordSpec } from '../src/state/recorded';
 
 const camera = (own: Partial<Camera>) => ({ record: true, ...own }) as Camera;
 
@@ -31,6 +33,23 @@ describe('how a camera is recorded', () => {
     expect(before.when).toBe('schedule');
     expect(recordPatch({ ...before, preRoll: 30 }, before)).toEqual({ pre_roll_seconds: 30 });
     expect(recordPatch({ ...before, spans: 'Sat 00:00-24:00\n' }, before)).toEqual({});
+  });
+
+  it('is on whatever the storage makes of it', () => {
+    const states = ['off', 'recording', 'storage_lost', 'disk_full', 'failed'] as const;
+    const on = states.map((state) => isRecorded(camera({ recording: { state, since: '' } })));
+    expect(on).toEqual([false, true, true, true, true]);
+  });
+
+  it('tells what of a camera is not in its recordings', () => {
+    const tracks: Track[] = [
+      { kind: 'video', codec: 'h264' },
+      { kind: 'audio', codec: 'g722', unrecorded: 'as the engine says it' },
+    ];
+    expect(leftOut(tracks, en)).toHaveLength(1);
+    expect(leftOut(tracks, en)[0]).toMatch(/^Its G\.722 sound cannot be recorded/);
+    expect(leftOut(tracks, ko)[0]).toMatch(/^G\.722 소리는 녹화할 수 없어/);
+    expect(leftOut(tracks.slice(0, 1), en)).toEqual([]);
   });
 
   it('clears what was taken back', () => {

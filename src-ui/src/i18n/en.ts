@@ -214,6 +214,8 @@ export const en = {
     edit: 'Edit camera',
     retry: 'Connect again',
     timeline: 'What was recorded',
+    record: 'Start recording',
+    recordStop: 'Stop recording',
     failed: (what: string) => `That did not work: ${what}`,
   },
   stats: {
@@ -393,6 +395,11 @@ export const en = {
       quota: 'At most, in GB',
       noQuota: 'no limit',
       quotaHint: 'Above it this camera’s oldest recordings go.',
+      of: (name: string) => `Recording of ${name}`,
+      noSound: (codec: string) =>
+        `Its ${codec} sound cannot be recorded: recordings are without sound. Choose AAC or G.711 (8 kHz) in the camera.`,
+      noPicture: (codec: string) =>
+        `Its ${codec} picture cannot be recorded. Choose H.264 or H.265 in the camera.`,
     },
     addAnyway: 'Add anyway',
     added: (name: string) => `${name} added`,

@@ -212,6 +212,8 @@ export const ko: Messages = {
     edit: '카메라 편집',
     retry: '다시 연결',
     timeline: '녹화 보기',
+    record: '녹화 시작',
+    recordStop: '녹화 중지',
     failed: (what) => `실패했습니다: ${what}`,
   },
   stats: {
@@ -389,6 +391,11 @@ export const ko: Messages = {
       quota: '최대 용량(GB)',
       noQuota: '제한 없음',
       quotaHint: '넘으면 이 카메라의 가장 오래된 녹화부터 지웁니다.',
+      of: (name) => `${name} 녹화`,
+      noSound: (codec) =>
+        `${codec} 소리는 녹화할 수 없어 녹화에 소리가 없습니다. 카메라에서 AAC나 G.711(8 kHz)을 선택하세요.`,
+      noPicture: (codec) =>
+        `${codec} 영상은 녹화할 수 없습니다. 카메라에서 H.264나 H.265를 선택하세요.`,
     },
     addAnyway: '그래도 추가',
     added: (name) => `${name} 카메라를 추가했습니다`,

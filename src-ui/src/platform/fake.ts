@@ -306,6 +306,14 @@ export class FakePlatform implements Platform {
     this.setState(id, { name: 'connecting', since: new Date().toISOString(), attempt: 1 });
     setTimeout(() => this.setState(id, { name: 'live', since: new Date().toISOString() }), 1500);
   }
+  async setRecording(id: string, on: boolean): Promise<void> {
+    const camera = this.cameras.get(id);
+    if (!camera) throw new ApiError(404, 'not_found', `no camera ${id}`);
+    const since = new Date().toISOString();
+    const changed: Camera = { ...camera, recording: { state: on ? 'recording' : 'off', since } };
+    this.cameras.set(id, changed);
+    this.emit({ type: 'camera', camera: changed });
+  }
   async addDemo(count: number): Promise<void> {
     for (let i = 0; i < count; i += 1) {
       const camera = this.#create({ name: 'live', since: new Date().toISOString() });

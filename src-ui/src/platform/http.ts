@@ -204,6 +204,9 @@ export function httpPlatform(options: HttpPlatformOptions): Platform {
     async retry(id) {
       await request(`${cameraPath(id)}/retry`, { method: 'POST' });
     },
+    async setRecording(id, on) {
+      await json('POST', `${cameraPath(id)}/recording`, { on });
+    },
     async addDemo(count) {
       await json('POST', '/api/v1/demo', { count });
     },

@@ -163,6 +163,8 @@ export interface Platform {
   /** With the id of a camera that is saved, its stored password is used where none is given. */
   probe(spec: CameraSpec, signal: AbortSignal): Promise<Probe>;
   retry(id: string): Promise<void>;
+  /** Switches a camera's recording, until it is switched again or its schedule does. */
+  setRecording(id: string, on: boolean): Promise<void>;
   addDemo(count: number): Promise<void>;
   /** What is told of cameras in trouble, when and where. */
   alertSettings(): Promise<AlertSettings>;

@@ -33,6 +33,8 @@ const CODECS: Readonly<Record<string, string>> = {
   opus: 'Opus',
   pcmu: 'G.711 µ-law',
   pcma: 'G.711 A-law',
+  g722: 'G.722',
+  g726: 'G.726',
 };
 
 export function codecName(codec: string): string {

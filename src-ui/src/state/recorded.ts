@@ -1,5 +1,7 @@
 /** When and how a camera is recorded, as a form has it, and what of it is to be told to the server. Pure. */
-import type { Camera, CameraPatch, CameraSpec } from '../platform/types';
+import type { Messages } from '../i18n/en';
+import type { Camera, CameraPatch, CameraSpec, Track } from '../platform/types';
+import { codecName } from './format';
 
 export interface RecordForm {
   when: 'always' | 'schedule' | 'never';
@@ -9,6 +11,21 @@ export interface RecordForm {
   preRoll: number;
   /** Gigabytes; empty where there is no limit. */
   quota: number | null;
+}
+
+/** Whether its recording is switched on, whatever the storage makes of that. */
+export function isRecorded({ recording }: Camera): boolean {
+  return recording.state !== 'off';
+}
+
+/** What of a camera is received and not in its recordings, a sentence each. */
+export function leftOut(tracks: readonly Track[], m: Messages): string[] {
+  const words = m.editor.record;
+  return tracks
+    .filter(({ unrecorded }) => unrecorded)
+    .map(({ kind, codec }) =>
+      (kind === 'audio' ? words.noSound : words.noPicture)(codecName(codec)),
+    );
 }
 
 /** Seconds that are offered. */

@@ -69,3 +69,35 @@ scene('a camera that is not there is named, and nothing is saved', async (stage)
   await wall.page.getByRole('button', { name: 'Add anyway' }).waitFor();
   assert.deepEqual((await server.api('GET', '/cameras')).cameras, []);
 });
+
+scene(
+  'r_n14 a camera without an address is recorded as its dialog and its tile say',
+  async (stage) => {
+    const server = await stage.server();
+    await server.api('POST', '/demo', { count: 1 });
+    const wall = await stage.wall(server.url);
+    const { page } = wall;
+    const camera = async () => (await server.api('GET', '/cameras')).cameras[0];
+    const { id } = await eventually('the demo camera', camera);
+    await wall.playing(id, 'webrtc');
+    assert.equal((await camera()).recording.state, 'off', 'nobody said so');
+
+    await page.goto(`${server.url}/#/cameras/edit/${id}`);
+    await page.getByRole('heading', { name: /^Recording of / }).waitFor();
+    await page.getByLabel('Begin earlier by').selectOption('5');
+    await page.getByRole('button', { name: 'Save' }).click();
+    await eventually('it is kept', async () => (await camera()).pre_roll_seconds === 5);
+
+    await page.getByRole('link', { name: 'Wall' }).click();
+    for (const [name, state] of [
+      ['Start recording', 'recording'],
+      ['Stop recording', 'off'],
+    ]) {
+      const tile = page.locator(`[data-tile="${id}"]`);
+      await tile.hover();
+      await tile.getByRole('button', { name: 'More' }).click();
+      await page.getByRole('menuitem', { name }).click();
+      await eventually(name, async () => (await camera()).recording.state === state);
+    }
+  },
+);

@@ -10,6 +10,7 @@ export interface TileCommands {
   mute(id: string): void;
   stats(id: string): void;
   retry(id: string): void;
+  record(id: string): void;
   why(id: string): void;
   makeBig(id: string): void;
 }
