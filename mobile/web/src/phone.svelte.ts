@@ -88,6 +88,7 @@ export class Phone {
       paused: session.pausedBy,
       linked: session.linked,
       code: this.#code ?? session.code,
+      stranger: session.stranger,
       dialAt: session.dialAt,
       dialsFailed: session.dialsFailed,
       capture: session.capture,
@@ -167,9 +168,11 @@ export class Phone {
     return this.#parts.scan;
   }
 
-  /** The other side had not the key that was scanned. */
+  /** The other side had not the key that was scanned. Who has just scanned it is told; a phone alone waits. */
   impostor(): void {
-    this.#tell({ is: 'no_proof', dial: this.#dial, end: 'impostor' });
+    const dial = this.#dial;
+    if (this.#invitation === null) this.#tell({ is: 'stranger', dial });
+    else this.#tell({ is: 'no_proof', dial, end: 'impostor' });
   }
 
   /** For tests and for a look at a phone from its console. */

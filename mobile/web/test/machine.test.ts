@@ -284,6 +284,22 @@ describe('the link', () => {
     expect(bench.did('dial')).toBe(dials + 1);
   });
 
+  test('R-P7 to somebody else in its computer’s place is given up at once, and dialled again until it is the right one', () => {
+    bench.live();
+    bench.tell({ is: 'link_closed', dial: bench.dial, code: null }).pass(20);
+    bench.tell({ is: 'stranger', dial: bench.dial });
+    expect(bench.doing()).toContain('hang_up');
+    expect([bench.session.stranger, bench.session.end]).toEqual([true, null]);
+    const dials = bench.did('dial');
+    bench.pass(9000);
+    expect(bench.did('dial')).toBe(dials);
+    bench.pass(2000);
+    expect(bench.did('dial')).toBe(dials + 1);
+    expect(bench.sent('join_room')).toHaveLength(1);
+    bench.join(false, 1);
+    expect([bench.session.stranger, bench.session.linked]).toEqual([false, true]);
+  });
+
   test('taken over by another page is not fought for', () => {
     bench.live();
     bench.tell({ is: 'link_closed', dial: bench.dial, code: 4409 });

@@ -13,6 +13,7 @@ const LIVE: Said = {
   dialAt: null,
   dialsFailed: 0,
   code: null,
+  stranger: false,
 };
 const said = (more: Partial<Said>) => say({ ...LIVE, ...more }, 0, en);
 
@@ -23,6 +24,9 @@ describe('what the phone says', () => {
     expect(said({ phase: 'paused', paused: 'hidden' }).headline).toBe('Paused: screen locked');
     expect(said({ phase: 'signaling', linked: false }).headline).toBe('Looking for your computer…');
     expect(said({ phase: 'degraded', linked: false }).headline).toBe('Looking for your computer…');
+    const stranger = { stranger: true, linked: false } as const;
+    expect(said({ phase: 'signaling', ...stranger })).toMatchObject({ tone: 'fail', busy: true });
+    expect(said(stranger).headline).toBe('Live');
     expect(said({ phase: 'recovering' }).headline).toContain('Repairing');
     expect(said({ capture: 'ended' }).headline).toContain('camera stopped');
     expect(said({ capture: 'refused' })).toMatchObject({ tone: 'fail', act: 'again' });

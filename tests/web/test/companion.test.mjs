@@ -101,7 +101,7 @@ scene(
 
     const companion = await stage.companion({ expected: GONE });
     await letIn(server, companion);
-    assert.equal(await server.stop(), 0);
+    const place = await server.again();
     // Another computer at the same address, with a certificate of its own.
     const impostor = await stage.server({ config });
     await companion.page.getByText('This is not the computer whose code was scanned').waitFor();
@@ -110,6 +110,10 @@ scene(
     await companion.page.reload();
     await companion.page.getByText('This is not the computer whose code was scanned').waitFor();
     assert.ok(companion.asked.slice(said).every(({ command: name }) => name !== 'say'));
+    // The right one is back, and nobody does anything.
+    assert.equal(await impostor.stop(), 0);
+    await stage.server({ again: place });
+    await companion.until('connected');
   },
 );
 

@@ -31,6 +31,7 @@ export const en = {
     liveAlone: 'Live, but your computer does not answer. Looking for it…',
     looking: 'Looking for your computer…',
     lookingHint: 'Are both in the same network? Is Nightjar open?',
+    strangerHint: 'Nothing was sent to it. It goes on by itself when the right one answers.',
     lookingIn: (seconds: number) => `Trying again in ${seconds} s`,
     proving: 'Your computer is checking this phone…',
     opening: 'Opening the camera…',

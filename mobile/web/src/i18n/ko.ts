@@ -32,6 +32,7 @@ export const ko: Words = {
     liveAlone: '전송 중이지만 컴퓨터가 응답하지 않습니다. 찾는 중…',
     looking: '컴퓨터를 찾는 중…',
     lookingHint: '같은 네트워크에 있나요? Nightjar가 열려 있나요?',
+    strangerHint: '아무것도 전송하지 않았습니다. 원래 컴퓨터가 응답하면 자동으로 계속됩니다.',
     lookingIn: (seconds) => `${seconds}초 후 다시 시도`,
     proving: '컴퓨터가 이 휴대폰을 확인하는 중…',
     opening: '카메라를 여는 중…',

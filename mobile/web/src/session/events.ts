@@ -58,6 +58,8 @@ export type Input =
   | { is: 'heard'; dial: number; message: Heard }
   /** The computer is not the one whose code was scanned, or the phone has nothing to show it. */
   | { is: 'no_proof'; dial: number; end: End }
+  /** Somebody else answers where the computer was. Nothing was said to it. */
+  | { is: 'stranger'; dial: number }
   /** The computer lets anybody into this room. */
   | { is: 'admitted'; dial: number; room: string }
   | { is: 'offer'; gen: number; neg: number; sdp: string }

@@ -23,7 +23,9 @@ const SILENT_LIMIT_MS = 8500;
 const DOUBT_MS = 1000;
 /** The same where the media beside it has fallen silent as well, ms. */
 export const BOTH_SILENT_MS = 600;
-/** A computer that asked for patience is left alone for this long, ms. */
+/** The codes of a computer that asks for patience, and for how long it is left alone, ms. */
+export const TRY_LATER = 1013;
+const TOO_MUCH = 4429;
 const SLOW_MS = 10_000;
 
 export class Link {
@@ -76,7 +78,7 @@ export class Link {
     this.#dial += 1;
     this.code = null;
     if (this.#state.is === 'in') this.#dialling.worked();
-    const slow = code === 4429 || code === 1013;
+    const slow = code === TOO_MUCH || code === TRY_LATER;
     const delay = slow ? SLOW_MS : this.#dialling.delay(random);
     this.#dialling.ended(this.#reached);
     this.#state = { is: 'waiting', until: now + delay };

@@ -18,7 +18,7 @@ import type {
 import { Capture } from './capture';
 import type { Action, CaptureState, End, Heard, Input, Phase, Reason, Self } from './events';
 import { Health, type Ill, PATH_DOUBTED_MS, type Report } from './health';
-import { Link } from './link';
+import { Link, TRY_LATER } from './link';
 import { Tally } from './tally';
 
 interface Peer {
@@ -68,6 +68,7 @@ export class Session {
   #wanted = false;
   #end: End | null = null;
   #link = new Link();
+  #stranger = false;
   #room: string | null = null;
   #ice: IceServer[] = [];
   #gen: number;
@@ -144,6 +145,10 @@ export class Session {
   get capture(): CaptureState {
     return this.#capture.state;
   }
+  /** Somebody else answered where the computer was, last time. */
+  get stranger(): boolean {
+    return this.#stranger;
+  }
   /** When the next attempt to reach the computer begins; null while none is waited for. */
   get dialAt(): number | null {
     return this.#link.dialAt;
@@ -199,6 +204,9 @@ export class Session {
       case 'no_proof':
         if (input.dial === this.#link.dial) this.#finish(input.end);
         break;
+      case 'stranger':
+        if (input.dial === this.#link.dial) this.#onStranger(now);
+        break;
       case 'admitted':
         if (input.dial === this.#link.dial) this.#join(now, input.room);
         break;
@@ -247,6 +255,7 @@ export class Session {
     this.#end = null;
     this.#userPaused = false;
     this.#paused = null;
+    this.#stranger = false;
     this.#link.start();
     if (!ask) this.#openFirst(now);
   }
@@ -300,6 +309,13 @@ export class Session {
       this.#drop();
       this.#rebuildAt = now;
     }
+  }
+
+  /** The phone may be in another network for a while: the right one is tried again, patiently. */
+  #onStranger(now: number): void {
+    this.#stranger = true;
+    this.#out.push({ do: 'hang_up', dial: this.#link.dial });
+    this.#onLinkClosed(now, TRY_LATER);
   }
 
   #onHeard(now: number, message: Heard): void {
@@ -386,6 +402,7 @@ export class Session {
     joined: { gen_hint: number; ice_servers: IceServer[]; resume: boolean },
   ): void {
     this.#link.joined(now);
+    this.#stranger = false;
     this.#ice = joined.ice_servers;
     this.#told = '';
     const peer = this.#peer;

@@ -15,7 +15,7 @@ export interface Saying {
 
 export type Said = Pick<
   PhoneView,
-  'phase' | 'end' | 'paused' | 'linked' | 'capture' | 'dialAt' | 'dialsFailed' | 'code'
+  'phase' | 'end' | 'paused' | 'linked' | 'capture' | 'dialAt' | 'dialsFailed' | 'code' | 'stranger'
 >;
 
 /** Shorter waits are not worth counting down, ms. */
@@ -37,6 +37,9 @@ export function say(view: Said, now: number, words: Words): Saying {
   }
   if (view.capture === 'refused') {
     return saying('fail', false, state.refused, state.refusedHint, 'again');
+  }
+  if (view.stranger && !view.linked && view.phase !== 'connected' && view.phase !== 'paused') {
+    return saying('fail', true, end.impostor.title, state.strangerHint);
   }
   const looking = () => {
     const left = (view.dialAt ?? now) - now;
