@@ -9,8 +9,8 @@ import { pause } from './load.mjs';
 
 const CONFIG = '[signaling]\nlegacy_join = true\nlisten = "127.0.0.1:0"\n';
 const PATIENCE_MS = 40_000;
-/** A hole between two pictures that is none of trouble's, ms. */
-const HOLE_MS = 150;
+/** Pictures that flow for this long do so again, ms. */
+const CALM_MS = 1000;
 const expected = [/./];
 
 /** When the wall showed pictures of the phone, ms since 1970, from `since` on. */
@@ -25,16 +25,18 @@ async function pictures(wall, since) {
   );
 }
 
-/** Waits until the pictures that came after `since` flow again; when the first of them was shown. */
+/** Waits until pictures flow again after `since`; when the first of them was shown, behind the longest hole. */
 async function back(wall, since) {
   const until = Date.now() + PATIENCE_MS;
   for (;;) {
     // Far enough back to hold the last picture before the trouble, which may have begun earlier.
     const all = await pictures(wall, since - 15_000);
-    // The last hole is what the trouble cost; behind it they must flow.
-    const holes = all.flatMap((at, i) => (i > 0 && at - all[i - 1] > HOLE_MS ? [i] : []));
-    const start = holes.filter((i) => all[i] > since).at(-1);
-    if (start !== undefined && all.length - start > 10) return all[start];
+    const holes = all.slice(1).map((end, i) => ({ end, length: end - all[i] }));
+    const [longest] = holes.filter(({ end }) => end > since).sort((a, b) => b.length - a.length);
+    const last = all.at(-1);
+    if (longest && last - longest.end > CALM_MS && Date.now() - last < CALM_MS / 2) {
+      return longest.end;
+    }
     if (Date.now() > until) throw new Error('the pictures did not come back');
     await pause(50);
   }

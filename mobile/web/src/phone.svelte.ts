@@ -57,7 +57,7 @@ export class Phone {
   #report: Report | null = null;
   #reporting = false;
   #code: string | null = null;
-  #times = { built: 0, sent: 0 };
+  #times = { built: 0 };
 
   constructor(parts: PhoneParts, invitation: Invitation | null, computers: Paired[]) {
     this.#parts = parts;
@@ -387,7 +387,7 @@ export class Phone {
     const { gen, neg, ice, capture } = action;
     this.#outlet?.close();
     sessionStorage.setItem(GEN_KEY, String(gen));
-    this.#times = { built: performance.now(), sent: 0 };
+    this.#times = { built: performance.now() };
     // The camera opens while the offer is on its way; its tracks are put in when they are there.
     if (capture) this.#open();
     const tracks = { video: this.#camera.video, audio: this.#camera.audio };
