@@ -51,16 +51,17 @@ export class Loop {
     await this.mount();
   }
 
-  /** Directories in which files are made. */
-  #dirs() {
+  /** Directories in which files are made: all, or those of one camera. */
+  #dirs(id) {
     const cameras = readdirSync(this.root).filter((name) => name.startsWith('cam_'));
-    const paths = cameras.map((name) => join(this.root, name));
+    const wanted = cameras.filter((name) => id === null || name === id);
+    const paths = wanted.map((name) => join(this.root, name));
     const days = paths.flatMap((dir) => readdirSync(dir).map((day) => join(dir, day)));
-    return [this.root, ...paths, ...days];
+    return [...(id === null ? [this.root] : []), ...paths, ...days];
   }
 
-  async immutable() {
-    this.held = this.#dirs();
+  async immutable(id = null) {
+    this.held = this.#dirs(id);
     await must('chattr', '+i', ...this.held);
   }
 

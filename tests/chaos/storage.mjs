@@ -204,6 +204,60 @@ async function small() {
   return run;
 }
 
+/** Longer than a file: another one is due meanwhile. */
+const PAST_A_FILE = 12_000;
+
+/** One camera's directories take no more files: it stops alone, and goes on by itself. */
+async function single() {
+  const disk = new Loop();
+  await disk.make();
+  const house = await recording({ root: disk.root });
+  const run = { misses: [] };
+  const miss = (text) => run.misses.push(text);
+  const [ill, ...well] = house.ids;
+  const told = async (state, from) => {
+    const end = now() + 30_000;
+    for (;;) {
+      const first = house.witness.first(
+        ill,
+        from,
+        (event) => event.camera.recording.state === state,
+      );
+      if (first) return first.at;
+      if (now() > end) throw new Error(`${ill} is not ${state}`);
+      await pause(10);
+    }
+  };
+  try {
+    const from = now();
+    await disk.immutable(ill);
+    run.announced = ((await told('storage_lost', from)) - from) / 1000;
+    await pause(PAST_A_FILE);
+    if (!((await house.figure('dropped_frames_total')) > 0)) miss('it was written all the same');
+    const mended = now();
+    await disk.mutable();
+    await told('recording', mended);
+    run.resumed = ((await house.writes()) - mended) / 1000;
+    const left = well.filter((id) =>
+      house.witness.first(id, from, ({ camera }) => camera.recording.state !== 'recording'),
+    );
+    if (left.length > 0) miss(`others stopped: ${left}`);
+    const { longest, closed } = house.live(from, now());
+    [run.still, run.closed] = [longest / 1000, closed];
+    await house.stop();
+    const { seen, broken } = await lookAll(disk.root);
+    [run.files, run.decoded] = [seen.length, seen.length - broken.length];
+    for (const { name, words } of broken) miss(`${name}: ${words.slice(0, 200)}`);
+    if (files(disk.root).some(isOpen)) miss('a file is not complete at the end');
+  } catch (error) {
+    miss(`${error.message}\n${house.log.slice(-2_000)}`);
+    await house.kill();
+  }
+  house.clean();
+  await disk.clean();
+  return run;
+}
+
 /** Somebody sets the clock: another file begins, and not one frame is missing. */
 const clock = (days) => async () => {
   const house = await recording();
@@ -397,6 +451,13 @@ const faults = [
       'a disk of 48 MB with nothing else on it, four cameras of 4 Mbit/s, for 45 s: the oldest recordings go, recording never stops',
     goals: { still: goals.still },
     play: async () => [await small()],
+  },
+  {
+    id: 'single',
+    title:
+      'one camera’s directories immutable (chattr +i) for longer than a file: it stops alone, the others never',
+    goals,
+    play: () => repeated(Math.min(runs, 3), single),
   },
   ...[1, -1].map((days) => ({
     id: days > 0 ? 'clock-on' : 'clock-back',

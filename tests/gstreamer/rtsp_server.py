@@ -3,7 +3,7 @@
 
 Prints one line of JSON with its ports when it listens, and ends when its standard input does.
 With an argument ADDR:PORT the open one listens there, alone.
-Mounts: /h264 (with AAC), /h265, /mjpeg, /pcmu and /pcma (with H.264), /opus (with H.264).
+Mounts: /h264 (with AAC), /h265, /mjpeg, and with H.264 /pcmu, /pcma, /opus, /g722 and /l16.
 Two instances: one open, one that asks for Digest (admin / s3cret).
 """
 
@@ -34,6 +34,8 @@ MOUNTS = {
     "/pcmu": f"{H264} {AUDIO} ! audio/x-raw,rate=8000,channels=1 ! mulawenc ! rtppcmupay name=pay1 pt=0",
     "/pcma": f"{H264} {AUDIO} ! audio/x-raw,rate=8000,channels=1 ! alawenc ! rtppcmapay name=pay1 pt=8",
     "/opus": f"{H264} {AUDIO} ! audio/x-raw,rate=48000,channels=1 ! opusenc ! rtpopuspay name=pay1 pt=98",
+    "/g722": f"{H264} {AUDIO} ! audio/x-raw,rate=16000,channels=1 ! avenc_g722 ! rtpg722pay name=pay1 pt=9",
+    "/l16": f"{H264} {AUDIO} ! audio/x-raw,rate=44100,channels=1,format=S16BE ! rtpL16pay name=pay1 pt=98",
 }
 
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use nightjar_engine::env::{Env, Secret};
 use nightjar_engine::ingest::{Question, RtspOptions, RtspSource, Transport, probe};
 use nightjar_engine::media::{Codec, Frame, Parameters, TrackInfo, TrackKind};
+use nightjar_engine::record::unrecorded;
 use nightjar_engine::source::{SessionEvent, Source, SourceErrorCode};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
@@ -125,6 +126,13 @@ async fn r_m1_r_m3_gstreamer_serves_and_is_understood() {
     for (mount, codec) in [("pcmu", Codec::Pcmu), ("pcma", Codec::Pcma)] {
         let seen = watch(options(server.open, mount, Transport::Tcp)).await;
         assert_eq!((seen.tracks[1].codec, seen.tracks[1].sound()), (codec, Some((8_000, 1))));
+    }
+
+    for (mount, codec) in [("g722", Codec::G722), ("l16", Codec::L16)] {
+        let seen = watch(options(server.open, mount, Transport::Tcp)).await;
+        assert_eq!((seen.tracks[1].codec, seen.tracks[1].carried()), (codec, true), "it is received");
+        let said = unrecorded(&seen.tracks, &seen.tracks[1]);
+        assert!(said.expect("and it is told").contains("recordings are without sound"));
     }
 
     let seen = watch(options(server.open, "opus", Transport::Tcp)).await;

@@ -147,7 +147,22 @@ async fn r_n4_what_is_set_of_a_phone_outlives_the_program_and_its_name_is_checke
     let engine = house.engine().await;
     engine.expect_phones(phones(), true).await;
     assert!(!is_on(&engine), "somebody wants privacy, over a restart, too");
-    engine.change_camera("shop", record(true)).await.expect("changed");
-    assert!(is_on(&engine));
+    let patch = CameraPatch {
+        record_schedule: Some(Some(vec!["Mon-Sat 08:00-18:00".into()])),
+        pre_roll_seconds: Some(Some(10)),
+        ..record(true)
+    };
+    let before = engine.change_camera("shop", patch).await.expect("changed");
+    assert!(!is_on(&engine), "at midnight");
+    engine.shutdown().await;
+    house.later(9 * HOUR);
+    let engine = house.engine().await;
+    engine.expect_phones(phones(), true).await;
+    assert_eq!(engine.camera("shop").expect("there").recorded, before.recorded);
+    assert!(is_on(&engine), "as its schedule says");
+    // One that is shown out leaves nothing behind for the next of its name.
+    engine.dismiss_phone("p1").await;
+    engine.expect_phones(phones(), false).await;
+    assert_eq!(engine.camera("shop").expect("there").recorded, Default::default());
     engine.shutdown().await;
 }

@@ -140,11 +140,14 @@ impl Entry {
     ) -> Self {
         let stop = stop.child_token();
         let main = Running::spawn(ground, &id, "main", Arc::clone(&ground.changes), &stop);
-        let spec = CameraSpec { id: Some(id.clone()), name, ..CameraSpec::default() };
+        let mut spec = CameraSpec { id: Some(id.clone()), name, ..CameraSpec::default() };
+        if let Some(records) = &ground.records {
+            records.recall(&id, &mut spec);
+        }
         let recording = recorder(ground, &id, &main);
         let entry = Self {
             id,
-            schedule: None,
+            schedule: schedule(&spec),
             spec,
             kind: CameraKind::Phone,
             read_only: false,

@@ -261,6 +261,7 @@ impl EngineHandle {
         added.retain(|s| s.id.as_deref() != Some(id));
         self.save(added).await?;
         self.keep_switched(id, None, None).await;
+        self.keep_habits(id, None).await;
         self.take_down(&entry);
         Ok(())
     }
@@ -281,11 +282,11 @@ impl EngineHandle {
         check_shown(&spec)?;
         let entry = Arc::new(old.with_spec(spec));
         if !same_times(&old.spec, &entry.spec) {
-            // What is set lives as long as the entry; of the plain word the ledger's copy outlives it.
-            let said = entry.spec.record.filter(|_| entry.spec.record_schedule.is_none());
-            self.keep_switched(&entry.id, said, None).await;
+            // The newer word counts.
+            self.keep_switched(&entry.id, None, None).await;
         }
         if !same_recording(&old.spec, &entry.spec) {
+            self.keep_habits(&entry.id, Some(&entry.spec)).await;
             entry.record(false);
         }
         self.replace(&entry);

@@ -10,11 +10,11 @@ use tracing::{info, warn};
 use super::EngineHandle;
 use super::handle::{Inner, blocking};
 use super::space::bytes;
-use crate::api::{self, ApiError, Camera, Cause};
-use crate::config;
+use crate::api::{self, ApiError, Camera, CameraSpec, Cause};
+use crate::config::{self, check_shown};
 use crate::env::Env;
 use crate::record::{
-    Figures, Ledger, Limits, Options, Plan, Recorder, Retention, Schedule, State, Status, local,
+    Figures, Habits, Ledger, Limits, Options, Plan, Recorder, Retention, Schedule, State, Status, local,
 };
 use crate::store::{Catalogue, StoreError};
 
@@ -74,6 +74,18 @@ impl Records {
     /// schedule.
     pub(super) fn wanted(&self, id: &str, setting: bool, schedule: Option<&Schedule>) -> bool {
         wanted_at(self.env.wall(), &self.ledger, id, setting, schedule)
+    }
+
+    /// Adds how a phone is recorded to what is known of it. What is not right is as if it were not there.
+    pub(super) fn recall(&self, id: &str, spec: &mut CameraSpec) {
+        let Some(habits) = self.ledger.habits(id) else { return };
+        let Habits { record, schedule: record_schedule, pre_roll_seconds, quota_gb: record_quota_gb } =
+            habits;
+        let with = CameraSpec { record, record_schedule, pre_roll_seconds, record_quota_gb, ..spec.clone() };
+        match check_shown(&with) {
+            Ok(()) => *spec = with,
+            Err(error) => warn!(tag = "RECORDING", camera = id, %error, "how it is recorded is forgotten"),
+        }
     }
 
     /// The same for moments that are over, of a camera with a schedule.
@@ -140,6 +152,22 @@ impl EngineHandle {
         if let Err(error) = blocking(move || ledger.keep()).await {
             // It holds for this run; after a restart the camera's own setting decides.
             warn!(tag = "RECORDING", %error, "what was switched cannot be kept");
+        }
+    }
+
+    /// Keeps how a phone is recorded, as far as that was said; of a camera that is gone nothing.
+    pub(super) async fn keep_habits(&self, id: &str, spec: Option<&CameraSpec>) {
+        let Some(records) = self.records() else { return };
+        let habits = spec.map(|spec| Habits {
+            record: spec.record,
+            schedule: spec.record_schedule.clone(),
+            pre_roll_seconds: spec.pre_roll_seconds,
+            quota_gb: spec.record_quota_gb,
+        });
+        records.ledger.note_habits(id, habits.unwrap_or_default());
+        let ledger = Arc::clone(&records.ledger);
+        if let Err(error) = blocking(move || ledger.keep()).await {
+            warn!(tag = "RECORDING", %error, "how a phone is recorded cannot be kept");
         }
     }
 

@@ -35,6 +35,18 @@ struct Kept {
     roots: BTreeMap<PathBuf, Known>,
     /// Cameras that a person switched, against their own setting.
     switched: BTreeMap<String, Switched>,
+    /// How cameras are recorded that nobody else keeps anything of: phones.
+    habits: BTreeMap<String, Habits>,
+}
+
+/// When and how a camera is recorded, as a person set it. Read from a file: to be checked before use.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Habits {
+    pub record: Option<bool>,
+    pub schedule: Option<Vec<String>>,
+    pub pre_roll_seconds: Option<u32>,
+    pub quota_gb: Option<f64>,
 }
 
 /// What a person switched, and for how long that counts.
@@ -118,6 +130,23 @@ impl Ledger {
         }
     }
 
+    /// How a camera is recorded, where it is kept here.
+    #[must_use]
+    pub fn habits(&self, camera: &str) -> Option<Habits> {
+        self.kept().habits.get(camera).cloned()
+    }
+
+    /// Notes how a camera is recorded; nothing at all forgets it. As with what is switched, [`Ledger::keep`]
+    /// writes it down.
+    pub fn note_habits(&self, camera: &str, habits: Habits) {
+        let mut kept = self.kept();
+        if habits == Habits::default() {
+            kept.habits.remove(camera);
+        } else {
+            kept.habits.insert(camera.to_owned(), habits);
+        }
+    }
+
     /// Writes down what was noted. Blocks.
     ///
     /// # Errors
@@ -186,6 +215,10 @@ mod tests {
         ledger.note_switched("b", Some(false), None);
         ledger.note_switched("b", None, None);
         ledger.note_switched("c", Some(false), Some(later));
+        let habits = Habits { pre_roll_seconds: Some(10), quota_gb: Some(1.5), ..Habits::default() };
+        ledger.note_habits("phone", habits.clone());
+        ledger.note_habits("other", habits.clone());
+        ledger.note_habits("other", Habits::default());
         ledger.keep().unwrap();
         let root = Known { id: Uuid::nil(), apart: true };
         ledger.put_root(Path::new("/mnt/disk"), root.clone()).unwrap();
@@ -193,6 +226,7 @@ mod tests {
         assert_eq!((ledger.switched("a", later), ledger.switched("b", now)), (Some(true), None));
         assert_eq!((ledger.switched("c", now), ledger.switched("c", later)), (Some(false), None));
         assert_eq!(ledger.root(Path::new("/mnt/disk")), Some(root));
+        assert_eq!((ledger.habits("phone"), ledger.habits("other")), (Some(habits), None));
         fs::write(&path, r#"{"switched":{"a":false}}"#).unwrap();
         assert_eq!(
             Ledger::open(path.clone()).switched("a", now),

@@ -42,7 +42,7 @@ use crate::hub::Slot;
 use crate::store::Catalogue;
 
 pub use cutter::unrecorded;
-pub use ledger::Ledger;
+pub use ledger::{Habits, Ledger};
 pub use repair::{RepairError, mend, scan};
 pub use retention::Retention;
 pub use root::free_space;
