@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { LiveEdge, rangeAt, TARGET } from '../src/media/live-edge';
+import { LiveEdge, rangeAt, TARGET, TARGET_HEARD } from '../src/media/live-edge';
 
 /** A screen that plays what arrives: 25 fps, one order per frame. */
 class Screen {
@@ -48,6 +48,27 @@ class Screen {
 }
 
 describe('the live edge', () => {
+  test('leaves a picture with its sound as much as sound takes, and does not hurry it', () => {
+    for (const lag of [0.4, 0.7]) {
+      const screen = new Screen(lag);
+      screen.edge.heard = true;
+      for (let t = 0; t < 6; t += 0.04) expect(screen.run(0.04).rate).toBeLessThanOrEqual(1.1);
+      expect(Math.abs(screen.lag - TARGET_HEARD)).toBeLessThan(0.1);
+      expect(screen.seeks).toEqual([]);
+      // Sound stops with much of the picture still ahead: more is kept from then on, and it catches up again.
+      screen.edge.waits(0.24);
+      expect(screen.edge.target).toBeGreaterThan(TARGET_HEARD);
+      screen.current -= 0.3;
+      expect(screen.run(12).lag).toBeLessThan(TARGET_HEARD + 0.13);
+    }
+  });
+
+  test('takes a wait with much ahead for the decoder’s', () => {
+    const edge = new LiveEdge();
+    edge.waits(0.24);
+    expect(edge.target).toBe(TARGET);
+  });
+
   test('leaves a picture alone that is near it', () => {
     for (const lag of [0.02, 0.06, 0.1]) expect(new Screen(lag).run(10).changes).toBe(0);
   });
@@ -121,7 +142,7 @@ describe('the live edge', () => {
 
   test('keeps more distance where frames arrive unevenly, and gives it back in calm', () => {
     const edge = new LiveEdge();
-    for (let i = 0; i < 100; i += 1) edge.ranDry();
+    for (let i = 0; i < 100; i += 1) edge.waits(0.01);
     expect(edge.target).toBeCloseTo(TARGET + 0.5);
     edge.calm(1000);
     expect(edge.target).toBeCloseTo(TARGET);

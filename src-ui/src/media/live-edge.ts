@@ -29,6 +29,8 @@ export interface EdgeOrder {
 
 /** Distance to the edge that a steady 25 fps stream on a LAN needs, seconds. */
 export const TARGET = 0.06;
+/** The same for a picture that keeps to its sound: Chromium plays none before it holds a fifth of a second of it. */
+export const TARGET_HEARD = 0.22;
 /** Beyond this the picture jumps, seconds. */
 const JUMP = 1.5;
 /** A cached group of pictures up to this long is played through rather than skipped, seconds. */
@@ -44,6 +46,10 @@ const BEGIN = {
 };
 /** A change of rate after which the picture falls behind by this much is a costly one, seconds. */
 const COST = 0.08;
+/** Sound that runs dry costs as much, once; only so many in a row are the engine's way. */
+const COSTS_HEARD = 3;
+/** A rate that leaves sound in peace. */
+const RATE_HEARD = 1.1;
 /** A catch-up ends at this much over the target, seconds. */
 const END = 0.02;
 /** After a catch-up, or one that did nothing, the rate stays alone for this long, ms. */
@@ -56,7 +62,9 @@ const MAX_EXTRA = 0.5;
 const GIVE_BACK = 0.004;
 
 /** With less than this ahead of it the picture has run dry, seconds. */
-export const DRY = 0.05;
+const DRY = 0.05;
+/** The same of a sound, which stops before the picture has to. */
+const DRY_HEARD = 0.3;
 /** A hole up to this is frames that are still to come, where what follows is no longer itself, seconds. */
 const FILLING = 0.5;
 /** Engines round the ends of ranges, seconds. */
@@ -85,7 +93,10 @@ interface CatchUp {
 }
 
 export class LiveEdge {
+  /** The picture keeps to a sound that comes with it. */
+  heard = false;
   #extra = 0;
+  #costs = 0;
   #catching: CatchUp | null = null;
   #costly = false;
   #restUntil = 0;
@@ -94,11 +105,13 @@ export class LiveEdge {
 
   /** Distance to keep, seconds: it grows where frames arrive unevenly. */
   get target(): number {
-    return TARGET + this.#extra;
+    return (this.heard ? TARGET_HEARD : TARGET) + this.#extra;
   }
 
-  /** The picture ran out of frames. */
-  ranDry(): void {
+  /** The picture waits with so much ahead of it, seconds: where that is little, it ran out of frames. */
+  waits(lag: number): void {
+    // Waiting with media at hand is the decoder catching up, not the network.
+    if (lag >= (this.heard ? DRY_HEARD : DRY)) return;
     this.#extra = Math.min(MAX_EXTRA, this.#extra + RAN_DRY_STEP);
   }
 
@@ -133,7 +146,10 @@ export class LiveEdge {
     if (catching !== null) {
       const spent = (now - catching.since) / 1000;
       const gained = catching.lag - lag;
-      if (gained < -COST) this.#costly = true;
+      if (gained < -COST) {
+        this.#costs += 1;
+        this.#costly = this.#costs >= (this.heard ? COSTS_HEARD : 1);
+      }
       const futile = spent * 1000 > FUTILE_MS && gained < ((catching.rate - 1) * spent) / 4;
       if (over > END && !futile) return catching.rate;
       this.#catching = null;
@@ -150,7 +166,7 @@ export class LiveEdge {
     this.#behindSince ??= now;
     if (now - this.#behindSince < begin.for) return 1;
     this.#behindSince = null;
-    const rate = fresh ? 1.75 : over > BEGIN.costly.over ? 1.5 : 1.1;
+    const rate = this.heard ? RATE_HEARD : fresh ? 1.75 : over > BEGIN.costly.over ? 1.5 : 1.1;
     this.#catching = { rate, since: now, lag };
     return rate;
   }

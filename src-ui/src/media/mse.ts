@@ -4,7 +4,7 @@
  */
 import { messageOf, type Camera, type Socket, type StreamChoice } from '../platform/types';
 import { keyFrameAt, type VideoTrack, videoTrack } from './fragments';
-import { DRY, LiveEdge, type Range, rangeAt } from './live-edge';
+import { LiveEdge, type Range, rangeAt } from './live-edge';
 import { BasePlayer, type PlayerStats, play } from './player';
 
 /** Media kept behind the picture, seconds; then back to the key frame before it. */
@@ -99,9 +99,8 @@ export class MsePlayer extends BasePlayer {
     };
     listen(source, 'sourceopen', () => this.#pump());
     listen(video, 'waiting', () => {
-      // Waiting with media at hand is the decoder catching up, not the network.
       const range = this.#range();
-      if (this.#started && range && range.end - video.currentTime < DRY) this.#edge.ranDry();
+      if (this.#started && range) this.#edge.waits(range.end - video.currentTime);
     });
     listen(video, 'error', () => this.end('undecodable', video.error?.message || 'decoder error'));
   }
@@ -130,6 +129,7 @@ export class MsePlayer extends BasePlayer {
       return;
     }
     this.#mime = mime;
+    this.#edge.heard = /\/1\/1$/.test(shape(mime));
     this.#expectInit = true;
     this.#jobs.push({ kind: 'type', mime });
     this.#pump();
