@@ -59,7 +59,7 @@ describe('the live edge', () => {
       screen.edge.waits(0.24);
       expect(screen.edge.target).toBeGreaterThan(TARGET_HEARD);
       screen.current -= 0.3;
-      expect(screen.run(12).lag).toBeLessThan(TARGET_HEARD + 0.13);
+      expect(screen.run(12).lag).toBeLessThan(TARGET_HEARD + 0.1);
     }
   });
 

@@ -30,7 +30,7 @@ export interface EdgeOrder {
 /** Distance to the edge that a steady 25 fps stream on a LAN needs, seconds. */
 export const TARGET = 0.06;
 /** The same for a picture that keeps to its sound: Chromium plays none before it holds a fifth of a second of it. */
-export const TARGET_HEARD = 0.22;
+export const TARGET_HEARD = 0.2;
 /** Beyond this the picture jumps, seconds. */
 const JUMP = 1.5;
 /** A cached group of pictures up to this long is played through rather than skipped, seconds. */
@@ -41,6 +41,7 @@ const FRESH_MS = 2000;
 const BEGIN = {
   fresh: { over: 0.05, for: 0 },
   steady: { over: 0.09, for: 500 },
+  heard: { over: 0.06, for: 500 },
   /** Where a change of rate costs more than such a lag. */
   costly: { over: 0.35, for: 1000 },
 };
@@ -149,6 +150,8 @@ export class LiveEdge {
       if (gained < -COST) {
         this.#costs += 1;
         this.#costly = this.#costs >= (this.heard ? COSTS_HEARD : 1);
+        // It goes on from there.
+        if (!this.#costly) this.#catching = { rate: catching.rate, since: now, lag };
       }
       const futile = spent * 1000 > FUTILE_MS && gained < ((catching.rate - 1) * spent) / 4;
       if (over > END && !futile) return catching.rate;
@@ -158,7 +161,8 @@ export class LiveEdge {
     }
     if (this.#shownAt === null || now < this.#restUntil) return 1;
     const fresh = now - this.#shownAt < FRESH_MS;
-    const begin = fresh ? BEGIN.fresh : this.#costly ? BEGIN.costly : BEGIN.steady;
+    const steady = this.heard ? BEGIN.heard : BEGIN.steady;
+    const begin = fresh ? BEGIN.fresh : this.#costly ? BEGIN.costly : steady;
     if (over <= begin.over) {
       this.#behindSince = null;
       return 1;
