@@ -128,9 +128,9 @@ export class Phone {
   }
 
   pause(on: boolean): void {
-    if (on) this.#camera.close();
     this.#tell({ is: 'user_pause', on });
-    if (!on) this.#open();
+    if (on) this.#camera.close();
+    else this.#open();
   }
 
   turn(): void {
@@ -189,7 +189,9 @@ export class Phone {
     return shapeOf(settings.quality, this.#step);
   }
 
+  /** Where the phone may film; what was chosen meanwhile counts from then on. */
   #open(): void {
+    if (!this.#session.mayFilm) return;
     const { facing, sound } = settings;
     void this.#camera.open({ facing, sound, shape: this.#shape() });
   }

@@ -132,6 +132,10 @@ export class Session {
   get pausedBy(): Why | null {
     return this.#paused;
   }
+  /** Nobody paused or ended it: the camera may be open. */
+  get mayFilm(): boolean {
+    return this.#wanted && !this.#userPaused;
+  }
   /** Six digits to compare, while the computer asks a person. */
   get code(): string | null {
     return this.#link.code;
@@ -189,6 +193,7 @@ export class Session {
         break;
       case 'stop':
         this.#finish('stopped');
+        this.#end = 'stopped';
         break;
       case 'tick':
         break;
@@ -587,7 +592,7 @@ export class Session {
   }
 
   #mayCapture(): boolean {
-    return this.#visible && !this.#userPaused && this.#wanted;
+    return this.#visible && this.mayFilm;
   }
 
   #settleCapture(now: number): void {

@@ -1,0 +1,95 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { Phone, type PhoneParts } from '../src/phone.svelte';
+import type { Paired } from '../src/session/keep';
+import type { WireHandlers } from '../src/session/wire';
+import { settings } from '../src/settings.svelte';
+
+/** Which way each camera looked that was asked for, and whether sound was. */
+const asked: { facing: unknown; sound: boolean }[] = [];
+const track = { readyState: 'live', muted: false, stop() {}, addEventListener() {} };
+const stream = {
+  getTracks: () => [track],
+  getVideoTracks: () => [track],
+  getAudioTracks: () => [],
+};
+let computer: WireHandlers;
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  asked.length = 0;
+  vi.stubGlobal('navigator', {
+    userAgent: '',
+    mediaDevices: {
+      async getUserMedia({ video, audio }: MediaStreamConstraints) {
+        const { facingMode } = video as MediaTrackConstraints;
+        asked.push({ facing: (facingMode as ConstrainDOMStringParameters).ideal, sound: !!audio });
+        return stream;
+      },
+    },
+  });
+  vi.stubGlobal('RTCRtpSender', {});
+  vi.stubGlobal('__VERSION__', '0');
+  Object.assign(settings, { facing: 'environment', sound: false });
+});
+afterEach(() => {
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+});
+
+function phoneOf(room: string | null, computers: Paired[]): Phone {
+  const parts: PhoneParts = {
+    openWire(_way, handlers) {
+      computer = handlers;
+      return { send() {}, close() {} };
+    },
+    keep: {
+      key: () => Promise.reject(new Error('no key')),
+      computers: async () => computers,
+      remember: async () => {},
+      forget: async () => {},
+    },
+    origin: 'https://computer.invalid',
+    kind: 'web',
+    scan: null,
+    room,
+  };
+  return new Phone(parts, null, computers);
+}
+
+test('a paused phone films nothing, whatever is chosen meanwhile, and goes on as chosen', async () => {
+  const phone = phoneOf('hall', []);
+  phone.start();
+  await vi.advanceTimersByTimeAsync(100);
+  expect(asked).toEqual([{ facing: 'environment', sound: false }]);
+  expect(phone.view.stream).not.toBe(null);
+
+  phone.pause(true);
+  phone.turn();
+  phone.setSound(true);
+  phone.again();
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(asked).toHaveLength(1);
+  expect(phone.view).toMatchObject({ paused: 'user', stream: null });
+
+  phone.pause(false);
+  await vi.advanceTimersByTimeAsync(100);
+  expect(asked.slice(1)).toEqual([{ facing: 'user', sound: true }]);
+
+  phone.stop();
+  phone.turn();
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(asked).toHaveLength(2);
+});
+
+test('from a phone that was removed there is a way back', async () => {
+  const known = { relay: 'r', device: 'd', name: 'Desk', origin: '', used: 0 };
+  const phone = phoneOf(null, [known]);
+  phone.start();
+  await vi.advanceTimersByTimeAsync(100);
+  computer.onOpen();
+  computer.onClose(4403);
+  expect(phone.view).toMatchObject({ phase: 'closed', end: 'revoked' });
+  phone.stop();
+  expect(phone.view.phase).toBe('idle');
+  expect(settings.publishing).toBe(false);
+});
