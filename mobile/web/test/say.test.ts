@@ -39,6 +39,12 @@ describe('what the phone says', () => {
     ).toContain('5 s');
   });
 
+  test('shows a way on from every end', () => {
+    for (const end of ['unpaired', 'rejected', 'revoked', 'impostor', 'forbidden'] as const) {
+      expect(said({ phase: 'closed', end })).toMatchObject({ tone: 'fail', act: 'scan' });
+    }
+  });
+
   test('is never green unless pictures flow', () => {
     for (const phase of ['signaling', 'auth', 'ready', 'offering', 'degraded', 'paused'] as const) {
       expect(said({ phase }).tone).not.toBe('live');

@@ -75,6 +75,7 @@ export const en = {
       hint: 'Remove the phone there and add it again.',
     },
     again: 'Start here',
+    back: 'Back',
   },
   controls: {
     turn: 'Other camera',

@@ -76,6 +76,7 @@ export const ko: Words = {
       hint: '컴퓨터에서 휴대폰을 제거한 뒤 다시 추가하세요.',
     },
     again: '여기서 시작',
+    back: '뒤로',
   },
   controls: {
     turn: '카메라 전환',
