@@ -5,10 +5,10 @@ use std::time::SystemTime;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use specta::Type;
-use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
+use time::{OffsetDateTime, UtcOffset};
 
 /// Always three digits: times sort as texts, too.
 const MILLISECONDS: &[BorrowedFormatItem<'static>] =
@@ -30,9 +30,8 @@ impl Timestamp {
     #[must_use]
     pub fn read(text: &str) -> Option<SystemTime> {
         // Years beyond these are none of a camera's, and could not be told again.
-        let at =
-            OffsetDateTime::parse(text, &Rfc3339).ok().filter(|at| (1970..=9998).contains(&at.year()))?;
-        Some(at.into())
+        let at = OffsetDateTime::parse(text, &Rfc3339).ok()?.checked_to_offset(UtcOffset::UTC)?;
+        (1970..=9999).contains(&at.year()).then(|| at.into())
     }
 }
 
@@ -61,8 +60,11 @@ mod tests {
         let at = UNIX_EPOCH + Duration::from_micros(1_795_186_242_120_456);
         assert_eq!(Timestamp::read("2026-11-20T14:50:42.120456Z"), Some(at));
         assert_eq!(Timestamp::read("2026-11-20T23:50:42.120456+09:00"), Some(at));
+        let last = Timestamp::read("9999-12-31T23:59:59.999Z").expect("the last moment of all");
+        assert_eq!(Timestamp::from(last).0, "9999-12-31T23:59:59.999Z");
         for bad in [
             "",
+            "9999-12-31T23:59:59-09:00",
             "2026-11-20",
             "2026-11-20T14:50:42",
             "2026-11-20 14:50",

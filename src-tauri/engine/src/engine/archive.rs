@@ -96,10 +96,19 @@ impl EngineHandle {
             }
             let events = catalogue.alerts_between(query).map_err(tell_store)?;
             let time = |at: Micros| Timestamp::from(store::wall(at));
+            // Times are told in milliseconds: who goes on from an end that was told does not get it again.
+            let reaches = |end_us: Micros| end_us - end_us.rem_euclid(1_000) > from_us;
+            // Nothing can be played of one that was only just begun.
+            let holds = |row: &SegmentRow| row.state != store::SegmentState::Open || row.bytes > 0;
             Ok(Recordings {
-                segments: segments.into_iter().map(segment).collect(),
+                segments: segments
+                    .into_iter()
+                    .filter(|row| reaches(row.end_us) && holds(row))
+                    .map(segment)
+                    .collect(),
                 gaps: gaps
                     .into_iter()
+                    .filter(|gap| gap.end_us.is_none_or(reaches))
                     .map(|gap| RecordingGap {
                         camera: gap.camera,
                         start: time(gap.start_us),

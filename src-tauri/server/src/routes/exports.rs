@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use nightjar_engine::api::{ErrorCode, Export, ExportSpec};
 use schemars::JsonSchema;
@@ -57,10 +58,7 @@ pub(super) async fn one(
     Ok(file::give(offer, &method, &headers))
 }
 
-pub(super) async fn remove(State(door): State<Arc<Door>>, Wanted { id, file }: Wanted) -> Reply {
-    if file {
-        return Err(Refusal::nothing_here());
-    }
+pub(super) async fn remove(State(door): State<Arc<Door>>, Wanted { id, .. }: Wanted) -> Reply {
     let engine = door.engine.clone();
     door.finish(async move { engine.remove_export(id).await }).await?;
     done()
@@ -73,11 +71,11 @@ pub(super) struct Wanted {
 }
 
 impl<S: Send + Sync> axum::extract::FromRequestParts<S> for Wanted {
-    type Rejection = Refusal;
+    type Rejection = Response;
 
-    async fn from_request_parts(parts: &mut axum::http::request::Parts, state: &S) -> Result<Self, Refusal> {
+    async fn from_request_parts(parts: &mut axum::http::request::Parts, state: &S) -> Result<Self, Response> {
         let (id, file) = named_file(parts, state).await?;
-        let id = id.ok_or_else(|| Refusal::new(ErrorCode::NotFound, "There is no such export."))?;
-        Ok(Self { id, file })
+        let none = || Refusal::new(ErrorCode::NotFound, "There is no such export.").into_response();
+        Ok(Self { id: id.ok_or_else(none)?, file })
     }
 }

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use axum::extract::{OriginalUri, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
-use axum::response::IntoResponse as _;
+use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use nightjar_engine::api::{ErrorCode, SegmentPatch, Timestamp};
 use nightjar_engine::config::is_id;
@@ -117,25 +117,28 @@ impl Recording {
 }
 
 impl<S: Send + Sync> axum::extract::FromRequestParts<S> for Recording {
-    type Rejection = Refusal;
+    type Rejection = Response;
 
-    async fn from_request_parts(parts: &mut axum::http::request::Parts, state: &S) -> Result<Self, Refusal> {
+    async fn from_request_parts(parts: &mut axum::http::request::Parts, state: &S) -> Result<Self, Response> {
         let (id, file) = named_file(parts, state).await?;
-        let id = id.ok_or_else(|| Refusal::new(ErrorCode::NotFound, "There is no such recording."))?;
-        Ok(Self { id, file })
+        let none = || Refusal::new(ErrorCode::NotFound, "There is no such recording.").into_response();
+        Ok(Self { id: id.ok_or_else(none)?, file })
     }
 }
 
-/// The id of an address that ends with `<id>` or `<id>.mp4`, and whether it is the latter.
+/// The id of an address that ends with `<id>` or `<id>.mp4`, and whether it is the latter. Files are only read.
 pub(super) async fn named_file<S: Send + Sync>(
     parts: &mut axum::http::request::Parts,
     state: &S,
-) -> Result<(Option<Uuid>, bool), Refusal> {
+) -> Result<(Option<Uuid>, bool), Response> {
     use axum::extract::FromRequestParts as _;
-    let Named(named): Named<std::collections::HashMap<String, String>> =
-        Named::from_request_parts(parts, state).await?;
+    let named = Named::<std::collections::HashMap<String, String>>::from_request_parts(parts, state).await;
+    let Named(named) = named.map_err(Refusal::into_response)?;
     let text = named.get("id").map(String::as_str).unwrap_or_default();
     let (text, file) = text.strip_suffix(".mp4").map_or((text, false), |id| (id, true));
+    if file && !matches!(parts.method, Method::GET | Method::HEAD) {
+        return Err(([(header::ALLOW, "GET,HEAD")], Refusal::wrong_method()).into_response());
+    }
     // In the one form in which ids are given out.
     let id = Uuid::try_parse(text).ok().filter(|id| id.to_string() == text);
     Ok((id, file))

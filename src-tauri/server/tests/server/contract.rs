@@ -212,6 +212,8 @@ async fn wrong_addresses_and_methods_are_told() {
         ("POST", "/api/v1/events", "GET,HEAD"),
         ("BREW", "/metrics", "GET,HEAD"),
         ("POST", "/", "GET,HEAD"),
+        ("DELETE", "/api/v1/recordings/01a1faef-c2ea-7240-8a7d-2aa132667204.mp4", "GET,HEAD"),
+        ("DELETE", "/api/v1/exports/x.mp4", "GET,HEAD"),
     ] {
         let answer = house.ask(method, path).await;
         answer.refused(405, "method_not_allowed");
