@@ -304,3 +304,55 @@ async fn a_thousand_comings_and_goings_leave_nothing_behind() {
     };
     timeout(PATIENCE, empty).await.expect("nobody is left");
 }
+
+/// The relay as a program; killed when dropped.
+#[cfg(unix)]
+struct Alone(std::process::Child);
+
+#[cfg(unix)]
+impl Drop for Alone {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn r_n12_the_relay_alone_ends_in_time_whatever_was_half_sent() {
+    use std::io::{BufRead as _, BufReader};
+    use std::process::{Command, Stdio};
+    use tokio::io::AsyncWriteExt as _;
+    let program = Command::new(env!("CARGO_BIN_EXE_nightjar-relay"))
+        .args(["--listen", "127.0.0.1:0"])
+        .stdout(Stdio::piped())
+        .spawn();
+    let mut relay = Alone(program.unwrap());
+    let mut line = String::new();
+    BufReader::new(relay.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let addr = line.trim().strip_prefix("listening on http://").unwrap().to_owned();
+    let mut open = Vec::new();
+    let body = "POST /api/v1/sig HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\n{";
+    for half in ["", "GET /signal HT", body] {
+        let mut stream = TcpStream::connect(&addr).await.unwrap();
+        stream.write_all(half.as_bytes()).await.unwrap();
+        open.push(stream);
+    }
+    // Connections are taken in their order: once this one speaks, the others are there.
+    let last = TcpStream::connect(&addr).await.unwrap();
+    let (socket, _) = client_async(format!("ws://{addr}/signal"), last).await.unwrap();
+    let told = Command::new("kill").args(["-TERM", &relay.0.id().to_string()]).status();
+    assert!(told.unwrap().success());
+    let ended = async {
+        loop {
+            if let Some(status) = relay.0.try_wait().unwrap() {
+                return status;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let status = timeout(Duration::from_secs(5), ended).await.expect("within five seconds");
+    assert_eq!(status.code(), Some(0));
+    drop((socket, open));
+}

@@ -7,14 +7,18 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use clap::Parser;
 use nightjar_signaling::message::{Hidden, IceServer};
 use nightjar_signaling::relay::turn::Turn;
 use nightjar_signaling::relay::{Gate, Mode, Nature, Parts, Relay, Terms, router};
 use ring::rand::{SecureRandom as _, SystemRandom};
+use tokio::sync::Notify;
 use tracing_subscriber::EnvFilter;
+
+/// After this long at the end, connections are cut off.
+const DRAIN: Duration = Duration::from_millis(1_500);
 
 /// Brings phones and those who watch them together.
 #[derive(Debug, Parser)]
@@ -119,13 +123,18 @@ async fn serve(args: Args) -> Result<(), (u8, String)> {
     let mut out = std::io::stdout();
     // Whoever started us without reading has closed the pipe, which is no reason not to serve.
     let _ = writeln!(out, "listening on http://{addr}").and_then(|()| out.flush());
-    let ended = axum::serve(listener, service)
-        .with_graceful_shutdown(async move {
-            stop.await;
-            relay.shutdown().await;
-        })
-        .await;
-    ended.map_err(|error| (1, error.to_string()))
+    let ending = Arc::new(Notify::new());
+    let begun = Arc::clone(&ending);
+    let serving = axum::serve(listener, service).with_graceful_shutdown(async move {
+        stop.await;
+        begun.notify_one();
+        relay.shutdown().await;
+    });
+    tokio::select! {
+        ended = serving.into_future() => ended.map_err(|error| (1, error.to_string())),
+        // Who sent half a request does not hold the program.
+        () = async { ending.notified().await; tokio::time::sleep(DRAIN).await } => Ok(()),
+    }
 }
 
 /// Ends when the program is told to.

@@ -40,6 +40,8 @@ struct Passed {
     cookie: Option<HeaderValue>,
     /// It showed a ticket: an `<img>` or a `<video>` of the web view may use the answer.
     ticket: bool,
+    /// It is posted to signaling without the token: only a session that lives lets it in.
+    unproven: Option<Refusal>,
 }
 
 /// Answers a request.
@@ -97,10 +99,18 @@ async fn pass(
     request.extensions.insert(arrival);
     let request = Request::from_parts(request, body);
     let most = if request.uri().path() == POSTED { body::SIGNAL_MAX } else { body::BODY_MAX };
-    let request = if reading { request } else { body::collect(request, most).await?.map(Body::from) };
-    match router.oneshot(request).await {
-        Ok(response) => Ok(response),
-        Err(never) => match never {},
+    let collected =
+        if reading { Ok(request) } else { body::collect(request, most).await.map(|r| r.map(Body::from)) };
+    let answered = match collected {
+        Ok(request) => match router.oneshot(request).await {
+            Ok(response) => Ok(response),
+            Err(never) => match never {},
+        },
+        Err(refusal) => Err(refusal),
+    };
+    match passed.unproven.take() {
+        Some(unproven) if !answered.as_ref().is_ok_and(|a| a.status().is_success()) => Err(unproven),
+        _ => answered,
     }
 }
 
@@ -239,6 +249,24 @@ async fn credentials(
     if signals(door, arrival, request) {
         return Ok(());
     }
+    let proof = prove(door, arrival, request, https, passed).await;
+    // Posted messages name a session that only its owner knows; the relay looks at it.
+    if path == POSTED && request.method == Method::POST && door.signal.is_some() {
+        passed.unproven = proof.err();
+        return Ok(());
+    }
+    proof
+}
+
+/// Looks at the token, a ticket or a session of a browser.
+async fn prove(
+    door: &Door,
+    arrival: Arrival,
+    request: &Parts,
+    https: bool,
+    passed: &mut Passed,
+) -> Result<(), Refusal> {
+    let (path, headers) = (request.uri.path(), &request.headers);
     let mut authorizations = headers.get_all(header::AUTHORIZATION).iter();
     if let Some(value) = authorizations.next() {
         let bearer = value.to_str().ok().and_then(bearer).filter(|_| authorizations.next().is_none());
@@ -273,12 +301,10 @@ fn whip(door: &Door, headers: &HeaderMap, room: &str) -> bool {
     shown.next().is_none() && token.is_some_and(|token| signal.whip_opens(token, room))
 }
 
-/// Whether signaling itself looks at who comes: the older clients, where they may, and posted messages, which
-/// name a session that only its owner knows.
+/// Whether signaling itself looks at who comes: the older clients, where they may.
 fn signals(door: &Door, arrival: Arrival, request: &Parts) -> bool {
     let Some(signal) = &door.signal else { return false };
     match request.uri.path() {
-        POSTED => request.method == Method::POST,
         "/signal" | "/api/v1/sig/stream" => {
             signal.lets_in(is_own(door, arrival, &request.headers), request.uri.query())
         }

@@ -42,7 +42,8 @@ struct Args {
     #[arg(long, value_name = "ADDR:PORT", value_parser = address)]
     listen: Option<SocketAddr>,
     /// Have this many demo cameras, for this run
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=i64::from(DEMO_MAX)))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true,
+          value_parser = clap::value_parser!(u32).range(0..=i64::from(DEMO_MAX)))]
     demo: Option<u32>,
     /// What to log to the standard error output, such as debug or nightjar_engine=debug
     #[arg(long, value_name = "FILTER", default_value = nightjar_server::log::DEFAULT, hide_default_value = true)]

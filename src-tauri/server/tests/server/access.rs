@@ -63,6 +63,12 @@ async fn the_token_is_asked_for_everywhere_but_at_the_door() {
     assert_eq!(house.send(bearer(Request::new("GET", CAMERAS))).await.status, 200);
     let small = Request::new("GET", CAMERAS).header("Authorization", format!("bearer {TOKEN}"));
     assert_eq!(house.send(small).await.status, 200);
+    // Who posts to signaling shows the token, or a session that lives.
+    let post = || Request::new("POST", "/api/v1/sig").json(r#"{"session":"guessed","message":{}}"#);
+    for request in [Request::new("POST", "/api/v1/sig"), post(), post().header("Authorization", "Bearer x")] {
+        house.send(request).await.refused(401, "unauthorized");
+    }
+    house.send(bearer(post())).await.refused(404, "not_found");
     house.close().await;
 }
 

@@ -212,6 +212,7 @@ async fn a_wrong_configuration_is_one_line_that_names_the_field() {
         (vec!["--listen", "[::]:0"], "server.token"),
         (vec!["--listen", "nowhere"], "--listen"),
         (vec!["--demo", "17"], "--demo"),
+        (vec!["--demo", "-1"], "--demo"),
         (vec!["--log", "a=b=c"], "--log"),
         (vec!["--nope"], "--nope"),
     ] {
