@@ -18,6 +18,8 @@ const TOGETHER: Duration = Duration::from_secs(5);
 const NOTICED: Duration = Duration::from_secs(2);
 /// A disk that does not answer is told of after this: what arrives waits in memory for as long.
 const STALL_DELAY: Duration = Duration::from_secs(10);
+/// A camera that was given up on is told of at once, unless more patience than this was asked for.
+const GIVEN_UP: Duration = Duration::from_secs(10);
 /// Alerts that are over and kept for whoever asks; older ones go.
 pub(super) const KEPT: usize = 200;
 /// A warning of a stream that runs must last this many times longer than a loss: it is less.
@@ -133,7 +135,7 @@ impl Ledger {
             slot: Slot::Absence,
             kind,
             cause: state.cause.clone(),
-            delay: after,
+            delay: if kind == AlertKind::CameraFailed && after <= GIVEN_UP { Duration::ZERO } else { after },
         }));
         if state.name == StateName::Live
             && let Some(warning) = camera.warnings.first()

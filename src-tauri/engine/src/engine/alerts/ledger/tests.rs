@@ -103,6 +103,20 @@ fn r_n10_a_loss_of_ten_seconds_is_told_and_cleared_when_the_camera_is_back() {
 }
 
 #[test]
+fn r_n5_a_camera_that_is_given_up_on_is_told_of_at_once_unless_more_patience_was_asked_for() {
+    let mut bench = Bench::new();
+    bench.set(0, StateName::Reconnecting, Some("closed"));
+    assert!(bench.after(1).is_empty());
+    bench.set(0, StateName::Failed, Some("unreachable"));
+    let [alert] = &bench.after(1)[..] else { panic!("not told") };
+    assert_eq!((alert.kind, alert.camera.as_deref()), (AlertKind::CameraFailed, Some("a")));
+    bench.ledger.set_after(Duration::from_secs(60));
+    bench.set(1, StateName::Failed, Some("unreachable"));
+    assert!(bench.after(1).is_empty());
+    assert_eq!(bench.after(60).len(), 1);
+}
+
+#[test]
 fn our_own_sleep_raises_no_alert() {
     let mut bench = Bench::new();
     bench.after(1);
