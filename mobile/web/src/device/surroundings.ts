@@ -55,8 +55,12 @@ export class Surroundings {
       if (persisted) handlers.onVisible(true);
     });
     addEventListener('online', () => handlers.onOnline());
+    let net = this.net;
     this.#network?.addEventListener('change', () => {
-      if (navigator.onLine) handlers.onOnline();
+      // Most changes are of the browser's guess at the speed.
+      const other = this.net !== net;
+      net = this.net;
+      if (other && navigator.onLine) handlers.onOnline();
       handlers.onChange();
     });
     screen.orientation?.addEventListener?.('change', () => handlers.onChange());

@@ -35,20 +35,21 @@ export function appWires(
         once.onClose(told.code);
       }
     };
-    invoke('dial', { number, origin, pins, tell }).catch(() => once.onClose(null));
+    // One after the other: each is a request of its own, and requests may overtake each other.
+    let chain = invoke('dial', { number, origin, pins, tell }).catch(() => once.onClose(null));
     return {
       send(message) {
         if (once.over) return;
-        invoke<boolean>('say', { number, text: JSON.stringify(message) }).then(
-          (queued) => {
-            if (!queued) once.onClose(null);
-          },
-          () => once.onClose(null),
-        );
+        const text = JSON.stringify(message);
+        chain = chain.then(async () => {
+          const queued = await invoke<boolean>('say', { number, text }).catch(() => false);
+          if (!queued) once.onClose(null);
+        });
       },
       close() {
         once.end();
-        invoke('hang_up', { number }).catch(() => {});
+        // What was said before is said first.
+        chain.then(() => invoke('hang_up', { number })).catch(() => {});
       },
     };
   };
