@@ -19,6 +19,10 @@ const APART_S = 0.2;
 const INSIDE_S = 0.001;
 /** Up to this the speed is changed a little instead, s. */
 const CLOSE_S = 0.04;
+/** A moment this far beyond the end of what was loaded may have been recorded since, s. */
+const BEYOND_S = 0.1;
+/** Then the recording is loaded again, at most this often, ms. */
+const AGAIN_MS = 1000;
 
 export class Film {
   readonly videos: readonly [HTMLVideoElement, HTMLVideoElement];
@@ -29,6 +33,9 @@ export class Film {
   #speed = 1;
   #playing = false;
   #state: FilmState = 'empty';
+  /** The recording was still being written when it was loaded, which was then. */
+  #grew = false;
+  #openedAt = 0;
 
   constructor(videos: readonly [HTMLVideoElement, HTMLVideoElement], handlers: FilmHandlers) {
     this.videos = videos;
@@ -57,24 +64,27 @@ export class Film {
     return this.#current.currentTime;
   }
 
-  /** How long the recording that is shown really is, s; null while that is not known. */
-  length(take: string): number | null {
-    const { duration } = this.#current;
-    return take === this.#take && Number.isFinite(duration) ? duration : null;
-  }
-
   ended(take: string): boolean {
     return take === this.#take && this.#state === 'ready' && this.#current.ended;
   }
 
-  /** Shows a recording `into` seconds in; near enough is left alone unless `exact`. */
-  show(take: string, into: number, exact: boolean): void {
+  /**
+   * Shows a recording `into` seconds in; near enough is left alone unless `exact`. `grows`: it is still
+   * being written.
+   */
+  show(take: string, into: number, exact: boolean, grows: boolean): void {
     if (take !== this.#take) {
-      this.#open(take, into);
+      void this.#open(take, into, grows);
       return;
     }
     if (this.#state !== 'ready') return;
     const video = this.#current;
+    // What was still being written is as long as it was when it was asked for.
+    const end = video.ended ? video.currentTime : video.duration;
+    if (this.#grew && into > end + BEYOND_S) {
+      if (performance.now() >= this.#openedAt + AGAIN_MS) void this.#open(take, into, grows);
+      return;
+    }
     const off = into - video.currentTime;
     if (
       exact ? Math.abs(off) > 2 * INSIDE_S : Math.abs(off) > Math.max(APART_S, this.#speed * 0.1)
@@ -127,11 +137,12 @@ export class Film {
     this.#handlers.onState(state);
   }
 
-  async #open(take: string, into: number): Promise<void> {
+  async #open(take: string, into: number, grows: boolean): Promise<void> {
     this.#wish += 1;
     const wish = this.#wish;
     const first = this.#take === null || this.#state === 'broken';
     this.#take = take;
+    this.#grew = grows;
     this.#current.pause();
     this.#become('loading');
     const next = first ? this.#shown : ((1 - this.#shown) as 0 | 1);
@@ -159,6 +170,7 @@ export class Film {
       delete before.dataset.shown;
       stop(before);
     }
+    this.#openedAt = performance.now();
     this.#become('ready');
     this.run(this.#playing, this.#speed);
   }
