@@ -102,6 +102,33 @@ describe('the feed', () => {
     feed.stop();
   });
 
+  test('says so at once where the server fell silent, however long a new dial and its check take', async () => {
+    const platform = new FakePlatform(1);
+    const { feed, links } = watched(platform);
+    feed.start();
+    await vi.advanceTimersByTimeAsync(0);
+    vi.spyOn(platform, 'events').mockReturnValue(new Promise(() => {}));
+    vi.spyOn(platform, 'check').mockReturnValue(new Promise(() => {}));
+    await vi.advanceTimersByTimeAsync(9999);
+    expect(links.at(-1)).toBe('online');
+    await vi.advanceTimersByTimeAsync(1);
+    expect(links.at(-1)).toBe('offline');
+    feed.stop();
+  });
+
+  test('looks closely where the browser says that the network is gone', async () => {
+    const platform = new FakePlatform(1);
+    const { feed, links } = watched(platform);
+    feed.start();
+    await vi.advanceTimersByTimeAsync(1000);
+    feed.doubt();
+    await vi.advanceTimersByTimeAsync(2999);
+    expect(links).toEqual(['online']);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(links[1]).toBe('offline');
+    feed.stop();
+  });
+
   test('does not trust a socket that fell silent although a camera is live', async () => {
     const platform = new FakePlatform(1);
     const dial = vi.spyOn(platform, 'events');

@@ -10,6 +10,8 @@ import { emptyWorld, parseEvent, step, type World } from './world';
 const SILENCE_MS = 10_000;
 /** The same where nothing happens: the server says so every ten seconds. */
 const QUIET_MS = 25_000;
+/** The same after the browser said that there is no network: this server may be on this side of it. */
+const DOUBT_MS = 3000;
 /** From a dial to the snapshot. */
 const DIAL_MS = 10_000;
 
@@ -28,6 +30,7 @@ export class Feed {
   #timer: ReturnType<typeof setTimeout> | null = null;
   #silence: ReturnType<typeof setTimeout> | null = null;
   #attempt = 0;
+  #link: Link = 'connecting';
   #onlineSince = 0;
   /** Raised with every dial, so that a late answer of an older one is recognised. */
   #turn = 0;
@@ -41,6 +44,11 @@ export class Feed {
   start(): void {
     this.stop();
     void this.#dial();
+  }
+
+  /** The browser says that the network is gone: where cameras are live, their figures show whether it is. */
+  doubt(): void {
+    if (this.#world.seq !== null && this.#talks()) this.#listen(DOUBT_MS);
   }
 
   stop(): void {
@@ -84,7 +92,7 @@ export class Feed {
     }
     if (this.#world.seq === null) {
       this.#onlineSince = Date.now();
-      this.#listener.onLink('online');
+      this.#say('online');
     }
     this.#world = result.world;
     this.#listener.onWorld(result.world);
@@ -92,10 +100,22 @@ export class Feed {
   }
 
   /** A socket through a network that vanished looks open for minutes; its silence tells. */
-  #listen(): void {
+  #listen(limit = this.#talks() ? SILENCE_MS : QUIET_MS): void {
     if (this.#silence !== null) clearTimeout(this.#silence);
-    const talks = [...this.#world.cameras.values()].some(({ state }) => state.name === 'live');
-    this.#silence = setTimeout(() => void this.#lost(), talks ? SILENCE_MS : QUIET_MS);
+    this.#silence = setTimeout(() => {
+      // So long without a word, nothing on the wall is known to be live.
+      this.#say('offline');
+      void this.#lost();
+    }, limit);
+  }
+
+  #talks(): boolean {
+    return [...this.#world.cameras.values()].some(({ state }) => state.name === 'live');
+  }
+
+  #say(link: Link): void {
+    this.#link = link;
+    this.#listener.onLink(link);
   }
 
   async #lost(): Promise<void> {
@@ -104,13 +124,15 @@ export class Feed {
     this.stop();
     const turn = this.#turn;
     if (!wasOnline) {
+      // The answer may take long; that it is lost is known already.
+      if (this.#link === 'online') this.#say('offline');
       // A socket does not say why it was refused; a plain request does.
       try {
         await this.#platform.check();
       } catch (error) {
         if (turn !== this.#turn) return;
         if (error instanceof ApiError && error.status === 401) {
-          this.#listener.onLink('locked');
+          this.#say('locked');
           return;
         }
       }
@@ -118,7 +140,7 @@ export class Feed {
     }
     const delay = redialDelay(this.#attempt);
     this.#attempt += 1;
-    if (delay > 0) this.#listener.onLink('offline');
+    if (delay > 0) this.#say('offline');
     this.#timer = setTimeout(() => void this.#dial(), delay);
   }
 }

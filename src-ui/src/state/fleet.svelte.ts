@@ -51,9 +51,12 @@ export class Fleet {
       })
       .catch(() => {});
     const back = () => this.#feed.start();
+    const gone = () => this.#feed.doubt();
     addEventListener('online', back);
+    addEventListener('offline', gone);
     return () => {
       removeEventListener('online', back);
+      removeEventListener('offline', gone);
       this.#feed.stop();
     };
   }
