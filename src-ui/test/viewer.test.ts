@@ -340,6 +340,42 @@ describe('a viewer', () => {
     expect(made).toHaveLength(before + 1);
   });
 
+  test('waits for a sub-stream that is lost, but not for ever: a new connection gives the main one', () => {
+    const { made, newest, pass, viewer } = watch(camera('live'));
+    viewer.setStream('sub');
+    newest().play();
+    newest().waits = true;
+    const before = made.length;
+    pass(19, camera('live'));
+    expect(made).toHaveLength(before);
+    pass(3, camera('live'));
+    expect(made).toHaveLength(before + 1);
+  });
+
+  test('asks again for another stream that was not given, with the picture left as it is', () => {
+    const { made, newest, states, viewer } = watch(camera('live'));
+    viewer.setStream('sub');
+    newest().play();
+    const [, small] = made;
+    viewer.setStream('main');
+    newest().end('not_live');
+    vi.advanceTimersByTime(10);
+    newest().end('not_live');
+    vi.advanceTimersByTime(310);
+    expect(made.slice(2).map(({ stream }) => stream)).toEqual(['main', 'main', 'main']);
+    expect([small?.closed, states.at(-1)]).toEqual([false, 'playing']);
+    newest().play();
+    vi.advanceTimersByTime(60_000);
+    expect([small?.closed, made.length]).toEqual([true, 5]);
+
+    viewer.setStream('sub');
+    newest().end('not_live');
+    viewer.setStream('main');
+    newest().end('not_live');
+    vi.advanceTimersByTime(60_000);
+    expect(made).toHaveLength(7);
+  });
+
   test('blames nobody while the server is silent, and gives it a moment when it speaks again', () => {
     const { made, newest, pass } = watch(camera('live'));
     newest().play();

@@ -68,7 +68,10 @@ export const HIDE_GRACE_MS = 2000;
 const OPEN_LIMIT_MS = 8000;
 /** Frames stopped here although they reach the server: the connection is dead. */
 const FROZEN_LIMIT_MS = 4000;
-/** The same where the server does not say whether they do: of a sub-stream. */
+/**
+ * The same where the server does not say whether they do: of a sub-stream. So long a lost one is waited
+ * for, too; who dials then gets the main stream.
+ */
 const UNTOLD_LIMIT_MS = 20_000;
 /** What the server said of a camera counts for this long: it speaks every two seconds of one that is live. */
 const HEARSAY_MS = 5000;
@@ -255,19 +258,25 @@ export class Viewer {
     const opening = this.#opening;
     if (opening) {
       const due = Math.max(opening.dialledAt, began + keyFrame) + OPEN_LIMIT_MS;
-      if (now <= Math.max(due, settled) || opening.player.waits) return;
+      const waits = this.#waits(opening, now, due);
+      if (now <= Math.max(due, settled) || waits) return;
       const fed = opening.bytes > FED_BYTES;
       this.#onEnded(opening, fed ? 'undecodable' : 'lost', 'no picture came');
       return;
     }
     const shown = this.#shown;
-    if (shown === null || this.#flowsSince === null || shown.player.waits) return;
+    if (shown === null || this.#flowsSince === null) return;
     const due = Math.max(shown.movedAt, began > shown.movedAt ? began + keyFrame : began);
     const limit = shown.stream === 'sub' ? UNTOLD_LIMIT_MS : FROZEN_LIMIT_MS;
-    if (now <= Math.max(due + limit, settled)) return;
+    if (now <= Math.max(due + limit, settled) || this.#waits(shown, now, due)) return;
     const fed = shown.bytes - shown.movedBytes > FED_BYTES;
     const reason = !fed ? 'lost' : shown.video.paused ? 'not_shown' : 'undecodable';
     this.#onEnded(shown, reason, 'the picture stood still');
+  }
+
+  /** Whether what the server says of an attempt is to be waited out, past `due`. */
+  #waits({ player, stream }: Attempt, now: number, due: number): boolean {
+    return player.waits && (stream === 'main' || now <= due + UNTOLD_LIMIT_MS);
   }
 
   report(): ViewerReport {
@@ -410,7 +419,27 @@ export class Viewer {
       this.#dial();
     } else if (this.#shown === null || wasShown) {
       this.#scheduleRedial(detail);
+    } else {
+      this.#askAgain();
     }
+  }
+
+  /** Something is shown, but not what is wanted. */
+  #askAgain(): void {
+    this.#clearRedial();
+    const delay = redialDelay(this.#attempt);
+    this.#attempt += 1;
+    this.#redialTimer = setTimeout(() => {
+      this.#redialTimer = null;
+      if (this.#shown && !this.#opening && this.#differs(this.#shown)) this.#dial();
+    }, delay);
+  }
+
+  #differs(shown: Attempt): boolean {
+    const best = choose(this.#options(), this.#barred);
+    const silent = this.#sound && shown.option.sound === 'plays' && !shown.sound;
+    const stream = this.#camera?.sub ? this.#stream : 'main';
+    return silent || shown.stream !== stream || best?.transport !== shown.option.transport;
   }
 
   /** Tells the server of trouble here; whether a new connection alone has not helped against it. */
@@ -443,6 +472,7 @@ export class Viewer {
       return;
     }
     if (this.#opening) return;
+    this.#clearRedial();
     const delay = redialDelay(this.#attempt);
     this.#attempt += 1;
     if (this.#attempt > REST_AFTER) this.#barred.clear();
