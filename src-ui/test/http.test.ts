@@ -76,6 +76,26 @@ describe('the platform over HTTP', () => {
     ]);
   });
 
+  test('asks for the small stream without sound also where queries have no size', async () => {
+    const urls: string[] = [];
+    const webSocket = class {
+      constructor(url: URL) {
+        urls.push(`${url.pathname}${url.search}`);
+      }
+    } as unknown as typeof WebSocket;
+    vi.spyOn(URLSearchParams.prototype, 'size', 'get').mockReturnValue(undefined as never);
+    const door = async () => ({
+      base: 'http://127.0.0.1:9',
+      bearer: null,
+      ticketed: async (path: string) => path,
+    });
+    const made = httpPlatform({ kind: 'browser', address: '', door, webSocket });
+    const handlers = { onText: () => {}, onClose: () => {} };
+    await made.live('c', 'sub', false, handlers);
+    await made.live('c', 'main', true, handlers);
+    expect(urls).toEqual(['/api/v1/cameras/c/live?stream=sub&sound=off', '/api/v1/cameras/c/live']);
+  });
+
   test('turns a refusal into the server’s own words', async () => {
     const { made } = platform(
       () => new Response('{"code":"invalid","message":"url: no host"}', { status: 422 }),

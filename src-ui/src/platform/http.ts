@@ -239,8 +239,9 @@ export function httpPlatform(options: HttpPlatformOptions): Platform {
       const query = new URLSearchParams();
       if (stream === 'sub') query.set('stream', 'sub');
       if (!sound) query.set('sound', 'off');
-      const tail = query.size > 0 ? `?${query}` : '';
-      return socket(`${cameraPath(id)}/live${tail}`, handlers);
+      // `URLSearchParams.size` is missing in Safari 16.
+      const text = query.toString();
+      return socket(`${cameraPath(id)}/live${text === '' ? '' : `?${text}`}`, handlers);
     },
     async snapshot(id, width): Promise<Snapshot> {
       const query = width === null ? '' : `?width=${Math.round(width)}`;
