@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { languageOf } from '../src/i18n/choose';
 import { en } from '../src/i18n/en';
 import { ko } from '../src/i18n/ko';
 
@@ -20,6 +21,13 @@ test('every message stands in every language, in the same form', () => {
     const words = typeof other === 'function' ? String(other(2, 3)) : String(other);
     expect(words.trim(), path).not.toBe('');
   }
+});
+
+test('the first language that there are words in decides', () => {
+  expect(languageOf(['en-US', 'ko-KR'])).toBe('en');
+  expect(languageOf(['fr-FR', 'KO', 'en'])).toBe('ko');
+  expect(languageOf(['kok-IN', 'fr'])).toBe('en');
+  expect(languageOf([])).toBe('en');
 });
 
 /** Names, units and signs that are the same in Korean. */

@@ -1,15 +1,15 @@
 /** The words in the chosen language, reactive. No string stands anywhere else. */
+import { type Language, languageOf } from './choose';
 import { en, type Messages } from './en';
 import { ko } from './ko';
 
-export type Language = 'en' | 'ko';
-export type { Messages };
+export type { Language, Messages };
 
 export const catalogues: Readonly<Record<Language, Messages>> = { en, ko };
 export const languageNames: Readonly<Record<Language, string>> = { en: 'English', ko: '한국어' };
 
 export function systemLanguage(): Language {
-  return navigator.languages.some((tag) => tag.toLowerCase().startsWith('ko')) ? 'ko' : 'en';
+  return languageOf(navigator.languages);
 }
 
 let language = $state<Language>('en');

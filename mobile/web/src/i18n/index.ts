@@ -1,9 +1,9 @@
 /** The words in the language of the phone. */
+import { languageOf } from '$wall/i18n/choose';
 import { en, type Words } from './en';
 import { ko } from './ko';
 
 export type { Words };
 
-const korean = navigator.languages.some((tag) => tag.toLowerCase().startsWith('ko'));
-export const words: Words = korean ? ko : en;
-export const language = korean ? 'ko' : 'en';
+export const language = languageOf(navigator.languages);
+export const words: Words = language === 'ko' ? ko : en;
