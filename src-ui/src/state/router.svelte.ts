@@ -66,6 +66,11 @@ export const router = {
   go(href: string): void {
     if (location.hash !== href) location.hash = href;
   },
+  /** Goes there in place of where the page is: no way back leads here. */
+  swap(href: string): void {
+    history.replaceState(null, '', href);
+    route = parseRoute(href);
+  },
   /** Writes down where the page already is. */
   replace(href: string): void {
     if (location.hash !== href) history.replaceState(null, '', href);
