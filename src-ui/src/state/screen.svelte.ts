@@ -42,10 +42,12 @@ export const screen = {
     };
     document.addEventListener('fullscreenchange', changed);
     addEventListener('pointermove', stir);
+    addEventListener('pointerdown', stir);
     addEventListener('keydown', stir);
     return () => {
       document.removeEventListener('fullscreenchange', changed);
       removeEventListener('pointermove', stir);
+      removeEventListener('pointerdown', stir);
       removeEventListener('keydown', stir);
     };
   },
