@@ -150,7 +150,13 @@ for (const codec of ['vp8', 'vp9', 'av1']) {
     }, codec);
     const recorded = async () => (await server.api('GET', '/recordings?camera=hand')).segments;
     await eventually('it is recorded', async () => (await recorded()).length > 0);
-    await new Promise((resolve) => setTimeout(resolve, 4000));
+    const frames = async () => {
+      const { cameras } = await server.api('GET', '/cameras');
+      return cameras.find(({ id }) => id === 'hand').stats.frames;
+    };
+    // What arrived before the file began may not be in it.
+    const began = await frames();
+    await eventually('it films', async () => (await frames()) >= began + 50, 60_000);
     await hand.page.evaluate(() => window.kept.close());
     const sealed = async () => (await recorded()).find(({ state }) => state === 'sealed');
     await server.api('POST', '/cameras/hand/recording', { on: false });
