@@ -33,6 +33,9 @@ export const en = {
     tryAgain: 'Try again',
     copy: 'Copy',
     copied: 'Copied',
+    notCopied: 'This browser does not let the page copy. Select the text and copy it by hand.',
+    loading: 'One moment…',
+    notLoaded: 'The server did not give an answer',
     why: 'Why?',
   },
   state: {
@@ -337,6 +340,7 @@ export const en = {
     doorClosed: 'The door for phones is closed',
     fingerprint: 'Fingerprint of the certificate, to compare with the phone’s',
     devices: 'Phones',
+    off: 'Phones are switched off on this server.',
     noDevices: 'No phone was added yet.',
     online: 'Connected',
     lastSeen: (time: string) => `Last seen ${time}`,

@@ -32,6 +32,9 @@ export const ko: Messages = {
     tryAgain: '다시 시도',
     copy: '복사',
     copied: '복사됨',
+    notCopied: '이 브라우저에서는 복사할 수 없습니다. 텍스트를 선택해 직접 복사하세요.',
+    loading: '잠시만 기다려 주세요…',
+    notLoaded: '서버가 응답하지 않았습니다',
     why: '원인 보기',
   },
   state: {
@@ -67,9 +70,9 @@ export const ko: Messages = {
     recording: '녹화 중',
     soundOn: '소리 켜짐',
     silent: '여기서는 소리를 재생할 수 없음',
-    battery: (level) => `휴대전화 배터리 ${level}%.`,
-    charging: (level) => `휴대전화 배터리 ${level}%, 충전 중.`,
-    hot: '휴대전화가 뜨겁습니다.',
+    battery: (level) => `휴대폰 배터리 ${level}%.`,
+    charging: (level) => `휴대폰 배터리 ${level}%, 충전 중.`,
+    hot: '휴대폰이 뜨겁습니다.',
     thrift: '프레임을 줄여 보냅니다.',
     causeTitle: '무슨 일이 있었나요',
     causeCode: '코드',
@@ -133,7 +136,7 @@ export const ko: Messages = {
     },
     tls: {
       title: '보안 연결을 할 수 없음',
-      remedy: '카메라의 인증서와 시계를 확인하세요.',
+      remedy: '카메라를 초기화했거나 교체했다면 카메라를 편집해서 다시 저장하세요.',
     },
     dns: {
       title: '이름을 찾을 수 없음',
@@ -334,6 +337,7 @@ export const ko: Messages = {
     doorClosed: '휴대폰 연결이 닫혀 있습니다',
     fingerprint: '휴대폰에 표시되는 것과 비교할 인증서 지문',
     devices: '휴대폰',
+    off: '이 서버에서는 휴대폰을 연결할 수 없도록 설정되어 있습니다.',
     noDevices: '아직 추가된 휴대폰이 없습니다.',
     online: '연결됨',
     lastSeen: (time) => `마지막 연결 ${time}`,
@@ -564,7 +568,7 @@ export const ko: Messages = {
       storage_lost: '디스크를 다시 연결하세요. 녹화는 저절로 다시 시작됩니다.',
       disk_full: '공간을 비우거나 오래된 녹화를 덮어쓰도록 허용하세요.',
       space_short:
-        '공간을 늘리거나, 보관 일수를 줄이거나, 카메라의 비트레이트를 낮추세요. 자세한 수치는 타임라인의 저장 공간에 있습니다.',
+        '공간을 늘리거나, 보관 일수를 줄이거나, 카메라의 비트레이트를 낮추세요. 자세한 수치는 녹화의 저장 공간에 있습니다.',
       recording_failed: '녹화 폴더와 권한을 확인하세요.',
       phone_asleep: '휴대폰을 깨우고 Nightjar를 여세요.',
     },
