@@ -3,11 +3,18 @@
 //
 //   --runs N        of each fault (10)
 //   --phones N      struck at a time (5)
-//   --only a,b      these faults
+//   --only a,b      these faults; the rows of the others stay as they were
 //   --crowd         and what crowds of them cost (crowd.mjs)
 //   --out FOLDER    where the report goes
 
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { chromium as driver } from 'playwright-core';
@@ -362,9 +369,24 @@ const report = {
 };
 const out = value('out', 'bench/out');
 mkdirSync(out, { recursive: true });
+const place = join(out, 'phones.json');
+const before = only && existsSync(place) ? JSON.parse(readFileSync(place, 'utf8')) : null;
+const by = ({ date, profile, phones, machine: { commit, load_before } }) => ({
+  date,
+  profile,
+  phones,
+  commit,
+  load: load_before,
+});
+const order = FAULTS.map(({ id }) => id);
+for (const row of before?.rows ?? []) {
+  if (!only.includes(row.id)) report.rows.push({ by: by(before), ...row });
+}
+if (before?.crowds) report.crowds = before.crowds;
 function write() {
+  report.rows.sort((a, b) => order.indexOf(a.id) - order.indexOf(b.id));
   report.load_after = Number(readFileSync('/proc/loadavg', 'utf8').split(' ')[0]);
-  writeFileSync(join(out, 'phones.json'), `${JSON.stringify(report, null, 2)}\n`);
+  writeFileSync(place, `${JSON.stringify(report, null, 2)}\n`);
   writeFileSync(join(out, 'PHONES.md'), faultsMarkdown(report));
 }
 for (const fault of FAULTS.filter(({ id }) => only === null || only.includes(id))) {
@@ -377,7 +399,7 @@ for (const fault of FAULTS.filter(({ id }) => only === null || only.includes(id)
     for (const hand of struck) await stage.flows(hand.id);
   }
   const row = judged(fault, all);
-  report.rows.push(row);
+  report.rows.push({ by: by(report), ...row });
   say(
     `${row.misses.length === 0 ? '✓' : '✗'} ${row.id} (${row.runs}): noticed ${row.noticed?.p50 ?? '–'}, back ${row.back?.p50 ?? '–'}/${row.back?.p95 ?? '–'}, hole ${row.hole.p50}/${row.hole.max}; ${Object.entries(
       row.rungs,

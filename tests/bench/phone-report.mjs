@@ -72,6 +72,14 @@ export function faultsMarkdown(report) {
       `| ${row.title} | ${row.runs} | ${noticed} | ${row.unseen ? '–' : pair(row.back)} | ${pair(row.hole)} | ${rungs.join(', ')} | ${goal}: ${verdict} |`,
     );
   }
+  const runs = new Map(report.rows.map(({ by }) => [by?.date, by]));
+  for (const { date, profile, phones, commit, load } of runs.size > 1 ? runs.values() : []) {
+    const titles = report.rows.filter(({ by }) => by.date === date).map(({ title }) => title);
+    lines.push(
+      '',
+      `Measured on ${date}, ${profile} build of ${commit}, ${phones} phones, load average ${load}: ${titles.join('; ')}.`,
+    );
+  }
   for (const { title, method, figures, remarks } of report.crowds ?? []) {
     lines.push('', `## ${title}`, '', method, '', '| | unit | goal | p50 | p95 | n | met |');
     lines.push('|---|---|---|---|---|---|---|');
