@@ -161,9 +161,10 @@ pub(super) async fn answer(
     // What a phone publishes waits for it to come back; a viewer just calls again.
     let timeouts = if inlet.is_some() { PUBLISHER_TIMEOUTS } else { ICE_TIMEOUTS };
     let [disconnected, failed, keep_alive] = timeouts.map(Some);
+    // Saves a flight: the browser speaks first, and it is ready by then.
+    let role = if sdp::is_passive(offer) { RTCDtlsRole::Client } else { RTCDtlsRole::Server };
     let settings = SettingEngineBuilder::new()
-        // Saves a flight: the browser speaks first, and it is ready by then.
-        .with_answering_dtls_role(RTCDtlsRole::Server)
+        .with_answering_dtls_role(role)
         .with_ice_timeouts(disconnected, failed, keep_alive)
         // Names under `.local` need no resolving: such a peer's checks reach us first.
         .with_multicast_dns_mode(MulticastDnsMode::Disabled)

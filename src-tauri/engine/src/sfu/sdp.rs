@@ -380,6 +380,11 @@ pub(super) fn ufrag(text: &str) -> Option<&str> {
     text.lines().find_map(|line| line.trim_end().strip_prefix("a=ice-ufrag:"))
 }
 
+/// Whether the other side waits to be spoken to by DTLS, so that we have to begin (RFC 5763 section 5).
+pub(super) fn is_passive(offer: &str) -> bool {
+    offer.lines().any(|line| line.trim_end() == "a=setup:passive")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

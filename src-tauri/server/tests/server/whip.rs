@@ -33,6 +33,10 @@ async fn a_publisher_is_answered_and_ended_as_rfc_9725_says() {
     assert_eq!(answer.header("content-type"), Some(SDP));
     let text = String::from_utf8(answer.body.clone()).expect("text");
     assert!(text.contains("a=recvonly") && text.contains("a=candidate:") && text.contains("a=setup:passive"));
+    // As ffmpeg has it: who waits for the first word of DTLS is spoken to.
+    let waits = offer("H264", "sendonly").replace("actpass", "passive");
+    let spoken_to = house.send(ask(post("/api/v1/whip/film", waits))).await;
+    assert!(String::from_utf8_lossy(&spoken_to.body).contains("a=setup:active"), "{spoken_to:?}");
     let session = answer.header("location").expect("a session").to_owned();
     assert!(session.starts_with("/api/v1/whip/studio/"), "{session}");
     let tag = answer.header("etag").expect("a tag").to_owned();
