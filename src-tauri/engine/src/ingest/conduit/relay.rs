@@ -232,6 +232,9 @@ impl Relay {
                     }
                     if !self.to_client.is_empty() {
                         self.setting.shared.saw_backlog(self.to_client.len());
+                    } else if self.to_client.try_reclaim(2 * READ) {
+                        // What a burst needed is not kept until the next one.
+                        self.to_client = BytesMut::new();
                     }
                 }
             }
