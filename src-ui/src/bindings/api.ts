@@ -89,6 +89,11 @@ export type Camera = {
 	username?: string | null,
 	/**  A password is stored. It is never given out. */
 	has_password: boolean,
+	/**
+	 *  Of `rtsps`: the SHA-256 of the only certificate that is taken, as 64 hexadecimal digits; any where
+	 *  there is none.
+	 */
+	tls_fingerprint?: string | null,
 	transport: Transport,
 	/**  Record when connected (R-N14). */
 	record: boolean,
@@ -110,6 +115,7 @@ export type CameraPatch = {
 	url?: string,
 	username?: string | null,
 	password?: string | null,
+	tls_fingerprint?: string | null,
 	transport?: Transport | null,
 	sub_url?: string | null,
 	record?: boolean | null,
@@ -135,6 +141,11 @@ export type CameraSpec = {
 	username?: string | null,
 	/**  Taken, kept with the other secrets, never given out. */
 	password?: string | null,
+	/**
+	 *  Of `rtsps`: the SHA-256 of the only certificate to take, as hexadecimal digits, with or without
+	 *  colons; a look at the camera tells it. Any when left out.
+	 */
+	tls_fingerprint?: string | null,
 	transport?: Transport | null,
 	sub_url?: string | null,
 	record?: boolean | null,
@@ -447,6 +458,8 @@ export type Probe = {
 	first_frame_ms: number,
 	/**  Milliseconds from the call to the first key frame. */
 	first_key_frame_ms?: number | null,
+	/**  Of `rtsps`: the SHA-256 of the camera's certificate as 64 hexadecimal digits, to be kept with it. */
+	tls_fingerprint?: string | null,
 	/**  What may trouble, in plain words. */
 	warnings: string[],
 };

@@ -138,7 +138,7 @@ export const en = {
     },
     tls: {
       title: 'No secure connection',
-      remedy: 'Check the camera’s certificate and its clock.',
+      remedy: 'Where the camera was reset or replaced, edit it and save it anew.',
     },
     dns: {
       title: 'Name not found',
@@ -419,6 +419,9 @@ export const en = {
     keyframes: 'Key frame',
     sound: 'Sound',
     noSound: 'none',
+    certificate: 'Certificate',
+    otherCertificate:
+      'Not the certificate that is kept. Save only if the camera was reset or replaced.',
     here: 'Plays here',
     yes: (transport: string) => `yes, by ${transport}`,
     no: 'no',

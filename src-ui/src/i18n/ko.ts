@@ -415,6 +415,8 @@ export const ko: Messages = {
     keyframes: '키 프레임',
     sound: '소리',
     noSound: '없음',
+    certificate: '인증서',
+    otherCertificate: '저장된 인증서와 다릅니다. 카메라를 초기화했거나 바꾼 경우에만 저장하세요.',
     here: '여기서 재생',
     yes: (transport) => `가능 (${transport})`,
     no: '불가',

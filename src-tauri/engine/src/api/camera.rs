@@ -32,6 +32,10 @@ pub struct Camera {
     pub username: Option<String>,
     /// A password is stored. It is never given out.
     pub has_password: bool,
+    /// Of `rtsps`: the SHA-256 of the only certificate that is taken, as 64 hexadecimal digits; any where
+    /// there is none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tls_fingerprint: Option<String>,
     pub transport: Transport,
     /// Record when connected (R-N14).
     pub record: bool,
@@ -268,6 +272,10 @@ pub struct CameraSpec {
     #[specta(optional, type = Option<String>)]
     #[schemars(with = "Option<String>")]
     pub password: Option<Secret<String>>,
+    /// Of `rtsps`: the SHA-256 of the only certificate to take, as hexadecimal digits, with or without
+    /// colons; a look at the camera tells it. Any when left out.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tls_fingerprint: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub transport: Option<Transport>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -324,6 +332,9 @@ pub struct CameraPatch {
     #[specta(optional, type = Option<String>)]
     #[schemars(with = "Option<Option<String>>")]
     pub password: Option<Option<Secret<String>>>,
+    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "nullable")]
+    #[specta(optional, type = Option<String>)]
+    pub tls_fingerprint: Option<Option<String>>,
     #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "nullable")]
     #[specta(optional, type = Option<Transport>)]
     pub transport: Option<Option<Transport>>,

@@ -23,6 +23,9 @@ pub struct Probe {
     /// Milliseconds from the call to the first key frame.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub first_key_frame_ms: Option<u32>,
+    /// Of `rtsps`: the SHA-256 of the camera's certificate as 64 hexadecimal digits, to be kept with it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tls_fingerprint: Option<String>,
     /// What may trouble, in plain words.
     pub warnings: Vec<String>,
 }

@@ -270,7 +270,31 @@ pub fn check_camera(camera: &CameraSpec) -> Result<(), Invalid> {
     if camera.password.as_ref().is_some_and(|p| too_long(p.reveal())) {
         return Err(Invalid::new("password", "must be 256 characters at most"));
     }
+    if camera.tls_fingerprint.as_deref().is_some_and(|text| fingerprint(text).is_none()) {
+        let reason = "must be the SHA-256 of the certificate, 64 hexadecimal digits";
+        return Err(Invalid::new("tls_fingerprint", reason));
+    }
     check_streaming("", &Streaming::default().for_camera(camera))
+}
+
+/// The SHA-256 of a certificate: 64 hexadecimal digits, or with a colon after every two as other programs show it.
+#[must_use]
+pub fn fingerprint(text: &str) -> Option<[u8; 32]> {
+    let digits: Vec<u8> = match text.contains(':') {
+        false => text.bytes().collect(),
+        true if text.split(':').all(|pair| pair.len() == 2) => text.bytes().filter(|b| *b != b':').collect(),
+        true => return None,
+    };
+    let (pairs, []) = digits.as_chunks::<2>() else { return None };
+    let nibble = |digit: u8| char::from(digit).to_digit(16).and_then(|nibble| u8::try_from(nibble).ok());
+    let bytes: Option<Vec<u8>> = pairs.iter().map(|[a, b]| Some(nibble(*a)? << 4 | nibble(*b)?)).collect();
+    bytes?.try_into().ok()
+}
+
+/// The same as text, without colons.
+#[must_use]
+pub fn fingerprint_text(bytes: &[u8; 32]) -> String {
+    bytes.iter().fold(String::with_capacity(64), |text, byte| text + &format!("{byte:02x}"))
 }
 
 /// Checks what a camera without an address has, too: its name, and how it is recorded.

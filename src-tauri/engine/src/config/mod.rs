@@ -17,7 +17,7 @@ use time::{OffsetDateTime, UtcOffset};
 use crate::api::CameraSpec;
 use crate::env::Secret;
 
-pub use check::{ID_MAX, Invalid, check_camera, check_shown, is_id};
+pub use check::{ID_MAX, Invalid, check_camera, check_shown, fingerprint, fingerprint_text, is_id};
 pub use store::{ConfigStore, MemoryStore};
 
 /// `nightjar.toml`.

@@ -40,6 +40,7 @@ fn r_k5_r_m8_the_keys_of_the_contract_and_their_defaults() {
         password = "hunter2"
         transport = "udp"
         sub_url = "rtsp://192.168.1.20/sub"
+        tls_fingerprint = "0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b"
         record = true
         record_schedule = ["Mon-Fri 08:00-18:00", "22:00-06:00"]
         pre_roll_seconds = 10
@@ -151,4 +152,20 @@ fn quiet_hours_reach_over_midnight_and_nonsense_is_refused() {
         assert_eq!(error.field, field);
         assert!(!error.to_string().contains("secret-token"), "{error}");
     }
+}
+
+#[test]
+fn a_fingerprint_is_read_as_programs_show_it_and_not_by_half() {
+    let bytes: [u8; 32] = std::array::from_fn(|i| u8::try_from(i * 8).expect("below 256"));
+    let plain = fingerprint_text(&bytes);
+    let colons = bytes.map(|byte| format!("{byte:02X}")).join(":");
+    assert_eq!((plain.len(), fingerprint(&plain)), (64, Some(bytes)));
+    assert_eq!(fingerprint(&colons), Some(bytes));
+    for wrong in
+        ["", "0b", &plain[..62], &plain[1..], &format!("{plain}00"), &colons.replacen("00:08", "000:8", 1)]
+    {
+        assert_eq!(fingerprint(wrong), None, "{wrong}");
+    }
+    assert_eq!(fingerprint(&plain.replacen('0', "g", 1)), None);
+    assert_eq!(fingerprint(&plain.replacen('0', "ä", 1)), None);
 }

@@ -104,6 +104,7 @@ mod tests {
                 url: Url::parse(url).expect("a URL"),
                 username: None,
                 password: None,
+                tls_fingerprint: None,
                 transport: Transport::Tcp,
                 streaming: Streaming::default(),
             };

@@ -299,6 +299,7 @@ impl Entry {
             sub: spec.sub_url.is_some(),
             username: spec.username.clone(),
             has_password: spec.password.is_some(),
+            tls_fingerprint: spec.tls_fingerprint.clone(),
             transport: spec.transport.unwrap_or_default(),
             record: self.records_on_connect(),
             own: OwnSettings {

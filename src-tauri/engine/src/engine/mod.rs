@@ -71,6 +71,8 @@ pub struct Address {
     pub url: Url,
     pub username: Option<String>,
     pub password: Option<crate::env::Secret<String>>,
+    /// SHA-256 of the only certificate that is taken from it.
+    pub tls_fingerprint: Option<[u8; 32]>,
     pub transport: crate::api::Transport,
     pub streaming: Streaming,
 }
@@ -107,6 +109,7 @@ pub(crate) fn address(
         url,
         username: spec.username.clone(),
         password: spec.password.clone(),
+        tls_fingerprint: spec.tls_fingerprint.as_deref().and_then(crate::config::fingerprint),
         transport: spec.transport.unwrap_or_default(),
         streaming: streaming.for_camera(spec),
     })

@@ -39,6 +39,7 @@ pub(super) fn apply(spec: &mut CameraSpec, patch: CameraPatch) {
         url,
         username,
         password,
+        tls_fingerprint,
         transport,
         sub_url,
         record,
@@ -58,6 +59,7 @@ pub(super) fn apply(spec: &mut CameraSpec, patch: CameraPatch) {
     }
     set(&mut spec.username, username);
     set(&mut spec.password, password);
+    set(&mut spec.tls_fingerprint, tls_fingerprint);
     set(&mut spec.transport, transport);
     set(&mut spec.sub_url, sub_url);
     set(&mut spec.record, record);

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::entry::track;
 use crate::api::{Playback, Probe, ProbeTrack, Transport};
+use crate::config;
 use crate::ingest::{self, ProbeReport};
 use crate::live;
 use crate::media::{Codec, TrackInfo, TrackKind};
@@ -57,6 +58,7 @@ pub(super) fn tell(url: &str, report: ProbeReport) -> Probe {
         picture,
         first_frame_ms: report.first_frame.map_or(0, millis),
         first_key_frame_ms: report.first_key_frame.map(millis),
+        tls_fingerprint: report.tls_fingerprint.map(|bytes| config::fingerprint_text(&bytes)),
         warnings,
     }
 }

@@ -41,6 +41,7 @@ impl Rtsp {
                 Transport::Tcp => ingest::Transport::Tcp,
                 Transport::Udp => ingest::Transport::Udp,
             },
+            tls_fingerprint: address.tls_fingerprint,
             tcp_timeout: address.streaming.step_timeout(),
             keepalive_timeout: address.streaming.keepalive(),
             conduits: self.conduits.clone(),

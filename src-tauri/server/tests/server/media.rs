@@ -331,6 +331,47 @@ async fn a_look_at_a_camera_saves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn r_m1_the_certificate_that_was_seen_is_the_only_one_that_is_taken() {
+    let house = live().await;
+    let [camera, other] = [(), ()].map(|()| TestCam::spawn(Options { tls: true, ..Options::default() }));
+    let (camera, other) = (camera.await.unwrap(), other.await.unwrap());
+    let see = |url: &str| {
+        let look = serde_json::json!({ "url": url }).to_string();
+        Request::new("POST", "/api/v1/cameras/probe").json(look)
+    };
+    let seen = house.send(see(&camera.url())).await.json()["tls_fingerprint"].clone();
+    let foreign = house.send(see(&other.url())).await.json()["tls_fingerprint"].clone();
+    assert!(seen.is_string() && seen != foreign, "each has its own: {seen} {foreign}");
+
+    let spec = serde_json::json!({ "id": "safe", "url": camera.url(), "tls_fingerprint": seen });
+    let added = house.send(Request::new("POST", "/api/v1/cameras").json(spec.to_string())).await;
+    assert_eq!((added.status, &added.json()["tls_fingerprint"]), (201, &seen));
+    until(&house, "safe", |state, _| state == StateName::Live).await;
+
+    let patch = |body: Value| Request::new("PATCH", "/api/v1/cameras/safe").json(body.to_string());
+    house.send(patch(serde_json::json!({ "tls_fingerprint": "0b" }))).await.refused(422, "invalid");
+    house.send(patch(serde_json::json!({ "tls_fingerprint": foreign }))).await;
+    until(&house, "safe", |state, cause| state == StateName::Reconnecting && cause == "tls").await;
+    house.send(patch(serde_json::json!({ "tls_fingerprint": null }))).await;
+    until(&house, "safe", |state, _| state == StateName::Live).await;
+    house.close().await;
+}
+
+/// Waits until a camera's state and the code of its cause are so.
+async fn until(house: &House, id: &str, is_so: impl Fn(StateName, &str) -> bool) {
+    let ready = async {
+        loop {
+            let state = house.engine.camera(id).unwrap().state;
+            if is_so(state.name, state.cause.as_ref().map_or("", |cause| &cause.code)) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, ready).await.expect("the state in time");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn r_n13_the_running_graph_can_be_drawn() {
     let house = live().await;
     let answer = house.ask("GET", "/api/v1/debug/pipeline.dot").await;

@@ -240,7 +240,9 @@ fn unconnected(host: &str, port: u16, error: &io::Error) -> SourceError {
 
 fn no_tls(host: &str, error: &io::Error, mismatched: bool) -> SourceError {
     if mismatched {
-        let detail = format!("The certificate of the camera at {host} is not the one that was pinned.");
+        let detail = format!(
+            "The camera at {host} shows another certificate than the one that is kept. If it was reset or replaced, edit it and save it anew; if not, somebody may stand in between."
+        );
         return SourceError::new(Code::Tls, detail);
     }
     let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) else {

@@ -26,6 +26,7 @@ fn camera(id: &str) -> Camera {
         sub: false,
         username: None,
         has_password: false,
+        tls_fingerprint: None,
         phone: None,
         transport: Transport::Tcp,
         record: false,
