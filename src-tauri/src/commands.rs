@@ -1,6 +1,7 @@
 //! What the wall may ask of the desktop, and what the desktop tells the wall, with TypeScript types.
 
 use std::fmt::Display;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use specta::Type;
@@ -8,6 +9,7 @@ use tauri::{AppHandle, State};
 use tauri_specta::{Builder, Event, collect_commands, collect_events};
 
 use crate::door::Doorway;
+use crate::save;
 use crate::settings::{self, DesktopSettings, Language};
 
 /// Why a command failed: a code the wall can act on and a sentence for a person.
@@ -73,10 +75,33 @@ fn speak(app: AppHandle, language: Language) -> Result<(), ShellError> {
     settings::speak(&app, language)
 }
 
+/// Keeps a picture or a report in the folder for downloads; answers where it is.
+#[tauri::command]
+#[specta::specta]
+async fn save(app: AppHandle, name: String, bytes: Vec<u8>) -> Result<String, ShellError> {
+    blocking(move || save::bytes(&app, &name, &bytes)).await
+}
+
+/// Keeps a finished export there; answers where it is.
+#[tauri::command]
+#[specta::specta]
+async fn save_export(app: AppHandle, doorway: State<'_, Doorway>, id: String) -> Result<String, ShellError> {
+    let export = doorway.door().await?.export(&id).await?;
+    blocking(move || save::copy(&app, &export.name, export.file)).await
+}
+
+/// Disks are not waited for where the window is served.
+async fn blocking(
+    save: impl FnOnce() -> Result<PathBuf, ShellError> + Send + 'static,
+) -> Result<String, ShellError> {
+    let saved = tokio::task::spawn_blocking(save).await.map_err(|error| ShellError::new("save", error))?;
+    Ok(saved?.display().to_string())
+}
+
 /// All commands and events.
 pub(crate) fn builder() -> Builder<tauri::Wry> {
     Builder::new()
-        .commands(collect_commands![door, ticket, settings_get, settings_set, speak])
+        .commands(collect_commands![door, ticket, settings_get, settings_set, speak, save, save_export])
         .events(collect_events![OpenCamera])
 }
 

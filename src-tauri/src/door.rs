@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use nightjar_engine::api::Event;
 use nightjar_engine::config::{Config, ConfigStore};
-use nightjar_engine::engine::{EngineHandle, EventStream, Parts, Rtsp};
+use nightjar_engine::engine::{EngineHandle, EventStream, ExportFile, Parts, Rtsp};
 use nightjar_engine::env::{Env, Secret};
 use nightjar_server::demo::LoopbackCameras;
 use nightjar_server::{FileStore, PhoneOptions, Server, ServerOptions, Tickets};
@@ -21,6 +21,7 @@ use tauri::{AppHandle, Manager};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
 use crate::commands::{DoorAddress, ShellError};
 use crate::view::CameraLine;
@@ -97,6 +98,13 @@ impl Door {
     /// A short-lived ticket for one path.
     pub(crate) fn ticket(&self, path: &str) -> String {
         self.tickets.ticket(path).ticket
+    }
+
+    /// A finished export.
+    pub(crate) async fn export(&self, id: &str) -> Result<ExportFile, ShellError> {
+        let id = Uuid::try_parse(id).map_err(|error| ShellError::new("not_found", error))?;
+        let export = self.engine.export_file(id).await;
+        export.map_err(|error| ShellError::new("export", error.message))
     }
 
     /// All that happens, after a snapshot.

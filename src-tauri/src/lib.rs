@@ -12,12 +12,14 @@ mod commands;
 mod door;
 mod keychain;
 mod notice;
+mod save;
 mod settings;
 mod tray;
 mod view;
 mod window;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use nightjar_server::log;
 use tauri::{AppHandle, Manager, RunEvent};
@@ -29,6 +31,8 @@ use crate::view::CameraLine;
 
 /// The argument with which the system's autostart opens Nightjar: in the tray, without a window.
 const HIDDEN: &str = "--hidden";
+/// At a log-in the tray may come after the programs that start with it.
+const TRAY_COMES: Duration = Duration::from_secs(30);
 
 /// Runs the app until it is quit; the exit code is 0 unless the window system is missing.
 pub fn run() -> ExitCode {
@@ -58,6 +62,9 @@ pub fn run() -> ExitCode {
             let in_tray = tray::build(app.handle(), cameras);
             let hidden = in_tray && std::env::args().any(|argument| argument == HIDDEN);
             window::open(app.handle(), !hidden)?;
+            if hidden {
+                tauri::async_runtime::spawn(appear_without_tray(app.handle().clone()));
+            }
             quit_on_signals(app.handle().clone());
             // Behind the window: a keychain may wait for a person to unlock it.
             tauri::async_runtime::spawn(start(app.handle().clone(), mirror, opened));
@@ -79,6 +86,14 @@ pub fn run() -> ExitCode {
         }
     });
     u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
+/// An icon may be made where nobody shows it: a program that hides there could not be found.
+async fn appear_without_tray(app: AppHandle) {
+    tokio::time::sleep(TRAY_COMES).await;
+    if !tray::is_reachable(&app) {
+        window::show(&app);
+    }
 }
 
 /// Starts the engine and what follows it.

@@ -68,8 +68,10 @@ pub(crate) struct View {
 }
 
 impl View {
-    pub(crate) fn of(cameras: &[CameraLine], language: Language) -> Self {
-        let total = cameras.len();
+    pub(crate) fn of(all: &[CameraLine], language: Language) -> Self {
+        // A phone that was put away is no trouble, and nobody waits for it.
+        let cameras: Vec<_> = all.iter().filter(|camera| camera.state != StateName::Idle).collect();
+        let (none, total) = (all.is_empty(), cameras.len());
         let live = cameras.iter().filter(|camera| camera.state == StateName::Live).count();
         let offline = cameras.iter().filter(|camera| is_offline(camera.state)).count();
         let mood = match (total, live, offline) {
@@ -80,8 +82,10 @@ impl View {
             _ => Mood::Idle,
         };
         let headline = match (language, mood) {
-            (Language::En, _) if total == 0 => "No cameras yet".to_owned(),
-            (Language::Ko, _) if total == 0 => "카메라 없음".to_owned(),
+            (Language::En, _) if none => "No cameras yet".to_owned(),
+            (Language::Ko, _) if none => "카메라 없음".to_owned(),
+            (Language::En, _) if total == 0 => "No camera is on".to_owned(),
+            (Language::Ko, _) if total == 0 => "켜진 카메라 없음".to_owned(),
             (Language::En, Mood::Idle) => format!("Connecting: {live} of {total} live"),
             (Language::Ko, Mood::Idle) => format!("연결 중: {total}대 중 {live}대 실시간"),
             (Language::En, Mood::Live) if total == 1 => "The camera is live".to_owned(),
@@ -128,7 +132,7 @@ mod tests {
 
     #[test]
     fn the_tray_says_whether_all_is_well() {
-        use StateName::{Connecting, Failed, Live, Reconnecting, Refused, Stalled};
+        use StateName::{Connecting, Failed, Idle, Live, Reconnecting, Refused, Stalled};
         let tells = |states: &[StateName]| {
             let view = View::of(&cameras(states), Language::En);
             (view.mood, view.headline, view.lines.len())
@@ -140,6 +144,9 @@ mod tests {
         assert_eq!(tells(&[Live, Stalled, Refused]), (Mood::Trouble, "2 of 3 offline".into(), 2));
         assert_eq!(tells(&[Connecting, Failed]), (Mood::Trouble, "1 of 2 offline".into(), 2));
         assert_eq!(tells(&[Reconnecting, Failed]), (Mood::Offline, "2 of 2 offline".into(), 2));
+        // A phone that was put away.
+        assert_eq!(tells(&[Live, Idle, Live]), (Mood::Live, "All 2 cameras live".into(), 0));
+        assert_eq!(tells(&[Idle]), (Mood::Idle, "No camera is on".into(), 0));
     }
 
     #[test]

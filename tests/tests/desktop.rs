@@ -151,6 +151,13 @@ impl Desk {
         self.home.join("app.log")
     }
 
+    /// The bytes of the file of this kind that the app put into the folder for downloads.
+    fn saved(&self, ending: &str) -> Option<Vec<u8>> {
+        let files = std::fs::read_dir(self.home.join("Downloads")).ok()?;
+        let found = files.flatten().find(|file| file.path().extension().is_some_and(|e| e == ending))?;
+        std::fs::read(found.path()).ok().filter(|bytes| !bytes.is_empty())
+    }
+
     /// The labels of the tray menu, once there is one; separators left out.
     async fn menu(&mut self) -> Vec<String> {
         until("the tray icon", async || {
@@ -442,6 +449,12 @@ async fn r_m5_demo_cameras_play_by_mse_and_the_tray_says_that_they_are_live() {
     let switch = "//*[@role='switch' and @aria-label='Keep the computer awake while it records']";
     page.wait_for(Locator::XPath(switch)).await.click().await.expect("a switch");
     until("the computer may sleep", async || (locks(&mut desk).await == json!([])).then_some(())).await;
+
+    // What the page saves is a file, though web views have no downloads of their own.
+    let button = "//button[normalize-space()='Save report']";
+    page.wait_for(Locator::XPath(button)).await.click().await.expect("a button");
+    let report = until("the report", async || desk.saved("zip")).await;
+    assert_eq!(report.get(..4), Some(&b"PK\x03\x04"[..]));
 }
 
 /// Plays one recording to its end and looks at moments of it; what is asked for is the number of the picture, counted
@@ -537,4 +550,19 @@ async fn r_n9_the_window_plays_recordings_to_the_end_and_seeks_in_them_while_the
         let (length, end) = (seen["duration"].as_f64().unwrap(), seen["currentTime"].as_f64().unwrap());
         assert!(length > 3.0 && (length - end).abs() < 0.2, "{state}: {seen}");
     }
+
+    // And keeps a part of it as a file.
+    let list = ask("GET", &format!("/recordings?camera={camera}"), "undefined").await;
+    let segment = list["segments"].as_array().and_then(|list| list.last()).expect("it is there").clone();
+    let spec = json!({ "camera": camera, "from": segment["start"], "to": segment["end"] });
+    let begun = ask("POST", "/exports", &format!("JSON.stringify({spec})")).await;
+    let id = begun["id"].as_str().unwrap_or_else(|| panic!("an id: {begun}")).to_owned();
+    let save = format!("__TAURI_INTERNALS__.invoke('save_export', {{ id: '{id}' }})");
+    let place = until("the export to be done and saved", async || {
+        page.value(&save).await.as_str().map(str::to_owned)
+    })
+    .await;
+    assert!(place.ends_with(".mp4"), "{place}");
+    let film = desk.saved("mp4").expect("it is where the page was told");
+    assert_eq!(film.get(4..8), Some(&b"ftyp"[..]));
 }

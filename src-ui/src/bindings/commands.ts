@@ -17,6 +17,10 @@ export const commands = {
 	settingsSet: (settings: DesktopSettings) => typedError<null, ShellError>(__TAURI_INVOKE("settings_set", { settings })),
 	/**  The language of the wall, for the tray to speak it too. */
 	speak: (language: Language) => typedError<null, ShellError>(__TAURI_INVOKE("speak", { language })),
+	/**  Keeps a picture or a report in the folder for downloads; answers where it is. */
+	save: (name: string, bytes: number[]) => typedError<string, ShellError>(__TAURI_INVOKE("save", { name, bytes })),
+	/**  Keeps a finished export there; answers where it is. */
+	saveExport: (id: string) => typedError<string, ShellError>(__TAURI_INVOKE("save_export", { id })),
 };
 
 /** Events */

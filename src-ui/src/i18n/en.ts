@@ -24,6 +24,7 @@ export const en = {
     every: (seconds: string) => `every ${seconds} s`,
   },
   common: {
+    savedAt: (place: string) => `Saved: ${place}`,
     cancel: 'Cancel',
     close: 'Close',
     save: 'Save',

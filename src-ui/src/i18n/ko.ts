@@ -23,6 +23,7 @@ export const ko: Messages = {
     every: (seconds) => `${seconds}초마다`,
   },
   common: {
+    savedAt: (place) => `저장했습니다: ${place}`,
     cancel: '취소',
     close: '닫기',
     save: '저장',

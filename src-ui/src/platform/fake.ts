@@ -5,6 +5,7 @@
  * `&phone=quick|none|late|off` what comes of adding one.
  * Pictures are painted here and go through the real players.
  */
+import { downloadBlob } from './download';
 import { FakePast } from './fake-past';
 import { paint } from './fake-scene';
 import {
@@ -95,6 +96,8 @@ export class FakePlatform implements Platform {
     },
     speak: async () => {},
     onOpenCamera: async () => () => {},
+    save: async (_, name) => name,
+    saveExport: async (id) => id,
     setFullscreen: async () => {},
   };
 
@@ -437,7 +440,11 @@ export class FakePlatform implements Platform {
   async removeExport(id: string) {
     this.#past.cancel(id);
   }
-  async exportFile(): Promise<string> {
+  async save(file: Blob, name: string) {
+    downloadBlob(file, name);
+    return null;
+  }
+  async saveExport(): Promise<string | null> {
     throw new ApiError(501, 'not_implemented', 'scripted recordings have pictures only');
   }
   async storage() {

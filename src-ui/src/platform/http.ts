@@ -3,6 +3,7 @@
  * browser's door is its own origin with a cookie, the desktop's is loopback with a per-run token.
  * Invariant: one call is one attempt; whoever calls owns the retry.
  */
+import { download, downloadBlob } from './download';
 import {
   type AlertSettings,
   ApiError,
@@ -180,6 +181,11 @@ export function httpPlatform(options: HttpPlatformOptions): Platform {
     async report() {
       return (await request('/api/v1/debug/bundle')).blob();
     },
+    async save(file, name) {
+      if (options.desktop) return options.desktop.save(file, name);
+      downloadBlob(file, name);
+      return null;
+    },
     async clockOffset() {
       const date = (await request('/api/v1/health')).headers.get('Date');
       const offset = date === null ? 0 : Date.parse(date) - Date.now();
@@ -270,7 +276,11 @@ export function httpPlatform(options: HttpPlatformOptions): Platform {
     async removeExport(id) {
       await request(exportPath(id), { method: 'DELETE' });
     },
-    exportFile: (id) => address(`${exportPath(id)}.mp4`),
+    async saveExport(id, name) {
+      if (options.desktop) return options.desktop.saveExport(id);
+      download(await address(`${exportPath(id)}.mp4`), name);
+      return null;
+    },
     storage: () => json<Storage>('GET', '/api/v1/storage'),
   };
   return options.desktop ? { ...platform, desktop: options.desktop } : platform;

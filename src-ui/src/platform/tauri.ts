@@ -45,6 +45,11 @@ export function tauriPlatform(): Platform {
       async speak(language) {
         await done(commands.speak(language));
       },
+      async save(file, name) {
+        const bytes = [...new Uint8Array(await file.arrayBuffer())];
+        return done(commands.save(name, bytes));
+      },
+      saveExport: (id) => done(commands.saveExport(id)),
       onOpenCamera: (show) => events.openCamera.listen(({ payload }) => show(payload.id)),
       setFullscreen: (on) => getCurrentWindow().setFullscreen(on),
     },

@@ -140,6 +140,10 @@ export interface Desktop {
   /** Calls back when a camera is chosen in the tray's menu. */
   onOpenCamera(show: (id: string) => void): Promise<() => void>;
   setFullscreen(on: boolean): Promise<void>;
+  /** Writes a file into the folder for downloads; answers where it is. */
+  save(file: Blob, name: string): Promise<string>;
+  /** The same with a finished export. */
+  saveExport(id: string): Promise<string>;
 }
 
 export interface Platform {
@@ -150,6 +154,8 @@ export interface Platform {
   version(): Promise<string>;
   /** A report of a defect, for the maintainers: an archive free of secrets. */
   report(): Promise<Blob>;
+  /** Keeps a picture or a report for the person; where it is now, if that is known. */
+  save(file: Blob, name: string): Promise<string | null>;
   /** Server clock minus this machine's, ms; 0 where they are the same or nearly so. */
   clockOffset(): Promise<number>;
   /** Throws `ApiError` 401 when a token is needed. */
@@ -193,8 +199,8 @@ export interface Platform {
   exports(): Promise<Export[]>;
   /** Cancels where it is not done. */
   removeExport(id: string): Promise<void>;
-  /** The address of a finished export's file, to be saved. */
-  exportFile(id: string): Promise<string>;
+  /** Keeps a finished export for the person; where it is now, if that is known. */
+  saveExport(id: string, name: string): Promise<string | null>;
   storage(): Promise<Storage>;
 
   /** Present only in the desktop window. */

@@ -1,4 +1,4 @@
-/** A saved picture: its name, and its way to the downloads. */
+/** The name of a saved picture. */
 
 /** Such as `Front_door_20261120_145042.jpg`, local time; the name keeps letters of any script. */
 export function fileName(camera: string, at: Date): string {
@@ -7,14 +7,4 @@ export function fileName(camera: string, at: Date): string {
   const time = `${two(at.getHours())}${two(at.getMinutes())}${two(at.getSeconds())}`;
   const safe = camera.replace(/[^\p{L}\p{N}_-]+/gu, '_').replace(/^_+|_+$/g, '') || 'camera';
   return `${safe}_${day}_${time}.jpg`;
-}
-
-export function save(picture: Blob, name: string): void {
-  const url = URL.createObjectURL(picture);
-  const link = document.createElement('a');
-  link.href = url;
-  link.download = name;
-  link.click();
-  // The browser reads the address after this turn.
-  setTimeout(() => URL.revokeObjectURL(url), 10_000);
 }
