@@ -127,7 +127,7 @@ impl Index {
     #[must_use]
     pub fn duration_us(&self) -> u64 {
         let lead = self.lead();
-        let end = self.spans().map(|(from, length)| from + length).max().unwrap_or(lead);
+        let end = self.spans().map(|(from, length)| from.saturating_add(length)).max().unwrap_or(lead);
         u64::try_from(rescale(end.saturating_sub(lead), MOVIE, 1_000_000)).unwrap_or(0)
     }
 

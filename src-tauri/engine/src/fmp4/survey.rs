@@ -19,8 +19,9 @@ const BOX_MAX: u64 = 256 << 20;
 pub enum Survey {
     /// A plain file: one `mdat`, then its `moov`, and all samples within.
     Sealed { note: Bytes, duration_us: u64 },
-    /// Fragments. `index` has those that are whole; what lies after them is worth nothing.
-    Open { note: Bytes, index: Box<Index> },
+    /// Fragments. `index` has those that are whole. What lies after them is worth nothing, unless it was
+    /// `damaged`: then there are whole fragments in it.
+    Open { note: Bytes, index: Box<Index>, damaged: bool },
 }
 
 /// Why a file cannot be read back.
@@ -34,6 +35,9 @@ pub enum SurveyError {
     /// It is ours but ends within its head: there is not one picture in it.
     #[error("the file ends before its first picture")]
     Empty,
+    /// There are pictures in it, behind something that cannot be read.
+    #[error("the file is damaged before its first picture")]
+    Damaged,
     /// It is sealed but does not hold what its tables say.
     #[error("the tables of the file do not fit its bytes")]
     Broken,
@@ -64,7 +68,7 @@ pub fn survey<R: Read + Seek>(file: &mut R, length: u64) -> Result<Survey, Surve
     if !ours {
         return Err(SurveyError::Foreign);
     }
-    let Some(room) = place(file, ftyp.end, length)? else { return Err(SurveyError::Empty) };
+    let Some(room) = place(file, ftyp.end, length)? else { return Err(nothing(file, ftyp.end, length)?) };
     match &room.kind {
         b"free" if room.end - room.at <= (LONG_HEADER + 2 + NOTE_MAX) as u64 => open(file, length, room),
         b"mdat" if room.head == LONG_HEADER as u64 => sealed(file, length, room),
@@ -112,7 +116,7 @@ fn read_moov<R: Read + Seek>(file: &mut R, place: Place) -> io::Result<Option<mp
 
 fn open<R: Read + Seek>(file: &mut R, length: u64, room: Place) -> Result<Survey, SurveyError> {
     let note = note(file, room)?;
-    let head = place(file, room.end, length)?.ok_or(SurveyError::Empty)?;
+    let Some(head) = place(file, room.end, length)? else { return Err(nothing(file, room.end, length)?) };
     let moov = read_moov(file, head)?.filter(|moov| moov.mvex.is_some()).ok_or(SurveyError::Foreign)?;
     let mut index = Index::new(moov, room.at, head.end);
     while let Some(moof) = place(file, index.end(), length)? {
@@ -134,9 +138,50 @@ fn open<R: Read + Seek>(file: &mut R, length: u64, room: Place) -> Result<Survey
         index.grow(mdat.end);
     }
     if index.samples() == 0 {
-        return Err(SurveyError::Empty);
+        return Err(nothing(file, index.end(), length)?);
     }
-    Ok(Survey::Open { note, index: Box::new(index) })
+    let damaged = goes_on(file, index.end(), length)?;
+    Ok(Survey::Open { note, index: Box::new(index), damaged })
+}
+
+/// Why there is no picture before `at`.
+fn nothing<R: Read + Seek>(file: &mut R, at: u64, length: u64) -> io::Result<SurveyError> {
+    Ok(if goes_on(file, at, length)? { SurveyError::Damaged } else { SurveyError::Empty })
+}
+
+/// Whether a whole fragment begins behind `at`, where one cannot be read: a file that was cut short has none.
+fn goes_on<R: Read + Seek>(file: &mut R, at: u64, length: u64) -> io::Result<bool> {
+    // Of each piece but the first, the bytes in which a name may have begun are seen twice.
+    let mut from = at + 1;
+    let mut piece = vec![0; PIECE];
+    while from < length {
+        let size = usize::try_from(length - from).map_or(PIECE, |left| left.min(PIECE));
+        file.seek(SeekFrom::Start(from))?;
+        file.read_exact(&mut piece[..size])?;
+        for (hit, _) in piece[..size].windows(4).enumerate().filter(|(_, name)| *name == b"moof") {
+            let Some(begin) = (from + hit as u64).checked_sub(4).filter(|begin| *begin > at) else {
+                continue;
+            };
+            if is_fragment(file, begin, length)? {
+                return Ok(true);
+            }
+        }
+        from += if size < PIECE { size } else { PIECE - 3 } as u64;
+    }
+    Ok(false)
+}
+
+/// Bytes that are searched at once.
+const PIECE: usize = 1 << 20;
+
+fn is_fragment<R: Read + Seek>(file: &mut R, at: u64, length: u64) -> io::Result<bool> {
+    let Some(moof) = place(file, at, length)? else { return Ok(false) };
+    let Some(mdat) = place(file, moof.end, length)?.filter(|mdat| &mdat.kind == b"mdat") else {
+        return Ok(false);
+    };
+    let parsed = body(file, moof)?
+        .is_some_and(|mut bytes| mp4::Moof::decode_body(&mut bytes).is_ok_and(|moof| !moof.traf.is_empty()));
+    Ok(parsed && !blank(file, mdat)?)
 }
 
 /// Whether a part of it was given to the file but never written: coded pictures and sound have no such rows

@@ -23,7 +23,7 @@ const FRAGMENT: Duration = Duration::from_millis(900);
 /// Frames that no other one pushes out are written after this time.
 const IDLE: Duration = Duration::from_millis(1_000);
 /// A fragment ends here at the latest.
-const FRAGMENT_BYTES: usize = 16 << 20;
+pub(super) const FRAGMENT_BYTES: usize = 16 << 20;
 /// Sound that belongs to the file before is waited for this long.
 const LATE_SOUND: Duration = Duration::from_secs(2);
 /// A file's start is where the one before it ended unless the clocks say something else than that by more.

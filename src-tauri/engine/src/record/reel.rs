@@ -5,6 +5,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice, Write as _};
 use std::path::Path;
+use std::sync::PoisonError;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use uuid::Uuid;
 
 use super::ledger::id_text;
 use super::naming;
+use super::repair::Taken;
 use super::root::{Fault, write_at};
 use crate::fmp4::{Hybrid, MuxError, Sample};
 use crate::media::{TrackId, TrackInfo, TrackKind};
@@ -76,13 +78,13 @@ pub(super) struct Waiting {
 }
 
 impl Reel {
-    /// Makes the file. `taken` is asked to note its path before it is there.
+    /// Makes the file. Its path is `taken` before it is there.
     pub(super) fn create(
         root: &Path,
         camera: &str,
         start: SystemTime,
         tracks: &[TrackInfo],
-        mut taken: impl FnMut(&str),
+        taken: &Taken,
     ) -> Result<Self, ReelError> {
         let picture = tracks.iter().find(|track| track.kind == TrackKind::Video).or(tracks.first());
         let (width, height) = picture.and_then(TrackInfo::dimensions).unwrap_or_default();
@@ -97,7 +99,7 @@ impl Reel {
         let created = start.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         let text = serde_json::to_vec(&note).map_err(io::Error::from)?;
         let (hybrid, head) = Hybrid::new(tracks, created, &text)?;
-        let (file, path) = unused(root, camera, start, &mut taken)?;
+        let (file, path) = unused(root, camera, start, taken)?;
         // Its name reaches the disk with the first fragment; only Unix can say so.
         let place = root.join(&path);
         let dir = place.parent().filter(|_| cfg!(unix)).map(File::open).transpose()?;
@@ -215,21 +217,24 @@ impl Reel {
 }
 
 /// A file of a name that is not taken.
-fn unused(
-    root: &Path,
-    camera: &str,
-    start: SystemTime,
-    taken: &mut impl FnMut(&str),
-) -> Result<(File, String), ReelError> {
+fn unused(root: &Path, camera: &str, start: SystemTime, taken: &Taken) -> Result<(File, String), ReelError> {
     for nth in 1..=naming::TRIES {
         let (dir, name) = naming::name(camera, start, nth);
         let path = format!("{dir}/{name}");
         fs::create_dir_all(root.join(&dir))?;
-        taken(&path);
+        let names = || taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = names().insert(path.clone());
+        // What was there before is left to whoever makes it whole.
+        let release = || fresh && names().remove(&path);
         match OpenOptions::new().write(true).create_new(true).open(root.join(&path)) {
             Ok(file) => return Ok((file, path)),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error.into()),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                release();
+            }
+            Err(error) => {
+                release();
+                return Err(error.into());
+            }
         }
     }
     Err(io::Error::from(io::ErrorKind::AlreadyExists).into())

@@ -7,6 +7,7 @@
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -14,6 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing::{debug, info, warn};
 
+use super::cutter::FRAGMENT_BYTES;
 use super::naming;
 use super::reel::Note;
 use super::root::{Base, write_at};
@@ -22,8 +24,11 @@ use crate::store::{Catalogue, FoundSegment, MARKER, NewSegment, SegmentState, St
 
 /// What is cut off a file lies here until the rest is known to be good.
 const TORN: &str = "torn";
-/// More than this is no torn end but damage: the file is left as it is.
-const TORN_MAX: u64 = 512 << 20;
+/// What is cut off a damaged file stays here: there are pictures in it.
+pub(super) const DAMAGED: &str = "damaged";
+/// More than this is no torn end but damage: the file is left as it is. Some fragments at most were not waited
+/// for.
+const TORN_MAX: u64 = 4 * FRAGMENT_BYTES as u64;
 
 /// Why a file could not be made whole. It is as it was.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +43,8 @@ pub enum RepairError {
     Damaged(u64),
     #[error("what was written does not read back")]
     NotVerified,
+    #[error("it is made in a way that was not foreseen")]
+    Panicked,
 }
 
 /// The recordings below a root, as their names tell, oldest day first for each camera.
@@ -71,10 +78,16 @@ pub fn mend(root: &Path, path: &str) -> Result<Option<FoundSegment>, RepairError
         Ok(Survey::Sealed { note, duration_us }) => {
             found_segment(root, path, &note, duration_us, length, SegmentState::Sealed)?
         }
-        Ok(Survey::Open { note, index }) => {
-            let whole = seal(&place, &torn, length, &index)?;
+        Ok(Survey::Open { note, index, damaged }) => {
+            let beside = if damaged { &place.with_extension(DAMAGED) } else { &torn };
+            let whole = seal(&place, beside, length, &index)?;
+            if damaged {
+                let cut = length - index.end();
+                warn!(tag = "STORAGE", path, cut, kept = %beside.display(), "a recording is damaged within");
+            }
             found_segment(root, path, &note, index.duration_us(), whole, SegmentState::Repaired)?
         }
+        Err(SurveyError::Empty) if length > TORN_MAX => return Err(RepairError::Damaged(length)),
         Err(SurveyError::Empty) => {
             fs::remove_file(&place)?;
             let _ = fs::remove_file(&torn);
@@ -105,12 +118,13 @@ fn found_segment(
 }
 
 /// Seals a file of fragments; its length then.
-fn seal(place: &Path, torn: &Path, length: u64, index: &Index) -> Result<u64, RepairError> {
+fn seal(place: &Path, beside: &Path, length: u64, index: &Index) -> Result<u64, RepairError> {
     let cut = length - index.end();
-    if cut > TORN_MAX {
+    let seal = index.seal()?;
+    // The tables of a long file may be all there is.
+    if cut > TORN_MAX.max(2 * seal.moov.len() as u64) {
         return Err(RepairError::Damaged(cut));
     }
-    let seal = index.seal()?;
     let mut file = OpenOptions::new().read(true).write(true).open(place)?;
     let mut tail = Vec::new();
     file.seek(SeekFrom::Start(seal.end))?;
@@ -119,7 +133,7 @@ fn seal(place: &Path, torn: &Path, length: u64, index: &Index) -> Result<u64, Re
     file.seek(SeekFrom::Start(seal.at))?;
     file.read_exact(&mut head)?;
     if !tail.is_empty() {
-        let mut beside = File::create(torn)?;
+        let mut beside = File::create(beside)?;
         beside.write_all(&tail)?;
         beside.sync_all()?;
     }
@@ -142,7 +156,7 @@ fn seal(place: &Path, torn: &Path, length: u64, index: &Index) -> Result<u64, Re
         file.set_len(seal.end)?;
         write_at(&mut file, seal.end, &tail)?;
         file.sync_data()?;
-        let _ = fs::remove_file(torn);
+        let _ = fs::remove_file(beside);
         return Err(error);
     }
     Ok(whole)
@@ -193,6 +207,12 @@ fn run(inbox: &Receiver<Job>, catalogue: &Catalogue, taken: &Taken, stop: &Atomi
     }
 }
 
+/// What lies on a disk may be made in ways that nobody thought of: one file does not end the others' repair.
+fn contained<T>(work: impl FnOnce() -> Result<T, RepairError>) -> Result<T, RepairError> {
+    // Nothing the closure touches is looked at again when it panicked.
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(RepairError::Panicked))
+}
+
 /// Answers how many files were looked into.
 fn go_through(
     job: &Job,
@@ -222,10 +242,10 @@ fn go_through(
         if count % 100 == 0 {
             info!(tag = "STORAGE", count, "looking through recordings");
         }
-        match (mend(root, &path), row) {
+        match (contained(|| mend(root, &path)), row) {
             (Ok(Some(found)), Some(row)) => {
                 debug!(tag = "STORAGE", path, state = ?found.state, "made whole");
-                let end = row.start_us + (found.end_us - found.segment.start_us);
+                let end = row.start_us.saturating_add(found.end_us.saturating_sub(found.segment.start_us));
                 catalogue.segment_closed(row.id, found.state, end, found.bytes)?;
             }
             (Ok(Some(found)), None) => {

@@ -237,10 +237,7 @@ impl Writer {
     ) -> Result<(), Fault> {
         self.root.check()?;
         let base = self.root.base()?;
-        let taken = |path: &str| {
-            self.taken.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned());
-        };
-        let reel = match Reel::create(base.path(), camera.cell.id(), start, tracks, taken) {
+        let reel = match Reel::create(base.path(), camera.cell.id(), start, tracks, &self.taken) {
             Ok(reel) => reel,
             Err(ReelError::Storage(fault)) => return Err(fault),
             Err(ReelError::Mux(error)) => {
@@ -316,6 +313,7 @@ impl Writer {
             if let Ok(base) = self.root.base() {
                 let _ = std::fs::remove_file(base.path().join(&reel.segment.path));
             }
+            self.release(&reel);
             said(self.catalogue.segment_removed(id));
             return Ok(());
         }

@@ -117,7 +117,7 @@ fn a_file_is_read_back_sealed_open_or_in_between() {
     let seal = hybrid.seal().expect("a seal");
     let mut between = file.clone();
     between.extend_from_slice(&seal.moov);
-    let Ok(Survey::Open { note, index }) = look(&between) else { panic!("open") };
+    let Ok(Survey::Open { note, index, damaged: false }) = look(&between) else { panic!("open") };
     assert_eq!(&note[..], b"a note");
     assert_eq!(index.end(), file.len() as u64, "the moov is cut off and written anew");
     assert_eq!(sealed(&index, between), plain, "what comes out is the same");

@@ -15,7 +15,7 @@ fn at(seconds: u64) -> SystemTime {
 /// Writes four seconds in fragments of one, and leaves the file as a crash would.
 fn crashed(root: &Path, seconds: u64) -> Reel {
     let clip = Clip::h264();
-    let mut reel = Reel::create(root, "cam", at(seconds), &clip.tracks, |_| {}).expect("made");
+    let mut reel = Reel::create(root, "cam", at(seconds), &clip.tracks, &Taken::default()).expect("made");
     let pace = clip.tracks[0].timescale / 25;
     let mut decode = 0;
     for (n, second) in clip.frames.chunks(25).enumerate() {
@@ -84,12 +84,46 @@ fn r_n9_a_repair_never_makes_it_worse() {
     let reel = crashed(root, 0);
     let place = root.join(&reel.segment.path);
     // Whole until the third fragment, nonsense from there on.
-    let mut damaged = fs::read(&place).unwrap();
+    let whole = fs::read(&place).unwrap();
+    let mut damaged = whole.clone();
     let third = damaged.windows(4).enumerate().filter(|(_, four)| four == b"moof").nth(2).unwrap().0;
     damaged[third - 4..].fill(0xff);
     fs::write(&place, &damaged).unwrap();
     mend(root, &reel.segment.path).expect("what is whole is kept");
     assert_eq!(pictures(&place), 50);
+
+    // Nothing but the third is damaged: what lies behind it is not thrown away.
+    fs::write(&place, &whole).unwrap();
+    let mut damaged = whole.clone();
+    damaged[third..third + 4].fill(0xff);
+    fs::write(&place, &damaged).unwrap();
+    mend(root, &reel.segment.path).expect("what is whole is kept");
+    assert_eq!(pictures(&place), 50);
+    let kept = place.with_extension(DAMAGED);
+    assert_eq!(fs::read(&kept).unwrap(), damaged[third - 4..]);
+    assert_eq!(mend(root, &reel.segment.path).unwrap().unwrap().state, SegmentState::Sealed);
+    assert!(kept.exists());
+
+    // The first is damaged, or the head: it is no file without a picture.
+    let first = whole.windows(4).position(|four| four == b"moof").unwrap();
+    let head = whole.windows(4).position(|four| four == b"moov").unwrap();
+    for (at, with) in [(first, 0xff), (head - 4, 0xff)] {
+        let mut damaged = whole.clone();
+        damaged[at..at + 4].fill(with);
+        fs::write(&place, &damaged).unwrap();
+        assert!(matches!(mend(root, &reel.segment.path), Err(RepairError::Survey(SurveyError::Damaged))));
+        assert_eq!(fs::read(&place).unwrap(), damaged);
+    }
+    // Too much for a torn end, whatever it is.
+    for whole_until in [third - 4, first - 4] {
+        let mut file = whole[..whole_until].to_vec();
+        file.extend_from_slice(b"\0\0\0\x01");
+        fs::write(&place, &file).unwrap();
+        let length = whole_until as u64 + TORN_MAX + 1;
+        OpenOptions::new().write(true).open(&place).unwrap().set_len(length).unwrap();
+        assert!(matches!(mend(root, &reel.segment.path), Err(RepairError::Damaged(_))));
+        assert_eq!(fs::metadata(&place).unwrap().len(), length);
+    }
 
     // Not ours, or not readable as ours: untouched.
     for bytes in [&b"\0\0\0\x18ftypmp42 somebody else's film"[..], b"text"] {
@@ -101,6 +135,39 @@ fn r_n9_a_repair_never_makes_it_worse() {
     fs::write(&place, b"").unwrap();
     assert_eq!(mend(root, &reel.segment.path).unwrap(), None);
     assert!(!place.exists());
+}
+
+#[test]
+fn only_names_of_files_that_are_being_written_are_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let (root, tracks) = (dir.path(), Clip::h264().tracks);
+    // Of a run before.
+    let left = crashed(root, 0).segment.path;
+    let taken = Taken::default();
+    let make = || Reel::create(root, "cam", at(0), &tracks, &taken).expect("made").segment.path;
+    let own = [make(), make()];
+    assert!(!own.contains(&left));
+    assert_eq!(*taken.lock().unwrap(), HashSet::from(own), "what is being written stays taken");
+}
+
+#[test]
+fn times_beyond_all_bounds_end_nothing_and_neither_does_a_defect() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path();
+    let reel = crashed(root, 0);
+    let place = root.join(&reel.segment.path);
+    // Decode times that a torn page may hold.
+    let mut torn = fs::read(&place).unwrap();
+    let times: Vec<usize> =
+        torn.windows(4).enumerate().filter(|(_, four)| four == b"tfdt").map(|(at, _)| at).collect();
+    for at in times {
+        assert_eq!(torn[at + 4], 1, "a time of 64 bits");
+        torn[at + 8..at + 16].copy_from_slice(&(u64::MAX / 2 - 300_000).to_be_bytes());
+    }
+    fs::write(&place, &torn).unwrap();
+    let _ = mend(root, &reel.segment.path);
+    let broken = contained::<()>(|| panic!("a defect"));
+    assert!(matches!(broken, Err(RepairError::Panicked)));
 }
 
 #[test]
