@@ -40,6 +40,8 @@ const STUCK_MAX: usize = 1_000;
 pub(super) struct Cleaned {
     pub(super) removed: usize,
     pub(super) bytes: u64,
+    /// Bytes of the catalogue whose files were gone already.
+    forgotten: u64,
     /// Some of them were younger than the days to keep.
     pub(super) early: bool,
     /// There is more to remove.
@@ -52,7 +54,12 @@ pub(super) struct Cleaned {
 
 impl Cleaned {
     pub(super) const fn nothing() -> Self {
-        Self { removed: 0, bytes: 0, early: false, more: false, stuck: 0, behind: Micros::MIN }
+        Self { removed: 0, bytes: 0, forgotten: 0, early: false, more: false, stuck: 0, behind: Micros::MIN }
+    }
+
+    /// Bytes that the catalogue counts no more.
+    fn uncounted(&self) -> u64 {
+        self.bytes + self.forgotten
     }
 
     fn is_enough(&self) -> bool {
@@ -125,18 +132,18 @@ pub(super) fn keep_quotas(
     let mut total = 0;
     for usage in catalogue.usage()? {
         let quota = own.get(&usage.camera).copied().unwrap_or(u64::MAX);
-        let (before, over) = (cleaned.bytes, usage.bytes.saturating_sub(quota));
+        let (before, over) = (cleaned.uncounted(), usage.bytes.saturating_sub(quota));
         cleaned.behind = Micros::MIN;
-        while cleaned.bytes - before < over && !cleaned.is_enough() {
+        while cleaned.uncounted() - before < over && !cleaned.is_enough() {
             let oldest = catalogue.oldest_unprotected_of(&usage.camera, cleaned.behind, None)?;
             let Some(row) = oldest else { break };
             remove(base, catalogue, &row, &mut cleaned)?;
         }
-        total += usage.bytes - (cleaned.bytes - before).min(usage.bytes);
+        total += usage.bytes - (cleaned.uncounted() - before).min(usage.bytes);
     }
-    let (before, over) = (cleaned.bytes, if all == 0 { 0 } else { total.saturating_sub(all) });
+    let (before, over) = (cleaned.uncounted(), if all == 0 { 0 } else { total.saturating_sub(all) });
     cleaned.behind = Micros::MIN;
-    while cleaned.bytes - before < over && !cleaned.is_enough() {
+    while cleaned.uncounted() - before < over && !cleaned.is_enough() {
         let Some(row) = catalogue.oldest_unprotected(cleaned.behind, None)? else { break };
         remove(base, catalogue, &row, &mut cleaned)?;
     }
@@ -156,7 +163,7 @@ fn remove(
     }
     match fs::remove_file(base.join(path)) {
         Ok(()) => cleaned.bytes += row.bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => cleaned.forgotten += row.bytes,
         Err(error) => {
             if cleaned.stuck == 0 {
                 warn!(tag = "DISK", path = row.path, %error, "a recording cannot be removed");
@@ -169,6 +176,8 @@ fn remove(
     cleaned.removed += 1;
     // Of an earlier protection, which is over.
     let _ = keepsake::take_off(base, &row.path);
+    // Mostly there is none.
+    let _ = fs::remove_file(base.join(path).with_extension(super::repair::DAMAGED));
     info!(tag = "DISK", path = row.path, bytes = row.bytes, "removed to make room");
     if let Some(day) = path.parent() {
         // The last one of its day takes the directory along; one that is not empty stays.
@@ -299,6 +308,19 @@ mod tests {
         assert_eq!(disk.left(), [9, 8, 6, 4, 3], "the others' are older, and stay");
         assert_eq!(quotas(350, &[("other", 200)]), 2, "its own first, then the oldest of all");
         assert_eq!(disk.left(), [9, 4, 3]);
+        // What somebody removed by hand is no reason to remove more.
+        for row in disk
+            .catalogue
+            .segments(crate::store::Query { camera: None, from_us: 0, to_us: i64::MAX })
+            .unwrap()
+        {
+            if row.start_us == micros(at(4)) {
+                fs::remove_file(disk.dir.path().join(&row.path)).unwrap();
+            }
+        }
+        assert_eq!(quotas(200, &[]), 1);
+        assert_eq!(disk.left(), [9, 3]);
+        disk.add(4, SegmentState::Sealed, false);
         assert_eq!(quotas(50, &[]), 2, "what is protected stays, and counts");
         assert_eq!(disk.left(), [9]);
     }
