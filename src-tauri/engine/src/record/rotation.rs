@@ -9,6 +9,10 @@ const CLOCK_STEP: Duration = Duration::from_secs(5);
 /// After a hole of this length the next frames go into a file of their own.
 const HOLE: Duration = Duration::from_secs(10);
 
+/// A file that is this many hundredths longer by arrival than it may be by the camera's clock ends too: that clock
+/// runs slow.
+const SLOW: u32 = 110;
+
 /// How large a file may become. It ends at the first key frame afterwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -91,11 +95,12 @@ impl Rotation {
             Err(behind) => behind.duration(),
         };
         let length = i64::from(self.limits.seconds).saturating_mul(1_000_000_000);
+        let longest = Duration::from_secs(u64::from(self.limits.seconds)) * SLOW / 100;
         if stepped > CLOCK_STEP {
             Some(Why::ClockStep)
         } else if at.arrival.saturating_duration_since(self.newest) > HOLE {
             Some(Why::Hole)
-        } else if at.media.saturating_sub(self.began.media) >= length {
+        } else if at.media.saturating_sub(self.began.media) >= length || passed >= longest {
             Some(Why::Time)
         } else if self.limits.bytes > 0 && self.bytes >= self.limits.bytes {
             Some(Why::Size)
@@ -129,6 +134,11 @@ mod tests {
         assert_eq!(file.due(at(59, 86_400)), Some(Why::ClockStep));
         file.add(999, at(59, 0).arrival);
         assert_eq!(file.due(at(59, 0)), Some(Why::Size));
+        // A camera whose clock runs at half its pace.
+        let slow = |seconds: u64| Mark { media: at(seconds / 2, 0).media, ..at(seconds, 0) };
+        let mut file = Rotation::new(Limits { seconds: 60, bytes: 0 }, slow(0));
+        feed(&mut file, 65);
+        assert_eq!((file.due(slow(65)), file.due(slow(66))), (None, Some(Why::Time)));
         let mut quiet = Rotation::new(Limits { seconds: 900, bytes: 0 }, at(0, 0));
         feed(&mut quiet, 1);
         assert_eq!(quiet.due(at(11, 0)), None);
