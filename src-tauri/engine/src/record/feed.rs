@@ -157,6 +157,11 @@ impl Feed {
                 break;
             }
         }
+        if let Some(mut hole) = self.hole.take() {
+            // No frame comes any more that would tell of it.
+            hole.until = self.newest.unwrap_or(hole.until);
+            self.queue.push_always(self.number, Word::Hole(hole));
+        }
         self.queue.push_always(self.number, Word::Off);
         self.recorded = self.recorded.max(self.taken);
         wait

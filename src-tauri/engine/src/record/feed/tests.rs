@@ -316,3 +316,29 @@ fn r_n1_a_branch_is_switched_without_a_gap_in_another() {
         assert_eq!(house.viewers[1].log.newest, Some(last), "and has every frame from first to last");
     });
 }
+
+#[test]
+fn frames_that_were_lost_just_before_recording_ended_are_told_of() {
+    on_the_paused_clock(async {
+        let mut house = House::new();
+        house.pass().await;
+        house.befall(Step::DiskSticks);
+        for _ in 0..3 * GROUP {
+            house.pass().await;
+        }
+        house.befall(Step::RecordingOff);
+        for _ in 0..8 {
+            tokio::task::yield_now().await;
+        }
+        let (mut got, mut lost) = (1, 0);
+        while let Some((_, word)) = house.queue.pop(Duration::ZERO) {
+            match word {
+                Word::Frame(_) => got += 1,
+                Word::Hole(hole) => lost += hole.frames,
+                _ => {}
+            }
+        }
+        assert!(lost > 0);
+        assert_eq!(got + lost, house.next, "each frame is recorded or told of");
+    });
+}
