@@ -31,6 +31,13 @@ const ALERTS_MAX: u32 = 10_000;
 const ALERTS_AGE: Micros = 90 * 24 * 3_600 * 1_000_000;
 /// What is moved aside has this ending. One is kept: the newest.
 const ASIDE: &str = "damaged";
+/// The oldest recording that may go. None ends before it begins: what is too young is not looked at.
+const OLDEST: &str =
+    "SELECT * FROM segments WHERE protected = 0 AND state <> 0 AND start_us > ?1 AND start_us < ?2
+     AND end_us < ?2 ORDER BY start_us, id LIMIT 1";
+const OLDEST_OF: &str = "SELECT * FROM segments INDEXED BY segments_of_camera
+     WHERE camera = ?1 AND protected = 0 AND state <> 0 AND start_us > ?2 AND start_us < ?3 AND end_us < ?3
+     ORDER BY start_us, id LIMIT 1";
 
 /// The catalogue cannot do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -280,12 +287,7 @@ impl Catalogue {
         after_us: Micros,
         before_us: Option<Micros>,
     ) -> Result<Option<SegmentRow>> {
-        self.one(
-            "SELECT * FROM segments WHERE protected = 0 AND state <> 0 AND start_us > ?1 AND end_us < ?2
-             ORDER BY start_us, id LIMIT 1",
-            params![after_us, before_us.unwrap_or(Micros::MAX)],
-            rows::segment,
-        )
+        self.one(OLDEST, params![after_us, before_us.unwrap_or(Micros::MAX)], rows::segment)
     }
 
     /// The same for one camera.
@@ -298,13 +300,7 @@ impl Catalogue {
         after_us: Micros,
         before_us: Option<Micros>,
     ) -> Result<Option<SegmentRow>> {
-        self.one(
-            "SELECT * FROM segments INDEXED BY segments_of_camera
-             WHERE camera = ?1 AND protected = 0 AND state <> 0 AND start_us > ?2 AND end_us < ?3
-             ORDER BY start_us, id LIMIT 1",
-            params![camera, after_us, before_us.unwrap_or(Micros::MAX)],
-            rows::segment,
-        )
+        self.one(OLDEST_OF, params![camera, after_us, before_us.unwrap_or(Micros::MAX)], rows::segment)
     }
 
     /// Protects a recording from being cleaned away, or no more. Answers whether that changed anything.

@@ -327,3 +327,19 @@ fn wall_time_and_back() {
         assert_eq!(micros(wall(us)), us);
     }
 }
+
+#[test]
+fn r_n7_nothing_is_walked_through_to_find_the_oldest_recording_that_may_go() {
+    let (_dir, catalogue) = fresh();
+    let plan = |sql: &str| -> String {
+        let reading = catalogue.reading();
+        let mut statement = reading.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let blank = vec![rusqlite::types::Null; statement.parameter_count()];
+        let steps = statement.query_map(rusqlite::params_from_iter(blank), |row| row.get(3)).unwrap();
+        steps.collect::<rusqlite::Result<Vec<String>>>().unwrap().join("; ")
+    };
+    let all = plan(OLDEST);
+    assert!(all.contains("segments_that_may_go (start_us>? AND start_us<?)"), "{all}");
+    let own = plan(OLDEST_OF);
+    assert!(own.contains("segments_of_camera (camera=? AND start_us>? AND start_us<?)"), "{own}");
+}
