@@ -49,6 +49,12 @@ pub enum Fault {
     AudioOnly,
     /// RTP payloads are damaged at random.
     GarbageRtp,
+    /// RTCP packets are none.
+    GarbageRtcp,
+    /// The sound's packets are none of RTP.
+    GarbageSound,
+    /// AAC comes without the marker that ends each access unit (RFC 3640, section 3.1).
+    UnmarkedSound,
     /// Random bytes stand between the packets of the interleaved stream.
     GarbageRtsp,
     /// DESCRIBE is answered with a broken SDP.
@@ -87,6 +93,9 @@ const HELP: &[(&str, &str)] = &[
     ("no-key-frame", "key frames are left out"),
     ("audio-only", "sound alone is offered, running sessions lose their video"),
     ("garbage-rtp", "RTP payloads are damaged at random"),
+    ("garbage-rtcp", "RTCP packets are none"),
+    ("garbage-sound", "the sound's packets are none of RTP"),
+    ("unmarked-sound", "AAC comes without its markers"),
     ("garbage-rtsp", "random bytes stand between the packets on the connection"),
     ("garbage-sdp", "the SDP is broken"),
     ("unauthorized", "every request is answered with 401"),
@@ -162,6 +171,9 @@ impl FromStr for Fault {
             "no-key-frame" => Self::NoKeyFrame,
             "audio-only" => Self::AudioOnly,
             "garbage-rtp" => Self::GarbageRtp,
+            "garbage-rtcp" => Self::GarbageRtcp,
+            "garbage-sound" => Self::GarbageSound,
+            "unmarked-sound" => Self::UnmarkedSound,
             "garbage-rtsp" => Self::GarbageRtsp,
             "garbage-sdp" => Self::GarbageSdp,
             "unauthorized" => Self::Unauthorized,
@@ -193,6 +205,9 @@ impl fmt::Display for Fault {
             Self::NoKeyFrame => "no-key-frame",
             Self::AudioOnly => "audio-only",
             Self::GarbageRtp => "garbage-rtp",
+            Self::GarbageRtcp => "garbage-rtcp",
+            Self::GarbageSound => "garbage-sound",
+            Self::UnmarkedSound => "unmarked-sound",
             Self::GarbageRtsp => "garbage-rtsp",
             Self::GarbageSdp => "garbage-sdp",
             Self::Unauthorized => "unauthorized",

@@ -339,8 +339,15 @@ impl Live {
                 continue;
             }
             for mut unit in units {
-                if fault == Fault::GarbageRtp && !unit.rtcp {
-                    damage(&mut unit);
+                match fault {
+                    Fault::GarbageRtp if !unit.rtcp => damage(&mut unit),
+                    // The version, and the marker with the payload type.
+                    Fault::GarbageRtcp if unit.rtcp => mask(&mut unit, [0x3f, 0xff]),
+                    Fault::GarbageSound if !unit.rtcp && unit.track == AUDIO => mask(&mut unit, [0x3f, 0xff]),
+                    Fault::UnmarkedSound if !unit.rtcp && unit.track == AUDIO => {
+                        mask(&mut unit, [0xff, 0x7f])
+                    }
+                    _ => {}
                 }
                 dropped += self.deliver(Arc::new(unit));
             }
@@ -463,6 +470,17 @@ impl Live {
 #[allow(clippy::disallowed_methods)]
 fn wall() -> SystemTime {
     SystemTime::now()
+}
+
+/// Leaves these bits of the first two bytes of each packet.
+fn mask(unit: &mut Unit, bits: [u8; 2]) {
+    let mut wire = unit.wire.to_vec();
+    for start in &unit.starts {
+        let head = &mut wire[*start as usize + PREFIX..];
+        head[0] &= bits[0];
+        head[1] &= bits[1];
+    }
+    unit.wire = wire.into();
 }
 
 /// Damages about every third packet behind its RTP header.

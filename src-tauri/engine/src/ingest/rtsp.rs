@@ -1,6 +1,7 @@
 //! One session with a camera by retina.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -38,13 +39,15 @@ const REACH: Duration = Duration::from_secs(1);
 pub struct RtspSource {
     options: RtspOptions,
     env: Env,
+    /// A session ended by its sound: the next ones do without.
+    unreadable: Arc<AtomicBool>,
 }
 
 impl RtspSource {
     /// A source. Does not connect.
     #[must_use]
     pub fn new(options: RtspOptions, env: Env) -> Self {
-        Self { options: options.without_url_credentials(), env }
+        Self { options: options.without_url_credentials(), env, unreadable: Arc::default() }
     }
 
     /// A connection, and what the camera offers on it.
@@ -80,7 +83,12 @@ impl RtspSource {
         let (conduit, mut session) = self.described().await?;
         let steps = Steps { host: &host, limit: options.tcp_timeout, shared: conduit.shared() };
 
-        let Choice { mut tracks, wanted } = tracks::choose(session.streams(), options.audio, &host)?;
+        let mut choice = tracks::choose(session.streams(), options.audio, &host)?;
+        let mut queued = VecDeque::with_capacity(2);
+        if self.unreadable.load(Ordering::Relaxed) && choice.forgo_sound() {
+            queued.push_back(SessionEvent::Warning(SourceError::new(Code::NoSound, tracks::UNREADABLE)));
+        }
+        let Choice { mut tracks, wanted } = choice;
         let mut ids = vec![None; session.streams().len()];
         for (id, stream) in wanted {
             let transport = match options.transport {
@@ -126,7 +134,9 @@ impl RtspSource {
             states,
             ids,
             clock,
-            queued: VecDeque::with_capacity(2),
+            queued,
+            blamed: None,
+            unreadable: Arc::clone(&self.unreadable),
             errors: 0,
             lost: 0,
             ended: false,
@@ -206,6 +216,9 @@ pub(super) struct RtspSession {
     clock: Clock,
     /// What one access unit brought beside its first event: at most a change of tracks before a frame.
     queued: VecDeque<SessionEvent>,
+    /// Whose packet it was that could not be used last.
+    blamed: Option<usize>,
+    unreadable: Arc<AtomicBool>,
     errors: u32,
     lost: u64,
     ended: bool,
@@ -234,6 +247,9 @@ impl RtspSession {
     fn end(&mut self) -> SourceError {
         self.ended = true;
         self.shared.end().unwrap_or_else(|| {
+            // What the client cannot take apart it ends with, although the pictures are fine.
+            let sound = self.blamed.is_some_and(|track| self.tracks[track].kind == TrackKind::Audio);
+            self.unreadable.fetch_or(sound, Ordering::Relaxed);
             let detail = format!("The camera at {} sent media that cannot be read.", self.host);
             SourceError::new(Code::Protocol, detail)
         })
@@ -334,7 +350,9 @@ impl RtspSession {
     }
 
     /// A packet could not be used. The client goes on behind it, unless it is the connection.
-    fn damage(&mut self) -> Result<(), SourceError> {
+    fn damage(&mut self, error: &retina::Error) -> Result<(), SourceError> {
+        let (blamed, reports) = self.blame(&error.to_string());
+        self.blamed = blamed;
         self.errors += 1;
         if let Some(end) = self.shared.end() {
             self.ended = true;
@@ -343,15 +361,30 @@ impl RtspSession {
         if self.errors > MAX_ERRORS {
             return Err(self.end());
         }
-        // The client does not tell which track it was.
-        for (track, state) in self.tracks.iter().zip(&mut self.states) {
-            if track.kind == TrackKind::Video {
-                state.damaged = true;
+        if reports {
+            // No media was in it.
+            return Ok(());
+        }
+        for (at, (track, state)) in self.tracks.iter().zip(&mut self.states).enumerate() {
+            if blamed.map_or(track.kind == TrackKind::Video, |blamed| blamed == at) {
+                state.damaged |= track.kind == TrackKind::Video;
                 state.loss = state.loss.saturating_add(1);
             }
         }
         self.lost += 1;
         Ok(())
+    }
+
+    /// Whose packet it was, and whether it was RTCP. The client tells it in words alone; where those are others
+    /// than were known, it may have been any picture's.
+    fn blame(&self, words: &str) -> (Option<usize>, bool) {
+        let of = |stream: &retina::client::Stream| {
+            stream.ctx().is_some_and(|context| words.contains(&format!("\nstream: {context}\n")))
+        };
+        let stream = self.demuxed.streams().iter().position(of);
+        let track = stream.and_then(|stream| self.ids.get(stream).copied().flatten());
+        let media = words.contains("\nssrc: ") || words.starts_with("corrupt RTP header");
+        (track.map(usize::from), track.is_some() && !media)
     }
 }
 
@@ -385,12 +418,15 @@ impl Session for RtspSession {
             if self.udp {
                 self.shared.saw_media();
             }
+            if matches!(item, Some(Ok(_))) {
+                self.blamed = None;
+            }
             match item {
                 Some(Ok(CodecItem::VideoFrame(frame))) => self.video(frame),
                 Some(Ok(CodecItem::AudioFrame(frame))) => self.audio(&frame),
                 // Sender reports and messages; a kind that is not known yet.
                 Some(Ok(_)) => {}
-                Some(Err(_)) => self.damage()?,
+                Some(Err(error)) => self.damage(&error)?,
                 None => return Poll::Ready(Err(self.end())),
             }
         }

@@ -18,6 +18,27 @@ pub(super) struct Choice {
     pub(super) wanted: Vec<(TrackId, usize)>,
 }
 
+/// Of sound that the client gave up at.
+pub(super) const UNREADABLE: &str =
+    "The camera's sound comes in packets that can't be read; its pictures go on without.";
+
+impl Choice {
+    /// Receives pictures alone, where there are any. Whether that changes something.
+    pub(super) fn forgo_sound(&mut self) -> bool {
+        let is_video =
+            |id: TrackId| self.tracks.get(usize::from(id)).is_some_and(|t| t.kind == TrackKind::Video);
+        let before = self.wanted.len();
+        if !self.wanted.iter().any(|(id, _)| is_video(*id)) {
+            return false;
+        }
+        self.wanted.retain(|(id, _)| is_video(*id));
+        for track in self.tracks.iter_mut().filter(|track| track.kind == TrackKind::Audio) {
+            track.note.get_or_insert_with(|| UNREADABLE.into());
+        }
+        self.wanted.len() < before
+    }
+}
+
 /// Picks the first usable video and the first usable sound; where there is none, the first that must be
 /// named with a note.
 ///

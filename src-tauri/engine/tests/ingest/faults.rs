@@ -168,18 +168,59 @@ async fn b_frames_are_noticed() {
 }
 
 #[tokio::test]
-async fn damaged_packets_cost_pictures_and_nothing_else() {
+async fn a_camera_that_sent_damaged_packets_can_be_opened_again() {
     for transport in [options, by_udp] {
         let cam = cam(Fault::None).await;
         let mut watched = open(transport(&cam.url())).await.unwrap();
         watched.key().await.unwrap();
         cam.set_fault(Fault::GarbageRtp).await;
-        // It may end, it may go on; it answers, and the process lives.
+        // It may end, it may go on: the damage is of any kind.
         let _ = timeout(Duration::from_secs(3), watched.end()).await;
         cam.set_fault(Fault::None).await;
         let mut watched = open(transport(&cam.url())).await.unwrap();
         watched.key().await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn reports_and_sound_that_cannot_be_read_cost_no_picture() {
+    for (fault, transport) in [
+        (Fault::GarbageRtcp, options as fn(&str) -> RtspOptions),
+        (Fault::GarbageRtcp, by_udp),
+        (Fault::GarbageSound, options),
+        (Fault::GarbageSound, by_udp),
+    ] {
+        let reports = Duration::from_millis(200);
+        let cam = TestCam::spawn(Options { sender_reports: reports, ..healthy() }).await.unwrap();
+        let mut watched = open(transport(&cam.url())).await.unwrap();
+        let mut last = watched.key().await.unwrap().pts;
+        let next = watched.of(TrackKind::Video).await.unwrap().pts;
+        let pace = next - std::mem::replace(&mut last, next);
+        cam.set_fault(fault).await;
+        for _ in 0..40 {
+            let frame = watched.of(TrackKind::Video).await.unwrap();
+            assert_eq!((frame.pts - last, frame.loss), (pace, 0), "{fault}");
+            last = frame.pts;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_camera_whose_sound_cannot_be_read_has_its_picture_at_the_next_attempt() {
+    let cam = cam(Fault::UnmarkedSound).await;
+    let mut source = RtspSource::new(options(&cam.url()), Env::system());
+    let session = source.open().await.unwrap();
+    let error = Watched { session, warnings: Vec::new() }.end().await;
+    assert_eq!(error.code, Code::Protocol, "{error}");
+    let session = source.open().await.unwrap();
+    let mut watched = Watched { session, warnings: Vec::new() };
+    watched.key().await.unwrap();
+    for _ in 0..20 {
+        watched.of(TrackKind::Video).await.unwrap();
+    }
+    let codes: Vec<_> = watched.warnings.iter().map(|w| w.code).collect();
+    assert_eq!(codes, [Code::NoSound]);
+    assert!(watched.track(TrackKind::Audio).note.is_some());
 }
 
 #[tokio::test]
