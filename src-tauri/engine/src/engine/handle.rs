@@ -257,9 +257,12 @@ impl EngineHandle {
     pub async fn remove_camera(&self, id: &str) -> Result<(), ApiError> {
         let _one_at_a_time = self.inner.changing.lock().await;
         let entry = self.changeable(id)?;
-        let mut added = self.registry().added();
-        added.retain(|s| s.id.as_deref() != Some(id));
-        self.save(added).await?;
+        // Nothing of a phone is kept: a disk that is full keeps none on the wall.
+        if entry.phone.is_none() {
+            let mut added = self.registry().added();
+            added.retain(|s| s.id.as_deref() != Some(id));
+            self.save(added).await?;
+        }
         self.keep_switched(id, None, None).await;
         self.keep_habits(id, None).await;
         self.take_down(&entry);
@@ -321,16 +324,26 @@ impl EngineHandle {
         entry.record(resumes);
         self.change(|registry| registry.entries.push(Arc::clone(&entry)));
         let (engine, watched) = (self.clone(), Arc::clone(&entry));
-        let remove = async move { engine.forget_phone(&watched).await };
+        let remove = move || {
+            let (engine, entry) = (engine.clone(), Arc::clone(&watched));
+            async move {
+                let owner = entry.phone.as_ref().map(|phone| phone.owner()).unwrap_or_default();
+                engine.forget_phone(&entry, &owner).await;
+            }
+        };
         inner.ground.tasks.spawn(phone::watch(phone, Arc::clone(&entry), remove).instrument(span));
         Some(entry)
     }
 
-    /// Takes a phone off the wall, if it is still the same.
-    pub(super) async fn forget_phone(&self, entry: &Entry) {
+    /// Takes a phone off the wall that is gone, unless it came back meanwhile, or somebody in its place.
+    pub(super) async fn forget_phone(&self, entry: &Entry, peer_id: &str) {
         let _one_at_a_time = self.inner.changing.lock().await;
         let now = self.registry().get(&entry.id);
-        if let Some(now) = now.filter(|now| now.main.slot.is(&entry.main.slot)) {
+        let gone = |now: &Arc<Entry>| {
+            let phone = now.phone.as_ref().filter(|_| now.main.slot.is(&entry.main.slot));
+            phone.is_some_and(|phone| phone.is_of(peer_id) && !phone.is_here())
+        };
+        if let Some(now) = now.filter(gone) {
             self.take_down(&now);
         }
     }

@@ -28,7 +28,8 @@ impl EngineHandle {
     pub async fn expect_phones(&self, known: Vec<KnownPhone>, resumes: bool) {
         let _one_at_a_time = self.one_change().await;
         for KnownPhone { peer_id, room, name } in known {
-            if self.entry_of(&peer_id).is_some() {
+            if let Some(own) = self.entry_of(&peer_id) {
+                own.phone.iter().for_each(|phone| phone.keep());
                 continue;
             }
             let Some(id) = self.free_place(&room) else { continue };

@@ -22,8 +22,10 @@ use crate::source::{SourceError, SourceErrorCode as Code};
 
 /// Somebody else may take the place of an owner without frames for this long.
 const TAKEOVER: Duration = Duration::from_secs(2);
+/// So long an offer may take to bring its first media, over whatever way; nobody takes its place meanwhile.
+const CONNECT: Duration = Duration::from_secs(10);
 /// How long somebody who sends is listened to before another publisher is taken for a second one.
-const LISTEN: Duration = Duration::from_millis(300);
+pub(super) const LISTEN: Duration = Duration::from_millis(300);
 /// A phone of the older systems without signaling and without frames is taken off the wall after this long.
 const LINGER: Duration = Duration::from_secs(600);
 /// Phones make key frames when they are asked to: asked this often, new viewers start at once and files
@@ -54,6 +56,10 @@ struct State {
     next: Option<Arc<Call>>,
     offers: u64,
     offered: Instant,
+    /// It was offered, or is about to be, and has brought no media yet.
+    awaited: bool,
+    /// Its owner was let in: the place is kept for it.
+    known: bool,
     said: PhoneState,
     counted: Option<(Instant, PhoneStats)>,
     trouble: Option<SourceError>,
@@ -81,6 +87,8 @@ impl Phone {
             next: None,
             offers: 0,
             offered: Instant::now(),
+            awaited: true,
+            known: false,
             said: PhoneState::default(),
             counted: None,
             trouble: None,
@@ -94,8 +102,16 @@ impl Phone {
     /// One that was let in and is not here.
     pub(super) fn away(card: PeerCard, env: Env) -> Self {
         let phone = Self::new(card, None, env);
-        phone.state().owner.here = false;
+        {
+            let mut state = phone.state();
+            (state.owner.here, state.awaited, state.known) = (false, false, true);
+        }
         phone
+    }
+
+    /// Keeps the place for its owner alone.
+    pub(super) fn keep(&self) {
+        self.state().known = true;
     }
 
     /// Whether its signaling is there.
@@ -126,19 +142,34 @@ impl Phone {
     pub(super) fn is_free(&self, frame: Option<Instant>) -> bool {
         let state = self.state();
         let silent = frame.is_none_or(|at| at.elapsed() >= TAKEOVER);
-        !state.owner.here || (silent && state.offered.elapsed() >= TAKEOVER)
+        let given_up = silent && !state.settles() && state.offered.elapsed() >= TAKEOVER;
+        !state.known && (!state.owner.here || given_up)
     }
 
-    /// Whether nothing comes of it, at a closer look: its connection may be closed without our knowing yet.
-    pub(super) async fn is_silent(&self) -> bool {
-        let packets = || {
-            let state = self.state();
-            let call = state.current.as_ref().or(state.next.as_ref());
-            call.and_then(|call| call.publication()).map(|publication| publication.stats().packets)
-        };
-        let before = packets();
-        tokio::time::sleep(LISTEN).await;
-        before.is_none() || before == packets()
+    #[cfg(test)]
+    pub(super) fn settled(&self) {
+        self.state().awaited = false;
+    }
+
+    /// For a closer look at whether anything comes of it, as its connection may be closed without our knowing
+    /// yet: what came so far. `None` where its place is not to be had anyway.
+    pub(super) fn heard(&self) -> Option<u64> {
+        let state = self.state();
+        if state.known || state.settles() {
+            return None;
+        }
+        let call = state.current.as_ref().or(state.next.as_ref());
+        Some(call.and_then(|call| call.publication()).map_or(0, |publication| publication.stats().packets))
+    }
+
+    /// The place is this peer's from now on; its connection follows.
+    pub(super) fn claim(&self, card: &PeerCard, link: Option<Arc<dyn SignalLink>>) {
+        let mut state = self.state();
+        let same = state.owner.card.peer_id == card.peer_id;
+        let generation = if same { state.owner.generation } else { 0 };
+        state.owner = Owner { card: card.clone(), link, generation, here: true };
+        state.offered = Instant::now();
+        state.awaited = true;
     }
 
     /// Takes a connection that was answered just now.
@@ -156,6 +187,7 @@ impl Phone {
             state.owner = Owner { card: card.clone(), link, generation, here: true };
             state.offers += 1;
             state.offered = Instant::now();
+            state.awaited = true;
             // Its battery is as full as it said before, here or on its way in.
             if let Some(said) = said {
                 state.said = said;
@@ -194,6 +226,7 @@ impl Phone {
                 return;
             }
             state.next = None;
+            state.awaited = false;
             state.current.replace(Arc::clone(call))
         };
         self.feed.set(call.publication().cloned());
@@ -298,6 +331,12 @@ impl Phone {
 }
 
 impl State {
+    /// It may still be on its way to its first media.
+    fn settles(&self) -> bool {
+        let patience = if self.current.is_some() { TAKEOVER } else { CONNECT };
+        self.awaited && self.owner.here && self.offered.elapsed() < patience
+    }
+
     fn facts(&self, frame: Option<Instant>) -> Facts {
         Facts {
             frame,
@@ -382,7 +421,12 @@ pub(super) fn away() -> SourceError {
 }
 
 /// Watches over a phone until its camera goes. `remove` takes the camera off the wall.
-pub(super) async fn watch(phone: Arc<Phone>, entry: Arc<Entry>, remove: impl Future<Output = ()> + Send) {
+/// It may find that the phone came back.
+pub(super) async fn watch<F: Future<Output = ()> + Send>(
+    phone: Arc<Phone>,
+    entry: Arc<Entry>,
+    remove: impl Fn() -> F + Send,
+) {
     let mut rng = phone.env.rng();
     let stop = entry.stop().clone();
     let mut ladder = Ladder::new(Instant::now());
@@ -414,13 +458,12 @@ pub(super) async fn watch(phone: Arc<Phone>, entry: Arc<Entry>, remove: impl Fut
             state.trouble = trouble;
             state.stage = verdict.stage;
             state.retry_at = verdict.retry_at;
-            let forgotten = state.owner.card.legacy && !facts.reachable && fed(&facts).elapsed() >= LINGER;
+            let forgotten = state.owner.card.legacy && !state.owner.here && fed(&facts).elapsed() >= LINGER;
             (verdict, facts, state.owner.link.clone(), state.owner.generation, changed, forgotten)
         };
         if over {
             info!(tag = "RECONNECT", "the phone did not come back");
-            remove.await;
-            return;
+            remove().await;
         }
         // Where nobody could be told, it is no news that nobody obeyed.
         if let Some(note) = verdict.note.filter(|note| link.is_some() || !matches!(note, Note::Failed { .. }))

@@ -15,7 +15,7 @@ use super::entry::Entry;
 use super::link::{
     JoinError, OfferError, PeerCandidate, PeerCard, PeerRole, PhoneState, PhoneStats, SignalLink, ToPeer,
 };
-use super::phone::Phone;
+use super::phone::{LISTEN, Phone};
 use crate::api::CameraKind;
 use crate::config::{ID_MAX, is_id};
 use crate::env::Secret;
@@ -72,12 +72,18 @@ impl EngineHandle {
         card: &PeerCard,
         link: Option<&Arc<dyn SignalLink>>,
     ) -> Result<Arc<Entry>, OfferError> {
-        let _one_at_a_time = self.one_change().await;
         let room = &card.room;
+        let heard = self.listened(card).await;
+        let _one_at_a_time = self.one_change().await;
         let entries = self.entries();
         if let Some(own) = self.entry_of(&card.peer_id) {
+            own.phone.iter().for_each(|phone| phone.claim(card, link.cloned()));
             return Ok(own);
         }
+        let is_silent = |phone: &Arc<Phone>| {
+            let before = heard.iter().find(|(other, _)| Arc::ptr_eq(other, phone));
+            before.is_some_and(|(_, before)| phone.heard() == Some(*before))
+        };
         for id in places(room) {
             match entries.iter().find(|entry| entry.id == id) {
                 None => {
@@ -88,14 +94,32 @@ impl EngineHandle {
                     let frame = entry.main.status.get().last_frame;
                     let phone = entry.phone.as_ref().filter(|phone| phone.room == *room);
                     if let Some(phone) = phone
-                        && (phone.is_free(frame) || phone.is_silent().await)
+                        && (phone.is_free(frame) || is_silent(phone))
                     {
+                        phone.claim(card, link.cloned());
                         return Ok(Arc::clone(entry));
                     }
                 }
             }
         }
         Err(OfferError::Busy)
+    }
+
+    /// What came, some time ago, of those who have the places in a room. Nobody waits for that but who wants one.
+    async fn listened(&self, card: &PeerCard) -> Vec<(Arc<Phone>, u64)> {
+        if self.entry_of(&card.peer_id).is_some() {
+            return Vec::new();
+        }
+        let phones = self.entries().into_iter().filter_map(|entry| entry.phone.clone());
+        let heard = phones.filter(|phone| phone.room == card.room).filter_map(|phone| {
+            let count = phone.heard().filter(|_| phone.is_here())?;
+            Some((phone, count))
+        });
+        let heard: Vec<_> = heard.collect();
+        if !heard.is_empty() {
+            tokio::time::sleep(LISTEN).await;
+        }
+        heard
     }
 }
 
@@ -339,8 +363,8 @@ impl PhonePeer {
         };
         phone.end();
         if self.card.legacy {
-            let engine = self.engine.clone();
-            self.engine.spawn(async move { engine.forget_phone(&entry).await });
+            let (engine, peer) = (self.engine.clone(), self.card.peer_id.clone());
+            self.engine.spawn(async move { engine.forget_phone(&entry, &peer).await });
         } else {
             let (phone, env) = (Arc::clone(phone), self.engine.env());
             self.engine.spawn(async move {
@@ -431,7 +455,83 @@ fn short(peer_id: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{KnownPhone, Parts, Rtsp};
     use super::*;
+    use crate::config::{Config, MemoryStore};
+    use crate::env::Env;
+
+    async fn engine() -> EngineHandle {
+        let parts = Parts {
+            env: Env::system(),
+            config: Config::parse("").expect("valid"),
+            store: Arc::new(MemoryStore::default()),
+            sources: Arc::new(Rtsp::default()),
+            demo: None,
+            data_dir: None,
+        };
+        EngineHandle::start(parts).await.expect("it starts")
+    }
+
+    fn card(peer_id: &str) -> PeerCard {
+        let (peer_id, room) = (peer_id.to_owned(), "hall".to_owned());
+        PeerCard { peer_id, room, role: PeerRole::Publisher, name: None, legacy: true }
+    }
+
+    async fn place_of(engine: &EngineHandle, peer_id: &str) -> Arc<Entry> {
+        engine.phone_for(&card(peer_id), None).await.expect("there is a place")
+    }
+
+    #[tokio::test]
+    async fn a_second_publisher_leaves_one_that_is_still_connecting_in_peace() {
+        let engine = engine().await;
+        let first = place_of(&engine, "a").await;
+        assert_eq!((&*first.id, &*place_of(&engine, "b").await.id), ("hall", "hall-2"));
+        assert!(first.phone.as_ref().expect("a phone").is_of("a"));
+        assert_eq!(place_of(&engine, "a").await.id, "hall", "who asks again has its own");
+        engine.shutdown().await;
+    }
+
+    #[tokio::test]
+    async fn no_camera_waits_while_somebody_who_may_be_gone_is_listened_to() {
+        let engine = engine().await;
+        let first = place_of(&engine, "a").await;
+        first.phone.as_ref().expect("a phone").settled();
+        let asking = tokio::spawn({
+            let engine = engine.clone();
+            async move { place_of(&engine, "b").await.id.clone() }
+        });
+        tokio::task::yield_now().await;
+        assert!(tokio::time::timeout(LISTEN / 2, engine.one_change()).await.is_ok());
+        assert_eq!(asking.await.expect("whole"), "hall", "nothing came of the first");
+        engine.shutdown().await;
+    }
+
+    #[tokio::test]
+    async fn one_that_came_meanwhile_is_not_taken_off_the_wall_with_the_one_that_went() {
+        let engine = engine().await;
+        let entry = place_of(&engine, "a").await;
+        entry.phone.as_ref().expect("a phone").end();
+        assert!(Arc::ptr_eq(&place_of(&engine, "b").await, &entry));
+        engine.forget_phone(&entry, "a").await;
+        assert!(engine.entry("hall").is_ok());
+        // And the same phone, back under its own name.
+        engine.forget_phone(&entry, "b").await;
+        assert!(engine.entry("hall").is_ok());
+        entry.phone.as_ref().expect("a phone").end();
+        engine.forget_phone(&entry, "b").await;
+        assert!(engine.entry("hall").is_err());
+        engine.shutdown().await;
+    }
+
+    #[tokio::test]
+    async fn the_place_of_a_phone_that_was_let_in_is_kept_for_it() {
+        let engine = engine().await;
+        let (peer_id, room, name) = ("owner".to_owned(), "hall".to_owned(), "Hall".to_owned());
+        engine.expect_phones(vec![KnownPhone { peer_id, room, name }], false).await;
+        assert_eq!(place_of(&engine, "guest").await.id, "hall-2");
+        assert_eq!(place_of(&engine, "owner").await.id, "hall");
+        engine.shutdown().await;
+    }
 
     #[test]
     fn every_publisher_of_a_room_has_an_id_that_can_be_asked_for() {
