@@ -46,6 +46,8 @@ struct Job {
     id: Uuid,
     span: Span,
     progress: Progress,
+    /// It was removed, or made way.
+    gone: CancellationToken,
     state: Mutex<State>,
 }
 
@@ -102,6 +104,7 @@ impl Exports {
     async fn expire(&self, job: &Job) {
         tokio::select! {
             () = self.stop.cancelled() => return,
+            () = job.gone.cancelled() => return,
             () = tokio::time::sleep(LIFE) => {}
         }
         if self.jobs().remove(&job.id).is_some() {
@@ -135,8 +138,8 @@ impl Exports {
                 || ApiError::new(ErrorCode::Busy, "Too many exports wait already. Cancel one, or wait.");
             going = Some(oldest.ok_or_else(busy)?);
         }
-        if let Some(id) = going {
-            jobs.remove(&id);
+        if let Some(job) = going.and_then(|id| jobs.remove(&id)) {
+            job.gone.cancel();
         }
         jobs.insert(job.id, job);
         Ok(going)
@@ -224,6 +227,7 @@ impl EngineHandle {
             id: fresh_id(&self.ground().env),
             span,
             progress: Progress::default(),
+            gone: CancellationToken::new(),
             state: Mutex::new(State::Waiting),
         });
         let going = shelf.exports.place(Arc::clone(&job))?;
@@ -269,6 +273,7 @@ impl EngineHandle {
         let shelf = Arc::clone(self.shelf()?);
         let job = shelf.exports.job(id)?;
         shelf.exports.jobs().remove(&id);
+        job.gone.cancel();
         job.progress.cancelled.store(true, Ordering::Relaxed);
         blocking(move || {
             // One that is being written removes its file itself.
@@ -320,6 +325,10 @@ fn run(shelf: &Shelf, job: &Job) {
             info!(tag = "STORAGE", camera = job.span.camera, bytes, "exported");
             State::Done { bytes }
         }
+        // Somebody wanted that.
+        Err(ArchiveError::Cancelled) => {
+            State::Failed(ApiError::new(ErrorCode::Conflict, "The export was cancelled."))
+        }
         Err(error) => State::Failed(tell(error)),
     };
     // It was removed in the moment in which it was done.
@@ -340,5 +349,33 @@ fn remove_file(path: &std::path::Path) {
             warn!(tag = "STORAGE", "an export cannot be removed: {error}");
         }
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_waits_for_the_end_of_an_export_that_made_way() {
+        let dir = tempfile::tempdir().expect("made");
+        let exports = Exports::open(dir.path().to_owned());
+        let job = || {
+            Arc::new(Job {
+                id: fresh_id(&Env::system()),
+                span: Span { camera: "door".to_owned(), from_us: 0, to_us: 1, cut: Cut::Key },
+                progress: Progress::default(),
+                gone: CancellationToken::new(),
+                state: Mutex::new(State::Done { bytes: 0 }),
+            })
+        };
+        let jobs: Vec<_> = (0..=KEPT).map(|_| job()).collect();
+        let going: Vec<_> =
+            jobs.iter().filter_map(|job| exports.place(Arc::clone(job)).expect("there is room")).collect();
+        assert_eq!(going.len(), 1);
+        let gone = jobs.iter().find(|job| job.id == going[0]).expect("one of them");
+        let begun = tokio::time::Instant::now();
+        exports.expire(gone).await;
+        assert!(begun.elapsed() < LIFE);
     }
 }
