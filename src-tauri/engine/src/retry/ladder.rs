@@ -7,7 +7,7 @@
 //!                                                                 └──── wait 10, 30, 60, 120 s ─┘
 //! ```
 //!
-//! Invariants: it never gives up (R-P7); at most one command every ten seconds; nothing is done while the
+//! Invariants: it never gives up (R-P7); at most one command every five seconds; nothing is done while the
 //! phone says that it pauses. It looks at [`Facts`] whenever it is asked to, and says when to look again.
 
 use std::time::Duration;
@@ -170,6 +170,8 @@ pub struct Ladder {
     commanded: Option<Instant>,
     /// Silence counts from here: a pause that ended, for instance.
     since: Instant,
+    /// What was there last before the silence of now, or the newest.
+    silent: Instant,
     paused: bool,
 }
 
@@ -182,6 +184,7 @@ impl Ladder {
             attempts: 0,
             commanded: None,
             since: now,
+            silent: now,
             paused: false,
         }
     }
@@ -211,10 +214,14 @@ impl Ladder {
         let silence = now.saturating_duration_since(fed);
         let first = facts.frame.is_none();
         if silence < SUSPECT {
-            let note = (rung > 0 && !first).then_some(Note::Recovered { after: silence });
+            let after = facts.frame.map_or(silence, |frame| frame.saturating_duration_since(self.silent));
+            let note = (rung > 0 && !first).then_some(Note::Recovered { after });
             self.state = State::Watching { rung: 0, warned: 0 };
             let stage = if first { Stage::Waiting } else { Stage::Live };
             return Verdict { note, ..verdict(stage, fed + SUSPECT) };
+        }
+        if rung == 0 {
+            self.silent = fed;
         }
         if silence >= DEAD || (facts.talks && facts.agreed && silence >= AGREED) {
             return self.command(now, facts);
@@ -312,7 +319,7 @@ impl Ladder {
         }
         self.attempts = 0;
         self.state = State::Watching { rung: 0, warned: 0 };
-        let after = frame.saturating_duration_since(at);
+        let after = frame.saturating_duration_since(self.silent);
         Some(Verdict { note: Some(Note::Recovered { after }), ..verdict(Stage::Live, now + LOOK) })
     }
 }

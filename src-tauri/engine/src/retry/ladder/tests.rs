@@ -100,6 +100,13 @@ fn r_p6_frames_end_an_attempt_at_once() {
     assert_eq!(phone.commands().len(), 1);
     let recovered = phone.notes.iter().find(|(_, note)| matches!(note, Note::Recovered { .. }));
     assert!(recovered.is_some_and(|(at, _)| *at < 11_500), "{:?}", phone.notes);
+    let after = recovered.map(|(_, note)| *note);
+    let silence = phone.commands()[0] + 400;
+    assert_eq!(
+        after,
+        Some(Note::Recovered { after: Duration::from_millis(silence) }),
+        "since the last frame"
+    );
     assert_eq!(phone.stage, Stage::Live);
 }
 
