@@ -63,10 +63,12 @@ impl FileStore {
             Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
         let store = Self { dir: dir.to_owned(), key: key(), _lock: lock };
-        if let (Some(_), Some(text)) = (&store.key, store.read(SECRETS).map_err(failed)?)
-            && !seal::is_sealed(&text)
-        {
-            store.save_secrets(&text).map_err(failed)?;
+        for name in [SECRETS, ALERTS] {
+            if let (Some(_), Some(text)) = (&store.key, store.read(name).map_err(failed)?)
+                && !seal::is_sealed(&text)
+            {
+                store.sealed(name, &text).map_err(failed)?;
+            }
         }
         Ok(store)
     }
@@ -208,9 +210,16 @@ mod tests {
     fn secrets_are_sealed_once_there_is_a_key_and_stay_so_without_it() {
         let dir = tempfile::tempdir().unwrap();
         let key = || Some(SealKey::new(&[7; 32]));
-        FileStore::open(dir.path()).unwrap().save_secrets("hush").unwrap();
+        let plain = FileStore::open(dir.path()).unwrap();
+        plain.save_secrets("hush").unwrap();
+        // A webhook's address has its secret in it.
+        plain.save_alerts("hush").unwrap();
+        drop(plain);
         let store = FileStore::open_with(dir.path(), key).unwrap();
-        assert!(!fs::read_to_string(dir.path().join(SECRETS)).unwrap().contains("hush"));
+        for name in [SECRETS, ALERTS] {
+            assert!(!fs::read_to_string(dir.path().join(name)).unwrap().contains("hush"), "{name}");
+        }
+        assert_eq!(store.load_alerts().unwrap().as_deref(), Some("hush"));
         assert_eq!(store.load_secrets().unwrap().as_deref(), Some("hush"));
         drop(store);
         let locked = FileStore::open(dir.path()).unwrap().load_secrets().unwrap_err();
