@@ -39,6 +39,8 @@ const DAY: Duration = Duration::from_secs(24 * 3_600);
 const LEAF_LIFE: Duration = Duration::from_secs(397 * 24 * 3_600);
 /// With so much left it is issued anew.
 const LEAF_RENEW: Duration = Duration::from_secs(30 * 24 * 3_600);
+/// A clock that is behind this was never set: 2026.
+const BUILT: Duration = Duration::from_secs(1_767_225_600);
 const CA_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 3_600);
 
 /// The authority, and what it signed.
@@ -225,8 +227,9 @@ fn ca_params(ca_key: &KeyPair, wall: SystemTime) -> CertificateParams {
     // Without `CA:true` an iPhone does not list it among those that can be trusted.
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    // It is kept: what a board makes before it knows the time must be good afterwards.
     params.not_before = (wall - DAY).into();
-    params.not_after = (wall + CA_LIFE).into();
+    params.not_after = (wall.max(SystemTime::UNIX_EPOCH + BUILT) + CA_LIFE).into();
     params
 }
 
@@ -289,6 +292,13 @@ mod tests {
             let mode = std::fs::metadata(dir.path().join(name)).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{name}");
         }
+    }
+
+    #[test]
+    fn an_authority_that_was_made_before_the_clock_was_set_is_good_afterwards() {
+        let set = SystemTime::UNIX_EPOCH + BUILT + DAY * 300;
+        let params = ca_params(&KeyPair::generate().unwrap(), SystemTime::UNIX_EPOCH + DAY);
+        assert!(params.not_before < set && params.not_after > set + LEAF_LIFE);
     }
 
     #[test]
