@@ -1,8 +1,8 @@
 //! The relay: sockets in, rooms between, and a desk that answers offers, or none.
 //!
 //! [`Rooms`] decides, under one lock that is never held across a wait; what it wants done is done here. Words to
-//! peers are queued under the lock, so that all peers hear things in one order. What the desk is asked goes in
-//! order too, one clerk a seat, and outside the lock: the desk may speak to peers from within.
+//! peers are queued under the lock, so that all peers hear things in one order. So is what the desk is asked, one
+//! clerk a seat; the desk itself is called outside the lock, as it may speak to peers from within.
 
 mod forward;
 pub mod keys;
@@ -305,7 +305,8 @@ impl Shared {
         true
     }
 
-    /// Queues words and ends; gives back what the desk is to be asked. Runs under the lock of the rooms.
+    /// Queues words, questions and ends; gives back who comes to the desk or leaves it. Runs under the lock of
+    /// the rooms.
     fn deliver(
         &self,
         rooms: &mut Rooms,
@@ -328,7 +329,10 @@ impl Shared {
                         line.close(code, reason);
                     }
                 }
-                Output::Desk { socket, seat, call } => calls.push((socket, seat, call)),
+                Output::Desk { socket, seat, call: call @ (Call::Join(_) | Call::Leave | Call::Gone) } => {
+                    calls.push((socket, seat, call));
+                }
+                Output::Desk { socket, seat, call } => self.ask(socket, seat, call),
                 Output::Keep => {
                     if let Some(keep) = &self.keep {
                         keep.keep(rooms.devices.kept().to_vec());
@@ -339,7 +343,19 @@ impl Shared {
         calls
     }
 
-    /// Asks the desk.
+    /// Queues a question for the clerk of a seat.
+    fn ask(&self, socket: SocketId, seat: u64, call: Call) {
+        let full =
+            lock(&self.clerks).get(&(socket, seat)).is_some_and(|clerk| clerk.calls.try_send(call).is_err());
+        if full {
+            debug!(socket, "the desk is behind: the connection is cut off");
+            if let Some(line) = lock(&self.lines).get(&socket) {
+                line.cut.cancel();
+            }
+        }
+    }
+
+    /// Somebody comes to the desk, or leaves it.
     fn call(self: &Arc<Self>, socket: SocketId, seat: u64, call: Call) {
         let key = (socket, seat);
         match call {
@@ -370,16 +386,7 @@ impl Shared {
                     let _ = clerk.end.send(call == Call::Leave);
                 }
             }
-            call => {
-                let full =
-                    lock(&self.clerks).get(&key).is_some_and(|clerk| clerk.calls.try_send(call).is_err());
-                if full {
-                    debug!(socket, "the desk is behind: the connection is cut off");
-                    if let Some(line) = lock(&self.lines).get(&socket) {
-                        line.cut.cancel();
-                    }
-                }
-            }
+            call => self.ask(socket, seat, call),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The machine, played through without sockets: the legacy form, protocol v1, and who tries to break them.
 
 mod attacks;
+mod order;
 
 use std::cell::Cell;
 use std::collections::HashMap;
