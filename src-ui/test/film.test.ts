@@ -5,6 +5,7 @@ import { Film } from '../src/media/film';
 class FakeVideo extends EventTarget {
   static seconds = 60;
   static loads = 0;
+  static addresses = new Set<string>();
   duration = Number.NaN;
   ended = false;
   paused = true;
@@ -16,6 +17,7 @@ class FakeVideo extends EventTarget {
   set src(value: string) {
     this.#src = value;
     FakeVideo.loads += 1;
+    FakeVideo.addresses.add(value);
     queueMicrotask(() => {
       this.duration = FakeVideo.seconds;
       this.dispatchEvent(new Event('loadedmetadata'));
@@ -41,7 +43,7 @@ class FakeVideo extends EventTarget {
 
 beforeEach(() => {
   vi.useFakeTimers();
-  Object.assign(FakeVideo, { seconds: 60, loads: 0 });
+  Object.assign(FakeVideo, { seconds: 60, loads: 0, addresses: new Set() });
 });
 afterEach(() => vi.useRealTimers());
 
@@ -64,6 +66,8 @@ test('a recording that is still written is loaded again for what it has got sinc
     await vi.advanceTimersByTimeAsync(16);
   }
   expect(FakeVideo.loads).toBe(3);
+  // Loaded from the same address, browsers show what they have.
+  expect(FakeVideo.addresses.size).toBe(3);
 });
 
 test('one that was whole when it was loaded is loaded once', async () => {

@@ -150,7 +150,10 @@ export class Film {
     try {
       const address = await this.#handlers.address(take);
       if (wish !== this.#wish) return;
-      video.src = address;
+      // An address that was loaded minutes ago Chromium shows as it was then, whatever the server says.
+      video.src = grows
+        ? `${address}${address.includes('?') ? '&' : '?'}again=${Date.now()}`
+        : address;
       await event(video, 'loadedmetadata');
       if (wish !== this.#wish) return;
       video.playbackRate = this.#speed;
