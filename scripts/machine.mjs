@@ -132,7 +132,7 @@ export function run(program, args, { cwd = root, extra = {}, onLine, log, input 
  */
 export function claimTarget() {
   const claim = join(env.CARGO_TARGET_DIR, 'nightjar-claim.json');
-  const last = JSON.parse(readText(claim) ?? '{}');
+  const last = readJson(claim) ?? {};
   if (last.root !== root) {
     if (last.pid && alive(last.pid)) {
       const own = createHash('sha256').update(root).digest('hex').slice(0, 12);
@@ -170,6 +170,15 @@ export function hasDisplay() {
 export function readText(path) {
   try {
     return readFileSync(path, 'utf8');
+  } catch {
+    return null;
+  }
+}
+
+/** Null where there is none, or half a one: a program that was killed may have been writing it. */
+function readJson(path) {
+  try {
+    return JSON.parse(readText(path));
   } catch {
     return null;
   }

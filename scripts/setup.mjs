@@ -72,8 +72,11 @@ export const aiortc = join(aiortcRoot, 'bin', 'python3');
 /** Sets the machine up for a level; returns what it lacks, in words. Ends the process when stuck. */
 export async function setUp(level) {
   const lacking = [];
-  if (Number(process.versions.node.split('.')[0]) < 20) {
-    die(`Node ${process.versions.node} is too old: Nightjar needs Node 20 or newer.`);
+  const [major, minor] = process.versions.node.split('.').map(Number);
+  // What builds the pages asks for these.
+  const old = { 20: minor < 19, 21: true, 22: minor < 12 };
+  if (major < 20 || old[major]) {
+    die(`Node ${process.versions.node} is too old: Nightjar needs Node 20.19, 22.12 or newer.`);
   }
   if (process.platform === 'linux') await systemPackages(level, lacking);
   else nameForeignNeeds(level, lacking);
@@ -93,6 +96,11 @@ function nameForeignNeeds(level, lacking) {
       'If linking fails: install “Desktop development with C++” of the Visual Studio Build Tools\n' +
         '(https://visualstudio.microsoft.com/visual-cpp-build-tools/). WebView2 is part of Windows 11.',
     );
+  }
+  if (!which('cmake')) {
+    const how =
+      process.platform === 'darwin' ? 'brew install cmake' : 'winget install Kitware.CMake';
+    die(`CMake is missing: the encoder for sound is built with it. Install it with:\n  ${how}`);
   }
   if (level === 'test') {
     lacking.push('GStreamer’s RTSP server, Xvfb and network namespaces (Linux only)');

@@ -15,6 +15,7 @@ export function quantile(values, p) {
  * null where there is none.
  */
 export function figure({ id, name, unit, values, goal = null, judge = 'p50', note = '' }) {
+  if (values.length === 0) throw new Error(`nothing was measured: ${name}`);
   const [p50, p95] = [quantile(values, 0.5), quantile(values, 0.95)];
   const row = { p50, p95, min: Math.min(...values), max: Math.max(...values) };
   const rounded = Object.fromEntries(Object.entries(row).map(([key, v]) => [key, round(v)]));

@@ -78,7 +78,8 @@ export async function live({ browser, quick }) {
       await pause(1000);
       const later = (await wall.frames('cam', shown)).filter((frame) => frame.number !== null);
       const last = later.at(-1);
-      if (last) edge.push(behind(camera.schedule, last));
+      if (!last) throw new Error(`${way.name}: no picture within the second after the first`);
+      edge.push(behind(camera.schedule, last));
     }
     firsts.push(
       figure({

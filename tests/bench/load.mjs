@@ -2,18 +2,28 @@
 
 import { readdirSync, readFileSync } from 'node:fs';
 
-/** Nanoseconds on a processor since its start: all threads that live, exact where `stat` has ticks. */
-export function cpuNs(pid) {
-  let sum = 0;
+/** Nanoseconds that each thread of a process was on a processor: exact, where `stat` has ticks. */
+function threads(pid) {
+  const seen = new Map();
   for (const task of readdirSync(`/proc/${pid}/task`)) {
     try {
-      sum += Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'utf8').split(' ')[0]);
+      const [ns] = readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'utf8').split(' ');
+      seen.set(task, Number(ns));
     } catch {
       // A thread that has just ended.
     }
   }
-  return sum;
+  return seen;
 }
+
+const sum = (values) => [...values].reduce((total, value) => total + value, 0);
+
+/** Nanoseconds on a processor since its start, of all threads that live. */
+export const cpuNs = (pid) => sum(threads(pid).values());
+
+/** From one look to the next. A thread that ended takes what it did since the first along, and no more. */
+const between = (before, after) =>
+  sum([...after].map(([task, ns]) => ns - (before.get(task) ?? 0)));
 
 /** Resident memory, KiB. */
 export function rssKib(pid) {
@@ -29,13 +39,13 @@ export const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 /** `count` windows of `ms`: how long each really was, and the processor time the process took in it. */
 export async function windows(pid, count, ms, each = async () => null) {
   const out = [];
-  let [at, cpu, mark] = [performance.now(), cpuNs(pid), await each()];
+  let [at, cpu, mark] = [performance.now(), threads(pid), await each()];
   for (let i = 0; i < count; i++) {
     await pause(ms);
-    const [nowAt, nowCpu, nowMark] = [performance.now(), cpuNs(pid), await each()];
+    const [nowAt, nowCpu, nowMark] = [performance.now(), threads(pid), await each()];
     out.push({
       seconds: (nowAt - at) / 1000,
-      cpuNs: nowCpu - cpu,
+      cpuNs: between(cpu, nowCpu),
       rssKib: rssKib(pid),
       before: mark,
       after: nowMark,

@@ -14,6 +14,8 @@ const CALM = 40_000;
 const LOOK = 10_000;
 /** At the end, every camera must be back in this time: the longest wait between two attempts, and more. */
 const PATIENCE = 120_000;
+/** What memory may grow in a minute of faults at the end, MiB: a session that stays has its pictures with it. */
+const GROWTH = 0.5;
 /** Left out: what takes minutes each, and what is no fault of one camera. */
 const LONG = ['dropped-60', 'no-key-frame'];
 
@@ -83,6 +85,8 @@ export async function soak(house, { minutes, random, say, end }) {
   const code = await end(house);
   if (code !== 0) misses.push(`the server ended with ${code}`);
   if (report.files.last > report.files.first + 16) misses.push('descriptors grew');
+  if (settled > GROWTH) misses.push(`memory grew by ${settled.toFixed(2)} MiB a minute`);
+  if (report.eventsMissing > 0) misses.push(`${report.eventsMissing} events were missing`);
   report.misses = misses;
   const out = join(root, 'bench', 'out');
   mkdirSync(out, { recursive: true });

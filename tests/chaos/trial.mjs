@@ -32,7 +32,7 @@ async function one(fault, target, camera, { server, witness, screens }, delay) {
   const mended = await fault.mend(target, before?.bitrate ?? 0, server);
   // Who is stopped cannot notice anything.
   const since = fault.stops ? mended : typeof struck === 'number' ? struck : from;
-  const mendedAt = Date.now() - (now() - mended);
+  const wall = (at) => Date.now() - (now() - at);
   const well = await settled(witness, id, mended);
   await pause(1_000);
   const after = await frames(server, id);
@@ -75,7 +75,7 @@ async function one(fault, target, camera, { server, witness, screens }, delay) {
       behind:
         seen.moves === null || picture === null ? null : Math.max(0, (seen.moves - picture) / 1000),
     },
-    recorded: fault.clock ? null : await recorded(server, id, mendedAt, decided !== undefined),
+    recorded: fault.clock || !decided ? null : await recorded(server, id, wall(from), wall(mended)),
     states: witness.story(id, from),
   };
 }
@@ -89,18 +89,16 @@ async function moving(screen, mark, mended, viewer) {
   }
 }
 
-/** Seconds from the repair to the first picture that is in a file again; null where none was missing. */
-async function recorded(server, id, mendedAt, lost) {
-  if (!lost) return null;
+/** Seconds from the repair of a camera that was lost to the first picture that is in a file again. */
+async function recorded(server, id, struckAt, mendedAt) {
   const end = now() + RECORDER_PATIENCE;
   while (now() < end) {
     const from = new Date(mendedAt - 300_000).toISOString();
     const { segments } = await server.api('GET', `/recordings?camera=${id}&from=${from}`);
     const last = segments.at(-1);
-    // The file after the fault, once something of it is on the disk.
-    if (last?.state === 'open' && last.bytes > 0) {
-      return Math.max(0, (Date.parse(last.start) - mendedAt) / 1000);
-    }
+    // The file after the fault, once something of it is on the disk; the one before it ended with the loss.
+    const start = last && last.bytes > 0 ? Date.parse(last.start) : 0;
+    if (start > struckAt) return Math.max(0, (start - mendedAt) / 1000);
     await pause(250);
   }
   return null;
