@@ -16,6 +16,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use fantoccini::elements::Element;
+use fantoccini::wd::TimeoutConfiguration;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
@@ -231,6 +232,8 @@ impl Driven {
             builder.connect(&address).await.ok()
         })
         .await;
+        let patience = TimeoutConfiguration::new(Some(PATIENCE), None, None);
+        client.update_timeouts(patience).await.expect("a session");
         Self { client, _driver: driver }
     }
 
@@ -468,7 +471,10 @@ const WATCHED: &str = r"(async () => {
     video.crossOrigin = 'anonymous';
     document.body.append(video);
     const told = (event) => new Promise((resolve, reject) => {
-        video.addEventListener(event, resolve, { once: true });
+        const late = () => reject(new Error(
+            `no ${event}: at ${video.currentTime} of ${video.duration}, ready ${video.readyState}, network ${video.networkState}`));
+        const limit = setTimeout(late, 60_000);
+        video.addEventListener(event, () => { clearTimeout(limit); resolve(); }, { once: true });
         video.addEventListener('error', () => reject(new Error(video.error?.message)), { once: true });
     });
     const known = told('loadeddata');

@@ -38,6 +38,38 @@ function lacking() {
 }
 
 if (!lacking()) {
+  scene('A21 credentials that ran out open nothing', async (stage) => {
+    const turn = await startTurn();
+    stage.later(() => turn.stop());
+    const page = await stage.blank();
+    /** What a browser gathers with these, and the errors it meets. */
+    const gather = (seconds) =>
+      page.evaluate(
+        async (server) => {
+          const connection = new RTCPeerConnection({
+            iceServers: [server],
+            iceTransportPolicy: 'relay',
+          });
+          const [candidates, errors] = [[], []];
+          const done = new Promise((resolve) => {
+            connection.onicecandidate = ({ candidate }) =>
+              candidate?.candidate ? candidates.push(candidate.type) : resolve();
+          });
+          connection.onicecandidateerror = ({ errorCode }) => errors.push(errorCode);
+          connection.addTransceiver('video');
+          await connection.setLocalDescription();
+          await done;
+          connection.close();
+          return { candidates, errors };
+        },
+        { urls: [turn.url], ...turn.credential(seconds) },
+      );
+    assert.ok((await gather(600)).candidates.includes('relay'), turn.log);
+    const { candidates, errors } = await gather(-1);
+    assert.deepEqual(candidates, []);
+    assert.ok(errors.includes(401), String(errors));
+  });
+
   scene('R-S3 a phone that only a TURN server reaches is on the wall', async (stage) => {
     const turn = await startTurn();
     stage.later(() => turn.stop());

@@ -235,7 +235,8 @@ impl PhonePeer {
             return Err(OfferError::NotAPhone(room.clone()));
         }
         let (show, shown) = watch::channel(None);
-        let options = CallOptions { room: room.clone(), show: shown, publish: publishes };
+        let options =
+            CallOptions { room: room.clone(), show: shown, publish: publishes, trickle: self.link.is_some() };
         let call = Arc::new(self.engine.sfu().call(options, offer).await?);
         let camera = if call.publication().is_some() {
             match self.engine.phone_for(&self.card, self.link.as_ref()).await {

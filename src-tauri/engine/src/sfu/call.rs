@@ -34,6 +34,8 @@ pub struct CallOptions {
     pub show: watch::Receiver<Option<Slot>>,
     /// What the peer sends is taken.
     pub publish: bool,
+    /// The peer is told of candidates that come after the answer, which then does not wait for those of servers.
+    pub trickle: bool,
 }
 
 /// What an offer is about.
@@ -156,7 +158,8 @@ async fn negotiate(shared: Arc<Shared>, order: Order) -> Result<Call, SfuError> 
     let label = short(&id);
     let origin = Instant::now();
     let addresses = shared.addresses();
-    let (mut peer, lease) = shared.connect(&agreement, &description, &offer, &addresses, &label).await?;
+    let (mut peer, lease) =
+        shared.connect(&agreement, &description, &offer, &addresses, &label, options.trickle).await?;
     let codecs = Codecs::of(&agreement);
     let watches = peer.waker.is_some();
     info!(peer = label, room = options.room, sends = agreement.takes(), watches, "offer answered");

@@ -366,7 +366,8 @@ async fn negotiate(shared: Arc<Shared>, order: Order) -> Result<Answer, SfuError
     let Order { id, camera, slot, offer, description, agreement, addresses, place } = order;
     let label = short(&id);
     let origin = Instant::now();
-    let (mut peer, lease) = shared.connect(&agreement, &description, &offer, &addresses, &label).await?;
+    let (mut peer, lease) =
+        shared.connect(&agreement, &description, &offer, &addresses, &label, false).await?;
     let codecs = Codecs::of(&agreement);
     let answer = Answer { id, sdp: std::mem::take(&mut peer.answer) };
     info!(
@@ -419,6 +420,7 @@ impl Shared {
         offer: &str,
         addresses: &[IpAddr],
         label: &str,
+        trickle: bool,
     ) -> Result<(Peer, Lease), SfuError> {
         let wall = self.env.wall().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let door = match &self.door {
@@ -436,6 +438,7 @@ impl Shared {
                 wall,
                 rng: self.env.rng(),
                 label,
+                trickle,
             };
             match peer::answer(materials, agreement, description, offer).await {
                 Ok(peer) => return Ok((peer, lease)),

@@ -47,7 +47,7 @@ use crate::media::{Codec, TrackKind};
 const ICE_TIMEOUTS: [Duration; 3] = [Duration::from_secs(3), Duration::from_secs(4), Duration::from_secs(1)];
 /// How long an answer waits for our candidates: the host's own are there at once.
 const GATHER_LOCAL: Duration = Duration::from_millis(500);
-/// With STUN and TURN servers to ask.
+/// With STUN and TURN servers to ask, where their candidates must be in the answer.
 const GATHER_SERVERS: Duration = Duration::from_secs(2);
 /// How often a connection is looked at for the other side's goodbye.
 const LOOK: Duration = Duration::from_secs(1);
@@ -120,6 +120,8 @@ pub(super) struct Materials<'a> {
     pub(super) rng: SmallRng,
     /// The viewer's name in logs.
     pub(super) label: &'a str,
+    /// The other side is told of candidates that come after the answer.
+    pub(super) trickle: bool,
 }
 
 /// Builds the connection and answers the offer.
@@ -129,7 +131,7 @@ pub(super) async fn answer(
     description: &Description,
     offer: &str,
 ) -> Result<Peer, SfuError> {
-    let Materials { ice_servers, tasks, door, sockets, wall, mut rng, label } = materials;
+    let Materials { ice_servers, tasks, door, sockets, wall, mut rng, label, trickle } = materials;
     let addresses: Vec<IpAddr> = sockets.iter().map(SocketAddr::ip).collect();
     let (guest, streams) = door.map(|_| tcp::guest_channel()).unzip();
     let runtime = Arc::new(PeerRuntime::new(tasks.clone(), streams));
@@ -212,7 +214,7 @@ pub(super) async fn answer(
             connection.add_track(track).await.map_err(internal)?;
         }
     }
-    let patience = if ice_servers.is_empty() { GATHER_LOCAL } else { GATHER_SERVERS };
+    let patience = if trickle || ice_servers.is_empty() { GATHER_LOCAL } else { GATHER_SERVERS };
     let gathered = async {
         // Late or missing candidates are no failure: those that are there may do.
         let _ = tokio::time::timeout(patience, gathering.wait_for(|gathered| *gathered)).await;

@@ -131,7 +131,7 @@ async fn opened(feed: &Feed, wire: &mut Wire) -> Box<dyn Session> {
 }
 
 fn nothing() -> CallOptions {
-    CallOptions { room: "r".to_owned(), show: watch::channel(None).1, publish: true }
+    CallOptions { room: "r".to_owned(), show: watch::channel(None).1, publish: true, trickle: true }
 }
 
 #[tokio::test(start_paused = true)]
@@ -250,7 +250,7 @@ async fn r_s7_a_member_is_answered_before_there_is_anything_and_gets_what_comes(
     let sfu = sfu();
     let (show, shown) = watch::channel(None);
     let (mut far, offer) = Far::offer(BOTH).await;
-    let options = CallOptions { room: "r".to_owned(), show: shown, publish: true };
+    let options = CallOptions { room: "r".to_owned(), show: shown, publish: true, trickle: true };
     let call = sfu.call(options, &offer).await.expect("answered without a camera");
     assert!(call.watches() && call.publication().is_none());
     far.accept(call.answer()).await;
@@ -326,5 +326,21 @@ async fn a20_r_s8_a_candidate_that_leads_nowhere_is_skipped_and_no_packet_goes_t
     }
     assert!(bad.try_recv_from(&mut bytes).is_err(), "and nobody else");
     call.close();
+    sfu.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r_s2_who_hears_of_candidates_later_does_not_wait_for_a_silent_server() {
+    let silent = std::net::UdpSocket::bind((std::net::Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let url = format!("stun:{}", silent.local_addr().expect("bound"));
+    let ice_servers = vec![IceServer { urls: vec![url], ..IceServer::default() }];
+    let sfu = Sfu::new(SfuOptions { ice_servers, ..options() }, Env::system());
+    let (_far, offer) = Far::offer(BOTH).await;
+    let at_once = CallOptions { trickle: false, ..nothing() };
+    let first = tokio::select! {
+        call = sfu.call(nothing(), &offer) => call.expect("answered"),
+        _ = sfu.call(at_once, &offer) => panic!("the answer that must have all candidates came first"),
+    };
+    assert!(first.answer().contains(" typ host"), "{}", first.answer());
     sfu.shutdown().await;
 }
