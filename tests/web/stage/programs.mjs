@@ -216,7 +216,9 @@ export async function startRelay(args) {
 /** A camera; its port stays the same when it is started again with `port`. */
 export async function startCamera({ port = 0, ...rest } = {}) {
   const args = ['--listen', `127.0.0.1:${port}`];
-  for (const [name, value] of Object.entries(rest)) args.push(`--${name}`, String(value));
+  for (const [name, value] of Object.entries(rest)) {
+    args.push(`--${name}`, ...(value === true ? [] : [String(value)]));
+  }
   const program = new Program('nightjar-testcam', args);
   const [, url] = await program.line(/^ready at (rtsps?:\/\/\S+)/);
   const [, frames, first, loopMs] = await program.line(

@@ -56,6 +56,38 @@ scene('r_m4 a camera is probed, added, watched and removed', async (stage) => {
   await page.getByRole('button', { name: /Show me demo cameras/ }).waitFor();
 });
 
+scene(
+  'R-M1 the certificate that was seen is kept, and another one only when a person says so',
+  async (stage) => {
+    const server = await stage.server();
+    const first = await stage.camera({ tls: true });
+    const wall = await stage.wall(server.url);
+    const { page } = wall;
+    await page.goto(`${server.url}/#/cameras/add`);
+    const address = page.getByLabel('Address', { exact: true });
+    await address.fill(first.url);
+    await address.press('Enter');
+    await page.getByText(/^([0-9A-F]{2}:){31}[0-9A-F]{2}$/).waitFor();
+    await page.getByRole('button', { name: 'Add camera' }).click();
+    const [camera] = await eventually('it is there', async () => {
+      const { cameras } = await server.api('GET', '/cameras');
+      return cameras.length === 1 && cameras[0].state.name === 'live' && cameras;
+    });
+    assert.match(camera.tls_fingerprint, /^[0-9a-f]{64}$/);
+
+    // Another one answers there: nothing is taken from it, before a person has looked.
+    await first.kill();
+    await stage.camera({ tls: true, port: first.port });
+    const now = () => server.api('GET', `/cameras/${camera.id}`);
+    await eventually('it is refused', async () => (await now()).state.cause?.code === 'tls');
+    await page.goto(`${server.url}/#/cameras/edit/${camera.id}`);
+    await page.getByText('Not the certificate that is kept.').waitFor();
+    await page.getByRole('button', { name: 'Save' }).click();
+    await eventually('it is live', async () => (await now()).state.name === 'live');
+    assert.notEqual((await now()).tls_fingerprint, camera.tls_fingerprint);
+  },
+);
+
 scene('a camera that is not there is named, and nothing is saved', async (stage) => {
   const server = await stage.server();
   const gone = await stage.camera();
