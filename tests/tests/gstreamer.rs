@@ -67,7 +67,7 @@ async fn watch(options: RtspOptions) -> Seen {
     let mut source = RtspSource::new(options, Env::system());
     let mut session = source.open().await.unwrap_or_else(|error| panic!("{what}: {error}"));
     let (mut video, mut audio): (Vec<Frame>, Vec<Frame>) = (Vec::new(), Vec::new());
-    timeout(SOON, async {
+    let came = timeout(SOON, async {
         loop {
             match poll_fn(|cx| session.poll_next(cx)).await.unwrap() {
                 SessionEvent::Frame(frame) => {
@@ -85,10 +85,14 @@ async fn watch(options: RtspOptions) -> Seen {
             }
         }
     })
-    .await
-    .expect("pictures and sound come");
-    let tracks = session.tracks().to_vec();
-    Seen { tracks, video, audio, rtt: session.stats().keepalive_rtt_us }
+    .await;
+    let (tracks, rtt) = (session.tracks().to_vec(), session.stats().keepalive_rtt_us);
+    let (pictures, sounds) = (video.len(), audio.len());
+    assert!(
+        came.is_ok(),
+        "{what}: {pictures} pictures, {sounds} of sound, keep-alive answered in {rtt:?} µs"
+    );
+    Seen { tracks, video, audio, rtt }
 }
 
 fn steady(frames: &[Frame]) -> bool {

@@ -356,10 +356,19 @@ async fn a_taken_port_closes_the_door_for_phones_and_nothing_else() {
 }
 
 /// The data directory takes nothing more, or does again.
-fn block(dir: &TempDir, blocked: bool) {
+async fn block(dir: &TempDir, blocked: bool) {
     // What is written beside the file cannot be made where a directory of that name is.
     let beside = dir.path().join("phones.json.new");
-    if blocked { std::fs::create_dir(beside).unwrap() } else { std::fs::remove_dir(beside).unwrap() }
+    if !blocked {
+        return std::fs::remove_dir(beside).unwrap();
+    }
+    // What a phone said of itself may be on its way to the disk.
+    let made = async {
+        while std::fs::create_dir(&beside).is_err() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, made).await.expect("the writing ends");
 }
 
 #[tokio::test]
@@ -377,7 +386,7 @@ async fn a_right_that_was_taken_away_is_on_the_disk_before_it_is_told() {
     let token = token["id"].as_str().unwrap();
     assert!(kept().contains(token), "a token that is shown is kept");
     let paths = [format!("/api/v1/devices/{device}"), format!("/api/v1/whip-tokens/{token}")];
-    block(&dir, true);
+    block(&dir, true).await;
     for path in &paths {
         for _ in 0..2 {
             home.house.ask("DELETE", path).await.refused(500, "internal");
@@ -388,7 +397,7 @@ async fn a_right_that_was_taken_away_is_on_the_disk_before_it_is_told() {
     // Whether it is kept or not: it holds now.
     while line.hear().await["code"] != "revoked" {}
     assert_eq!(line.closed().await, Some(4403));
-    block(&dir, false);
+    block(&dir, false).await;
     assert_eq!(home.house.ask("DELETE", &paths[0]).await.status, 204, "asked again, it is kept");
     // All of it is one file.
     for path in &paths {
@@ -420,13 +429,13 @@ async fn a_phone_that_is_taken_off_the_wall_is_out_on_the_disk_too() {
         let cameras = home.house.engine.cameras();
         let camera = cameras.iter().find(|camera| camera.kind == CameraKind::Phone).expect("its place");
         if blocked {
-            block(&dir, true);
+            block(&dir, true).await;
         }
         let answer = home.house.ask("DELETE", &format!("/api/v1/cameras/{}", camera.id)).await;
         assert!(home.house.engine.camera(&camera.id).is_err(), "it is off the wall either way");
         if blocked {
             answer.refused(500, "internal");
-            block(&dir, false);
+            block(&dir, false).await;
         } else {
             assert_eq!(answer.status, 204);
             let kept = std::fs::read_to_string(dir.path().join("phones.json")).unwrap();
