@@ -183,6 +183,40 @@ describe('a viewer', () => {
     expect(newest().transport).toBe('mse');
   });
 
+  test('gives up what it had from a server that was started again, and dials when its camera is back', () => {
+    const { made, newest, viewer, states } = watch(camera('live'));
+    viewer.setRun('first');
+    newest().play();
+    viewer.setRun(null);
+    viewer.setRun('first');
+    expect(made).toHaveLength(1);
+    viewer.update(camera('idle'));
+    viewer.setRun('second');
+    expect(made[0]?.closed).toBe(true);
+    expect(states.at(-1)).toBe('waiting');
+    viewer.update(camera('live'));
+    expect(made).toHaveLength(2);
+    newest().play();
+    // One that is back before it was told.
+    viewer.setRun('third');
+    expect(made).toHaveLength(3);
+    expect(newest().transport).toBe('webrtc');
+  });
+
+  test('tries again with another run what did not work while the server was away', () => {
+    const { newest, viewer } = watch(camera('live'));
+    viewer.setRun('first');
+    newest().play();
+    newest().end('lost');
+    for (let i = 0; i < 3; i += 1) {
+      vi.advanceTimersByTime(5000);
+      newest().end('lost');
+    }
+    expect(newest().transport).not.toBe('webrtc');
+    viewer.setRun('second');
+    expect(newest().transport).toBe('webrtc');
+  });
+
   test('moves to MSE while somebody listens to AAC, and back', () => {
     const { newest, viewer } = watch(camera('live'));
     newest().play();

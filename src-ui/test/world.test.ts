@@ -86,20 +86,41 @@ describe('the feed', () => {
   test('follows a server that goes and comes back', async () => {
     const platform = new FakePlatform(1);
     const events = platform.events.bind(platform);
-    const { feed, links } = watched(platform);
+    const { feed, links, world } = watched(platform);
     feed.start();
     await vi.advanceTimersByTimeAsync(0);
     const dial = vi.spyOn(platform, 'events').mockRejectedValue(new ApiError(0, 'unreachable', ''));
     platform.hangUp();
-    await vi.advanceTimersByTimeAsync(3299);
-    expect(dial).toHaveBeenCalledTimes(3);
+    await vi.advanceTimersByTimeAsync(999);
+    expect(dial).toHaveBeenCalledTimes(2);
     await vi.advanceTimersByTimeAsync(1);
-    expect(dial).toHaveBeenCalledTimes(4);
+    expect(dial).toHaveBeenCalledTimes(3);
     expect(links.at(-1)).toBe('offline');
     dial.mockImplementation(events);
-    await vi.advanceTimersByTimeAsync(5001);
+    platform.run = 'second';
+    await vi.advanceTimersByTimeAsync(1000);
     expect(links.at(-1)).toBe('online');
+    expect(world().run).toBe('second');
     feed.stop();
+  });
+
+  test('does not wait long for a door that does not answer, but hears it say late that a token is wanted', async () => {
+    const platform = new FakePlatform(1);
+    const { feed, links } = watched(platform);
+    const dial = vi.spyOn(platform, 'events').mockRejectedValue(new ApiError(0, 'unreachable', ''));
+    const check = vi.spyOn(platform, 'check').mockReturnValue(new Promise(() => {}));
+    feed.start();
+    await vi.advanceTimersByTimeAsync(1001);
+    expect(dial).toHaveBeenCalledTimes(2);
+    check.mockImplementation(async () => {
+      await new Promise((done) => setTimeout(done, 1500));
+      throw new ApiError(401, 'unauthorized', '');
+    });
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(links.at(-1)).toBe('locked');
+    const before = dial.mock.calls.length;
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(dial).toHaveBeenCalledTimes(before);
   });
 
   test('says so at once where the server fell silent, however long a new dial and its check take', async () => {
@@ -163,10 +184,10 @@ describe('the feed', () => {
     const dial = vi.spyOn(platform, 'events').mockReturnValue(new Promise(() => {}));
     const { feed, links } = watched(platform);
     feed.start();
-    await vi.advanceTimersByTimeAsync(10_001);
+    await vi.advanceTimersByTimeAsync(4001);
     expect(dial).toHaveBeenCalledTimes(2);
     dial.mockRestore();
-    await vi.advanceTimersByTimeAsync(11_000);
+    await vi.advanceTimersByTimeAsync(5000);
     expect(links.at(-1)).toBe('online');
     feed.stop();
   });

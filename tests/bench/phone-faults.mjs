@@ -5,6 +5,7 @@
 //   --phones N      struck at a time (5)
 //   --only a,b      these faults; the rows of the others stay as they were
 //   --crowd         and what crowds of them cost (crowd.mjs)
+//   --hops          says what went over the network when, for whoever looks where the time goes
 //   --out FOLDER    where the report goes
 
 import {
@@ -43,6 +44,38 @@ const REST_MS = 6_000;
 /** A network that was just made is at rest after this, ms. */
 const SETTLE_MS = 4_000;
 const anything = { expected: [/./] };
+const showHops = args.includes('--hops');
+/** What went over the network, of whom and when. */
+const hops = [];
+
+/** Notes sockets, what is said on those for signaling, and requests of a page. */
+function follow(page, who) {
+  if (!showHops) return;
+  const note = (what) => hops.push({ at: Date.now(), who, what });
+  page.on('websocket', (socket) => {
+    const path = new URL(socket.url()).pathname;
+    note(`${path} dialled`);
+    socket.on('close', () => note(`${path} closed`));
+    socket.on('socketerror', () => note(`${path} refused`));
+    let heard = 0;
+    const say = (way, { payload }) => {
+      heard += 1;
+      const type = path === '/signal' ? /"type":"(\w+)"/.exec(String(payload))?.[1] : null;
+      if (type ? !/stats|status|p[io]ng/.test(type) : heard === 1)
+        note(`${path} ${way} ${type ?? ''}`);
+    };
+    socket.on('framesent', (frame) => say('→', frame));
+    socket.on('framereceived', (frame) => say('←', frame));
+  });
+  page.on('request', (request) => {
+    const path = new URL(request.url()).pathname;
+    if (/api/.test(path)) note(`${request.method()} ${path}`);
+  });
+  page.on('response', (response) => {
+    const path = new URL(response.url()).pathname;
+    if (/api/.test(path)) note(`${response.status()} ${path}`);
+  });
+}
 
 /** A phone in a network of its own; its browser can be killed, and knows its key when it is opened again. */
 class Handset {
@@ -72,6 +105,7 @@ class Handset {
     await context.addInitScript(() => {
       localStorage['nightjar.phone'] ??= JSON.stringify({ quality: 'low' });
     });
+    context.on('page', (page) => follow(page, this.id));
     this.phone = await Phone.in(context, anything);
     for (let left = 5; ; left -= 1) {
       try {
@@ -196,6 +230,7 @@ class Stage {
   async begin() {
     this.server = await startServer({ config: CONFIG });
     this.wall = await Wall.open(await launch(), this.server.url, anything);
+    follow(this.wall.page, 'wall');
     this.#listen();
   }
 
@@ -326,6 +361,15 @@ async function one(fault, hand, stage) {
     calm = seen.back && Date.now() - all.at(-1) < 500 ? calm + 1 : 0;
     if (fault.unseen && !seen.back && Date.now() - mended > 3_000) break;
   } while (calm < 8 && Date.now() < until);
+  if (showHops) {
+    const named = ({ who, what }) =>
+      who === hand.id || what.includes(hand.id) || /event/.test(what);
+    for (const hop of hops.filter((one) => one.at >= from && named(one))) {
+      say(
+        `      ${hand.id} ${((hop.at - mended) / 1000).toFixed(2).padStart(7)} ${hop.who}: ${hop.what}`,
+      );
+    }
+  }
   const noticed = stage.noticed(hand.id, from);
   const after = await hand.mark();
   return {

@@ -103,7 +103,8 @@ async fn r_n10_events_are_numbered_whole_objects_after_a_snapshot() {
     engine.add_camera(spec("a", "rtsp://h/a")).await.expect("added");
     until(&engine, "a", StateName::Live).await;
     let mut events = engine.events();
-    let Event::Snapshot { seq: 0, cameras, .. } = next(&mut events).await else { panic!("no snapshot") };
+    let Event::Snapshot { seq: 0, cameras, run, .. } = next(&mut events).await else { panic!("no snapshot") };
+    assert_eq!(run.len(), 32, "a run has a name");
     assert_eq!(cameras.len(), 1);
     world.set("rtsp://h/a", Host::Refuses(SourceErrorCode::Unreachable));
     let mut last = 0;

@@ -270,7 +270,9 @@ export type ErrorCode =
  */
 export type Event = 
 /**  The first message: everything as it is. */
-{ type: "snapshot"; seq: number; cameras: Camera[]; alerts: Alert[] } | 
+{ type: "snapshot"; seq: number; cameras: Camera[]; alerts: Alert[]; 
+/**  This run of the program: with another one, no connection of an earlier one lives any more. */
+run?: string } | 
 /**  A camera was added or changed. */
 { type: "camera"; seq: number; camera: Camera } | { type: "camera_removed"; seq: number; id: string } | 
 /**  An alert was raised or changed. */

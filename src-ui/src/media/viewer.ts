@@ -122,6 +122,8 @@ export class Viewer {
   #fruitless = 0;
   #attempt = 0;
   #redials = 0;
+  /** The server's run that it watches; null before it was told. */
+  #run: string | null = null;
   /** What the server knows this viewer by. */
   #name = randomName();
   #faults = 0;
@@ -199,6 +201,26 @@ export class Viewer {
     if (stream === this.#stream) return;
     this.#stream = stream;
     if (this.#shown || this.#opening) this.#dial();
+  }
+
+  /**
+   * Which run of the server speaks. With another one every connection is of the past, long before its own
+   * silence would show it, and what did not work with a server that was away says nothing.
+   */
+  setRun(run: string | null): void {
+    const before = this.#run;
+    this.#run = run ?? before;
+    if (before === null || this.#run === before) return;
+    this.#attempt = 0;
+    this.#barred.clear();
+    this.#fruitless = 0;
+    this.#keep();
+    if (this.#shown) this.#redials += 1;
+    this.#drop(this.#opening);
+    this.#drop(this.#shown);
+    this.#opening = null;
+    this.#shown = null;
+    this.#settle(true);
   }
 
   /** Whether sound is wanted; it may need another transport. */

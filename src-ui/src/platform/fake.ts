@@ -76,6 +76,8 @@ export class FakePlatform implements Platform {
   readonly kind = 'fake' as const;
   readonly address = 'http://127.0.0.1:8420';
   readonly cameras = new Map<string, Camera>();
+  /** Another one says that the server was started again. */
+  run = 'first';
   #seq = 0;
   #listeners = new Set<SocketHandlers>();
   #next = 1;
@@ -212,6 +214,7 @@ export class FakePlatform implements Platform {
           seq: 0,
           cameras: [...this.cameras.values()],
           alerts: [],
+          run: this.run,
         }),
       ),
     );

@@ -3,7 +3,7 @@
  * Invariant: at most one socket or one timer exists at a time.
  */
 import { ApiError, type Platform, type Socket } from '../platform/types';
-import { GOOD_AFTER_MS, redialDelay } from './redial';
+import { feedDelay, GOOD_AFTER_MS } from './redial';
 import { emptyWorld, parseEvent, step, type World } from './world';
 
 /** Live cameras tell their figures every two seconds: silence for this long is a dead socket, ms. */
@@ -12,8 +12,12 @@ const SILENCE_MS = 10_000;
 const QUIET_MS = 25_000;
 /** The same after the browser said that there is no network: this server may be on this side of it. */
 const DOUBT_MS = 3000;
-/** From a dial to the snapshot. */
-const DIAL_MS = 10_000;
+/** From a dial to the snapshot: a request into a network that was gone is not waited for. */
+const DIAL_MS = 4000;
+/** The same each third time, for a server that is far away. */
+const LONG_DIAL_MS = 10_000;
+/** Whether the door asks for a token is waited for so long; it may be said later, too. */
+const CHECK_MS = 1000;
 
 export type Link = 'connecting' | 'online' | 'offline' | 'locked';
 
@@ -32,6 +36,8 @@ export class Feed {
   #attempt = 0;
   #link: Link = 'connecting';
   #onlineSince = 0;
+  /** Nobody wants to hear of it any more. */
+  #over = false;
   /** Raised with every dial, so that a late answer of an older one is recognised. */
   #turn = 0;
 
@@ -43,6 +49,7 @@ export class Feed {
   /** Dials at once, whatever was planned. */
   start(): void {
     this.stop();
+    this.#over = false;
     void this.#dial();
   }
 
@@ -52,6 +59,11 @@ export class Feed {
   }
 
   stop(): void {
+    this.#over = true;
+    this.#halt();
+  }
+
+  #halt(): void {
     this.#turn += 1;
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
@@ -64,7 +76,8 @@ export class Feed {
   async #dial(): Promise<void> {
     const turn = ++this.#turn;
     this.#world = emptyWorld;
-    this.#silence = setTimeout(() => void this.#lost(), DIAL_MS);
+    const limit = this.#attempt % 3 === 2 ? LONG_DIAL_MS : DIAL_MS;
+    this.#silence = setTimeout(() => void this.#lost(), limit);
     try {
       const socket = await this.#platform.events({
         onText: (text) => {
@@ -109,6 +122,18 @@ export class Feed {
     }, limit);
   }
 
+  /** A socket does not say why it was refused; a plain request does. */
+  async #check(): Promise<void> {
+    try {
+      await this.#platform.check();
+    } catch (error) {
+      const locked = error instanceof ApiError && error.status === 401;
+      if (!locked || this.#over || this.#world.seq !== null) return;
+      this.#halt();
+      this.#say('locked');
+    }
+  }
+
   #talks(): boolean {
     return [...this.#world.cameras.values()].some(({ state }) => state.name === 'live');
   }
@@ -121,24 +146,15 @@ export class Feed {
   async #lost(): Promise<void> {
     const wasOnline = this.#world.seq !== null;
     if (wasOnline && Date.now() - this.#onlineSince >= GOOD_AFTER_MS) this.#attempt = 0;
-    this.stop();
+    this.#halt();
     const turn = this.#turn;
     if (!wasOnline) {
       // The answer may take long; that it is lost is known already.
       if (this.#link === 'online') this.#say('offline');
-      // A socket does not say why it was refused; a plain request does.
-      try {
-        await this.#platform.check();
-      } catch (error) {
-        if (turn !== this.#turn) return;
-        if (error instanceof ApiError && error.status === 401) {
-          this.#say('locked');
-          return;
-        }
-      }
+      await Promise.race([this.#check(), new Promise((done) => setTimeout(done, CHECK_MS))]);
       if (turn !== this.#turn) return;
     }
-    const delay = redialDelay(this.#attempt);
+    const delay = feedDelay(this.#attempt);
     this.#attempt += 1;
     if (delay > 0) this.#say('offline');
     this.#timer = setTimeout(() => void this.#dial(), delay);

@@ -30,6 +30,10 @@ export class Fleet {
   get alerts(): readonly Alert[] {
     return this.#world.alerts;
   }
+  /** The server's run; null before it was told. */
+  get run(): string | null {
+    return this.#world.run;
+  }
   get link(): Link {
     return this.#link;
   }

@@ -1,7 +1,13 @@
 /**
- * When a lost viewer or event feed dials again. Pure.
+ * When a lost viewer, or the event feed, dials again. Pure.
  * Invariant: the first attempt after a loss is immediate, and nobody ever gives up.
  */
+
+/** Of the feed: everything waits for it, and a dial that is refused costs next to nothing. */
+const FEED_FIRST_MS = [0, 300, 700] as const;
+/** How many attempts of the feed are a second apart, and how many after them two seconds. */
+const FEED_SECONDS = 12;
+const FEED_TWO_SECONDS = 60;
 
 const DELAYS_MS = [0, 300, 1000, 2000, 5000] as const;
 
@@ -12,4 +18,12 @@ export const GOOD_AFTER_MS = 5000;
 export function redialDelay(attempt: number): number {
   const index = Math.min(Math.max(0, Math.floor(attempt)), DELAYS_MS.length - 1);
   return DELAYS_MS[index] ?? 5000;
+}
+
+/** The same for the event feed: a server that was started again is found within a second or two. */
+export function feedDelay(attempt: number): number {
+  const first = FEED_FIRST_MS[attempt];
+  if (first !== undefined) return first;
+  if (attempt < FEED_SECONDS) return 1000;
+  return attempt < FEED_TWO_SECONDS ? 2000 : 5000;
 }

@@ -10,16 +10,19 @@ export interface World {
   seq: number | null;
   cameras: ReadonlyMap<string, Camera>;
   alerts: readonly Alert[];
+  /** The server's run of which this is told; null before the first snapshot, or where it is not said. */
+  run: string | null;
 }
 
 export type Step = { kind: 'ok'; world: World } | { kind: 'resnapshot' };
 
-export const emptyWorld: World = { seq: null, cameras: new Map(), alerts: [] };
+export const emptyWorld: World = { seq: null, cameras: new Map(), alerts: [], run: null };
 
 export function step(world: World, message: ServerEvent): Step {
   if (message.type === 'snapshot' && 'cameras' in message) {
     const cameras = new Map(message.cameras.map((camera) => [camera.id, camera]));
-    return { kind: 'ok', world: { seq: message.seq, cameras, alerts: message.alerts } };
+    const { seq, alerts, run = null } = message;
+    return { kind: 'ok', world: { seq, cameras, alerts, run } };
   }
   if (world.seq === null || message.seq !== world.seq + 1) return { kind: 'resnapshot' };
   const next: World = { ...world, seq: message.seq };

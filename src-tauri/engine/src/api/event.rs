@@ -19,6 +19,9 @@ pub enum Event {
         seq: u64,
         cameras: Vec<Camera>,
         alerts: Vec<Alert>,
+        /// This run of the program: with another one, no connection of an earlier one lives any more.
+        #[serde(default)]
+        run: String,
     },
     /// A camera was added or changed.
     Camera {

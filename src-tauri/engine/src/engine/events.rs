@@ -67,7 +67,8 @@ impl EventStream {
         let (alerts, newest) = self.engine.board().all();
         self.alerts = newest;
         debug!(tag = "UI SYNC", cameras = cameras.len(), alerts = alerts.len(), "a listener has everything");
-        self.ready.push_back(Event::Snapshot { seq: self.seq, cameras, alerts });
+        let run = self.engine.run().to_owned();
+        self.ready.push_back(Event::Snapshot { seq: self.seq, cameras, alerts, run });
     }
 
     fn look_around(&mut self) {

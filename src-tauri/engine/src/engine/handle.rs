@@ -64,6 +64,8 @@ pub struct EngineHandle {
 
 pub(super) struct Inner {
     pub(super) ground: Ground,
+    /// Names this run of the program.
+    run: String,
     pub(super) config: Config,
     store: Arc<dyn ConfigStore>,
     cameras: RwLock<Registry>,
@@ -137,8 +139,10 @@ impl EngineHandle {
         let sfu = Sfu::new(sfu_options(&config.webrtc), ground.env.clone());
         let board = Board::new(&rules.now(), earlier);
         let whip = Whip::default();
+        let run = u128::from_be_bytes(ground.env.token());
         let inner = Arc::new(Inner {
             ground,
+            run: format!("{run:032x}"),
             config,
             store,
             cameras,
@@ -169,6 +173,11 @@ impl EngineHandle {
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.inner.config
+    }
+
+    /// What names this run of the program.
+    pub(super) fn run(&self) -> &str {
+        &self.inner.run
     }
 
     /// All cameras, in the order in which they were added.
