@@ -4,6 +4,7 @@ import type { ViewerState } from '../src/media/viewer';
 import { FakePlatform } from '../src/platform/fake';
 import type { Camera, CameraState } from '../src/platform/types';
 import { isFilmed, summary, tileView } from '../src/state/tile';
+import states from './states.json';
 
 const [base] = new FakePlatform(1).cameras.values();
 if (!base) throw new Error('the fake has one camera');
@@ -50,9 +51,59 @@ describe('a tile', () => {
   );
 
   test('that is stalled counts from the last frame', () => {
-    expect(view({ name: 'stalled', since: '2026-11-20T14:50:49Z' }).headline).toBe(
+    // A stall is told two seconds after the frame that it began with.
+    const last = '2026-11-20T14:50:47Z';
+    expect(view({ name: 'stalled', since: last, last_picture_at: last }).headline).toBe(
       'No picture for 3 s',
     );
+    expect(view({ name: 'stalled', since: last }).headline).toBe('No picture for 3 s');
+  });
+
+  test('tells since when there is no picture, whatever was tried since', () => {
+    const last_picture_at = '2026-11-20T14:44:10Z';
+    const cause = { code: 'unreachable', class: 'RTSP_NETWORK', detail: '' };
+    // The last try failed just now.
+    const just = { since: '2026-11-20T14:50:49Z', last_picture_at, cause };
+    const said = expect.stringMatching(/^No picture since \d\d:44:10\.$/);
+    expect(view({ name: 'reconnecting', attempt: 2, ...just }).detail).toEqual(said);
+    expect(view({ name: 'failed', attempt: 5, ...just }).detail).toEqual(said);
+    expect(view({ name: 'refused', ...just }).more).toEqual(said);
+    for (const name of ['reconnecting', 'failed'] as const) {
+      const never = view({ name, since: just.since, cause });
+      expect(never.detail).toBe('No picture so far.');
+    }
+  });
+
+  test('that failed says what becomes of it if nobody does anything', () => {
+    const failed = (code: string, attempt?: number) =>
+      view({
+        name: 'failed',
+        cause: { code, class: 'RTSP_NETWORK', detail: '' },
+        ...(attempt === undefined ? {} : { attempt }),
+      }).more;
+    expect(failed('unreachable', 5)).toMatch(/^Gave up after 5 attempts; comes back by itself/);
+    expect(failed('unreachable')).toMatch(/^It is not tried again by itself: that is switched off/);
+    expect(failed('internal', 2)).toMatch(/^It is not tried again by itself\./);
+  });
+
+  test('is tried out with states as the engine tells them', () => {
+    const keys = (state: CameraState) => Object.keys(state).sort();
+    for (const told of states as CameraState[]) {
+      const [camera] = new FakePlatform(1, told.name).cameras.values();
+      const fake = camera?.state;
+      if (!fake) throw new Error(told.name);
+      expect(fake.name).toBe(told.name);
+      const known = keys(told);
+      // A camera may have had no picture, and its first try has no number to tell.
+      const missing = known.filter((key) => !keys(fake).includes(key));
+      expect(keys(fake).filter((key) => !known.includes(key))).toEqual([]);
+      expect(missing.filter((key) => key !== 'last_picture_at' && key !== 'attempt')).toEqual([]);
+      const since = Date.parse(fake.since) - Date.parse(fake.last_picture_at ?? fake.since);
+      expect(since).toBeGreaterThanOrEqual(0);
+      if (fake.name === 'stalled') {
+        expect(Date.now() - Date.parse(fake.since)).toBeGreaterThanOrEqual(2000);
+      }
+    }
   });
 
   test('that reconnects counts down, says how often, and can be hurried', () => {
@@ -63,7 +114,6 @@ describe('a tile', () => {
       action: 'retry',
     });
     expect(found.ring).toBeGreaterThan(0);
-    expect(found.detail).toMatch(/^No picture since \d\d:50:42\.$/);
   });
 
   test('counts by the server’s clock, not by this machine’s', () => {

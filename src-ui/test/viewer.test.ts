@@ -62,6 +62,7 @@ function watch(first: Camera) {
   const platform = new FakePlatform(1);
   const made: Puppet[] = [];
   const states: ViewerState['name'][] = [];
+  const kept: (number | null)[] = [];
   const host = document.createElement('div');
   const viewer = new Viewer({
     platform,
@@ -73,7 +74,9 @@ function watch(first: Camera) {
       return player;
     },
     onChange: (state) => states.push(state.name),
-    onKept: () => {},
+    onKept: (takenAt) => {
+      kept.push(takenAt);
+    },
   });
   viewer.update(first);
   viewer.setVisible(true);
@@ -91,7 +94,7 @@ function watch(first: Camera) {
       viewer.tick(performance.now());
     }
   };
-  return { viewer, host, made, states, newest, platform, pass };
+  return { viewer, host, made, states, kept, newest, platform, pass };
 }
 
 describe('a viewer', () => {
@@ -325,6 +328,29 @@ describe('a viewer', () => {
     expect(made).toHaveLength(1);
     pass(6, young);
     expect(made).toHaveLength(2);
+  });
+
+  test('says when the picture that stays was taken, until it moves again', () => {
+    const { newest, viewer, pass, kept } = watch(camera('live'));
+    newest().play();
+    pass(4, camera('live'), () => {
+      newest().frames += 25;
+    });
+    expect(kept).toEqual([]);
+    const last = Date.now();
+    pass(2, camera('live'));
+    viewer.update(camera('stalled'));
+    expect(kept).toEqual([last]);
+    pass(5, camera('reconnecting'));
+    expect(kept).toEqual([last]);
+    expect(viewer.state.name).toBe('playing');
+    viewer.update(camera('live'));
+    expect(kept).toEqual([last]);
+    pass(1, camera('live'), () => {
+      newest().frames += 25;
+    });
+    expect(kept).toEqual([last, null]);
+    viewer.close();
   });
 
   test('waits for a camera that has no picture to give, whatever else comes from it', () => {

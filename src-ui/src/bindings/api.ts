@@ -171,11 +171,13 @@ export type CameraSpec = {
 export type CameraState = {
 	name: StateName,
 	since: Timestamp,
-	/**  Which try in a row this is, or will be. */
+	/**  Which try in a row this is, or will be; of a camera that was given up after that many, how many. */
 	attempt?: number | null,
 	cause?: Cause | null,
 	/**  When the next try begins. */
 	retry_at?: Timestamp | null,
+	/**  When the last picture came, of a camera that had one and is not live: whatever was tried since. */
+	last_picture_at?: Timestamp | null,
 };
 
 /**  What a camera's recordings take. */

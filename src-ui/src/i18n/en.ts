@@ -59,8 +59,11 @@ export const en = {
     tryingNow: 'Trying again…',
     nth: (n: number) => `(${ordinal(n)} time)`,
     failed: 'Not reachable',
+    never: 'No picture so far.',
     gaveUp: (attempts: number) =>
       `Gave up after ${plural(attempts, 'attempt', 'attempts')}; comes back by itself when the camera answers.`,
+    byHand: 'It is not tried again by itself: that is switched off.',
+    parked: 'It is not tried again by itself.',
     idle: 'Switched off',
     lastPicture: (time: string) => `Picture of ${time}`,
     pictureLost: 'Picture interrupted',
@@ -82,6 +85,7 @@ export const en = {
     causeClass: 'Kind',
     causeDetail: 'Detail',
     causeSince: 'Since',
+    causeLast: 'Last picture',
   },
   why: {
     no_webrtc: 'This browser has no WebRTC',

@@ -58,7 +58,10 @@ export const ko: Messages = {
     tryingNow: '다시 시도하는 중…',
     nth: (n) => `(${n}번째)`,
     failed: '연결할 수 없음',
+    never: '아직 영상이 없습니다.',
     gaveUp: (attempts) => `${attempts}번 시도했습니다. 카메라가 응답하면 자동으로 다시 연결됩니다.`,
+    byHand: '자동 재연결이 꺼져 있어 저절로 다시 시도하지 않습니다.',
+    parked: '저절로 다시 시도하지 않습니다.',
     idle: '꺼져 있음',
     lastPicture: (time) => `${time} 영상`,
     pictureLost: '영상이 끊겼습니다',
@@ -80,6 +83,7 @@ export const ko: Messages = {
     causeClass: '종류',
     causeDetail: '상세',
     causeSince: '시작',
+    causeLast: '마지막 영상',
   },
   why: {
     no_webrtc: '이 브라우저는 WebRTC를 지원하지 않습니다',

@@ -58,7 +58,7 @@ export interface ViewerOptions {
   /** Gets the video elements and the canvas with the last picture. */
   host: HTMLElement;
   onChange(state: ViewerState): void;
-  /** When the kept picture was taken, ms since 1970; null while a live one is shown. */
+  /** When the picture that is shown was taken, ms since 1970, where it stands; null while it is live. */
   onKept(takenAt: number | null): void;
 }
 
@@ -166,6 +166,12 @@ export class Viewer {
     const before = this.#camera;
     this.#camera = camera;
     const now = performance.now();
+    const shown = this.#shown;
+    if (shown && camera.state.name !== 'live') {
+      // Its connection stays, and with it the last picture: from here on an old one.
+      this.#measure(shown, now);
+      this.#setKept(shown.movedAtWall);
+    }
     if (now - this.#heardAt > HEARSAY_MS) this.#heardSince = now;
     this.#heardAt = now;
     // A session that has just begun does not know yet.
@@ -534,6 +540,9 @@ export class Viewer {
       attempt.movedAt = now;
       attempt.movedAtWall = Date.now();
       attempt.movedBytes = bytes;
+      if (attempt === this.#shown && this.#keptAt !== null) {
+        this.#setKept(this.#camera?.state.name === 'live' ? null : attempt.movedAtWall);
+      }
     } else if (now - attempt.movedAt > 1500) {
       // Whether anything arrives takes a moment to find out.
       void attempt.player.refresh().catch(() => {});
@@ -605,6 +614,7 @@ export class Viewer {
   }
 
   #setKept(takenAt: number | null): void {
+    if (takenAt === this.#keptAt) return;
     this.#keptAt = takenAt;
     this.#o.onKept(takenAt);
   }
@@ -614,7 +624,7 @@ export class Viewer {
     this.#bridgeTimer = null;
     this.#kept?.remove();
     this.#kept = null;
-    if (this.#keptAt !== null) this.#setKept(null);
+    this.#setKept(null);
   }
 
   #move(state: ViewerState): void {

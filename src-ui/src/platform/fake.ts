@@ -563,10 +563,13 @@ function scripted(state: string, index: number): CameraState {
     name = index % 4 === 1 ? (BROKEN[(index >> 2) % BROKEN.length] ?? 'live') : 'live';
   if (state === 'broken') name = BROKEN[index % BROKEN.length] ?? 'failed';
   const now = Date.now();
-  const ago = name === 'stalled' ? 1_000 : name === 'connecting' ? 2_000 : 47_000;
+  const ago = name === 'stalled' ? 2_500 : name === 'connecting' ? 2_000 : 47_000;
+  const began = name !== 'connecting' && name !== 'refused' && name !== 'live';
+  const since = new Date(now - ago).toISOString();
   return {
     name,
-    since: new Date(now - ago).toISOString(),
+    since,
+    ...(began ? { last_picture_at: since } : {}),
     ...(name === 'reconnecting'
       ? { attempt: 3, retry_at: new Date(now + 12_000).toISOString() }
       : {}),

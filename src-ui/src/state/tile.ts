@@ -5,7 +5,7 @@
  */
 import type { Messages } from '../i18n/en';
 import type { ViewerState } from '../media/viewer';
-import type { Camera, Cause } from '../platform/types';
+import type { Camera, CameraState, Cause } from '../platform/types';
 import type { Why } from '../media/capability';
 import { causeKey, isPaused } from './cause';
 import { clockTime, codecName, duration, instant } from './format';
@@ -74,7 +74,8 @@ export function tileView(input: TileInput): TileView {
     return at === null ? null : at - clockOffset;
   };
   const since = local(state.since) ?? now;
-  const at = clockTime(since, now, locale);
+  const last = local(state.last_picture_at);
+  const dark = last === null ? m.tile.never : m.tile.since(clockTime(last, now, locale));
   const cause = state.cause ?? null;
 
   if (!online) {
@@ -112,7 +113,7 @@ export function tileView(input: TileInput): TileView {
     }
     case 'stalled': {
       if (camera.kind === 'phone' && cause !== null) return phoneView(cause, m);
-      const missing = now - since + STALL_SHOWN_AFTER_MS;
+      const missing = now - (last ?? since);
       return {
         ...CALM,
         tone: 'warn',
@@ -135,7 +136,7 @@ export function tileView(input: TileInput): TileView {
         tone: 'warn',
         mark: seconds > 0 ? 'ring' : 'spinner',
         headline: `${words}${nth}`,
-        detail: camera.kind === 'phone' ? m.cause[causeKey(cause)].title : m.tile.since(at),
+        detail: camera.kind === 'phone' ? m.cause[causeKey(cause)].title : dark,
         more: camera.kind === 'phone' ? m.cause[causeKey(cause)].remedy : null,
         dim: true,
         ring: Math.max(0, Math.min(1, left / Math.max(RING_FULL_MS, (retryAt ?? since) - since))),
@@ -151,6 +152,7 @@ export function tileView(input: TileInput): TileView {
         mark: key === 'unauthorized' ? 'padlock' : 'blocked',
         headline: m.cause[key].title,
         detail: m.cause[key].remedy,
+        more: dark,
         dim: true,
         action: 'edit',
         cause,
@@ -163,13 +165,8 @@ export function tileView(input: TileInput): TileView {
         tone: 'fail',
         mark: 'cross',
         headline: key === 'other' ? m.tile.failed : m.cause[key].title,
-        detail: m.tile.since(at),
-        more: [
-          (state.attempt ?? 0) > 0 ? m.tile.gaveUp(state.attempt ?? 0) : '',
-          m.cause[key].remedy,
-        ]
-          .filter(Boolean)
-          .join(' '),
+        detail: dark,
+        more: `${outlook(state, m)} ${m.cause[key].remedy}`,
         dim: true,
         action: 'retry',
         cause,
@@ -195,8 +192,11 @@ function phoneView(cause: Cause, m: Messages): TileView {
   };
 }
 
-/** The engine calls a camera stalled after this long without a frame, ms. */
-const STALL_SHOWN_AFTER_MS = 2000;
+/** What becomes of a camera that failed, if nobody does anything. */
+function outlook({ attempt, cause }: CameraState, m: Messages): string {
+  if (cause?.code === 'internal') return m.tile.parked;
+  return attempt == null ? m.tile.byHand : m.tile.gaveUp(attempt);
+}
 
 function liveView({ camera, viewer, now, m }: TileInput): TileView {
   const hasVideo =

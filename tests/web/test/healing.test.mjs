@@ -20,10 +20,12 @@ scene('a camera that freezes, dies and returns moves again without a reload', as
 
   // Frozen: the connection stays, nothing comes. Nothing is torn down.
   gate.freeze();
-  await wall
-    .tile('gate')
-    .getByText(/^No picture for \d+ s$/)
-    .waitFor();
+  const stopped = Date.now();
+  const words = wall.tile('gate').getByText(/^No picture for \d+ s$/);
+  await words.waitFor();
+  const told = Number.parseInt((await words.textContent()).replace(/\D+/, ''), 10);
+  const passed = (Date.now() - stopped) / 1000;
+  assert.ok(told <= passed + 0.5, `${told} s without a picture after ${passed} s`);
   assert.equal(await wall.tile('gate').getAttribute('data-state'), 'stalled');
   gate.thaw();
   await wall.tile('gate').and(wall.page.locator('[data-state="live"]')).waitFor();
@@ -32,15 +34,21 @@ scene('a camera that freezes, dies and returns moves again without a reload', as
   // Dead: the last picture stays, dimmed, with its time and what is being done.
   const last = (await wall.frames('gate')).at(-1).number;
   await gate.kill();
+  const killed = Date.now();
   await wall.tile('gate').and(wall.page.locator('[data-state="reconnecting"]')).waitFor();
   await wall
     .tile('gate')
     .getByText(/^Trying again/)
     .waitFor();
-  await wall
-    .tile('gate')
-    .getByText(/^No picture since \d/)
-    .waitFor();
+  const of = async (pattern) => {
+    const text = await wall.tile('gate').getByText(pattern).textContent();
+    const [, hours, minutes, seconds] = /(\d\d):(\d\d):(\d\d)/.exec(text).map(Number);
+    return new Date(killed).setHours(hours, minutes, seconds, 0);
+  };
+  const since = await of(/^No picture since \d/);
+  assert.ok(Math.abs(killed - since) < 2000, `no picture since ${since}, killed at ${killed}`);
+  const taken = await of(/^Picture of \d/);
+  assert.ok(taken <= since && since - taken < 2000, `the picture is of ${taken}, gone at ${since}`);
   const kept = await wall.page.evaluate(() => window.__eye.shown('gate'));
   assert.notEqual(kept, null, 'the last picture stays');
   const onward = (kept - last + 200) % 200;
@@ -62,6 +70,10 @@ scene('a camera that freezes, dies and returns moves again without a reload', as
     shown,
   );
   await wall.tile('gate').and(wall.page.locator('[data-viewer="playing"]')).waitFor();
+  await wall
+    .tile('gate')
+    .getByText(/^Picture of /)
+    .waitFor({ state: 'detached' });
   assert.equal(await wall.page.evaluate(() => window.sameDocument), mark, 'no reload');
 
   // The other one never noticed.

@@ -130,7 +130,7 @@ pub enum Transport {
 pub struct CameraState {
     pub name: StateName,
     pub since: Timestamp,
-    /// Which try in a row this is, or will be.
+    /// Which try in a row this is, or will be; of a camera that was given up after that many, how many.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub attempt: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -138,6 +138,9 @@ pub struct CameraState {
     /// When the next try begins.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub retry_at: Option<Timestamp>,
+    /// When the last picture came, of a camera that had one and is not live: whatever was tried since.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub last_picture_at: Option<Timestamp>,
 }
 
 /// Names of the states.

@@ -20,6 +20,8 @@ pub struct Status {
     pub retry_at: Option<SystemTime>,
     pub frames: u64,
     pub last_frame: Option<Instant>,
+    /// Wall time of the newest frame when the stream last stopped being live.
+    pub last_picture: Option<SystemTime>,
     /// Sessions that were opened after the first.
     pub reconnects: u64,
     pub reading: Reading,
@@ -63,6 +65,7 @@ impl StatusCell {
             retry_at: None,
             frames: 0,
             last_frame: None,
+            last_picture: None,
             reconnects: 0,
             reading: Reading::default(),
             session: SessionStats::default(),

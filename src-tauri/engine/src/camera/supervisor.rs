@@ -172,7 +172,7 @@ impl Supervisor {
             Phase::Reconnecting { cause, attempt, .. } => {
                 info!(tag = "RECONNECT", code = %cause.code, attempt, "lost: {}", cause.detail);
             }
-            Phase::Failed { cause } | Phase::Refused { cause } => {
+            Phase::Failed { cause, .. } | Phase::Refused { cause } => {
                 warn!(tag = "RECONNECT", code = %cause.code, "gave up: {}", cause.detail);
             }
             Phase::Live => info!(tag = "RTSP", "live"),
@@ -193,6 +193,9 @@ impl Supervisor {
             _ if named_as_before => status.since,
             _ => wall,
         };
+        if matches!(status.phase, Phase::Live) {
+            status.last_picture = status.last_frame.map(|at| back(wall, now.saturating_duration_since(at)));
+        }
         status.phase = phase;
         drop(status);
         self.refresh(now);

@@ -479,14 +479,17 @@ fn state(status: &Status) -> CameraState {
         Phase::Stalled => (None, status.warnings.first()),
         Phase::Connecting { attempt, cause } => (Some(*attempt), cause.as_ref()),
         Phase::Reconnecting { attempt, cause, .. } => (Some(*attempt), Some(cause)),
-        Phase::Failed { cause } | Phase::Refused { cause } => (None, Some(cause)),
+        Phase::Failed { attempts, cause } => ((*attempts > 0).then_some(*attempts), Some(cause)),
+        Phase::Refused { cause } => (None, Some(cause)),
     };
+    let is_live = matches!(status.phase, Phase::Live);
     CameraState {
         name: state_name(&status.phase),
         since: status.since.into(),
         attempt,
         cause: cause.map(tell),
         retry_at: status.retry_at.map(Timestamp::from),
+        last_picture_at: status.last_picture.filter(|_| !is_live).map(Timestamp::from),
     }
 }
 
@@ -539,3 +542,6 @@ fn stats(status: &Status, viewers: u32, faults: ViewerFaults) -> Stats {
         degraded_viewers: faults.degraded,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -113,7 +113,9 @@ pub enum Phase {
         attempt: u32,
         cause: SourceError,
     },
+    /// `attempts` is how many reconnects in a row there were; none without `auto_reconnect`.
     Failed {
+        attempts: u32,
         cause: SourceError,
     },
     Refused {
@@ -226,7 +228,7 @@ impl Lifecycle {
         let tries = self.backoff.tries();
         let attempt = tries.max(1);
         let cause = match std::mem::replace(&mut self.phase, Phase::Idle) {
-            Phase::Reconnecting { cause, .. } | Phase::Failed { cause } if tries > 0 => Some(cause),
+            Phase::Reconnecting { cause, .. } | Phase::Failed { cause, .. } if tries > 0 => Some(cause),
             _ => None,
         };
         self.phase = Phase::Connecting { attempt, cause };
@@ -333,7 +335,7 @@ impl Lifecycle {
         }
         let limit = self.policy.max_attempts != 0 && self.backoff.tries() >= self.policy.max_attempts;
         if limit || !self.policy.auto_reconnect || self.panics >= PANICS {
-            self.phase = Phase::Failed { cause };
+            self.phase = Phase::Failed { attempts: self.backoff.tries(), cause };
             return self.wait();
         }
         let until = now + self.backoff.next(rng);
@@ -346,7 +348,7 @@ impl Lifecycle {
             Phase::Reconnecting { until, .. } => {
                 Action::Wait { until: Some(*until), check: Some(self.policy.check_waiting_every) }
             }
-            Phase::Failed { cause }
+            Phase::Failed { cause, .. }
                 if self.policy.auto_reconnect && cause.code != SourceErrorCode::Internal =>
             {
                 Action::Wait { until: None, check: Some(self.policy.check_failed_every) }

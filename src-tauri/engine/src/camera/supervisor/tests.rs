@@ -213,6 +213,28 @@ async fn r_k2_silence_is_shown_then_decided_and_viewers_are_told() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn r_k2_the_time_of_the_last_picture_stays_whatever_is_tried_since() {
+    let play = Attempt::Play { frames: 50, then: Then::Silence };
+    let refuse = Attempt::Refuse(SourceErrorCode::Unreachable);
+    let attempts = [play.clone(), refuse.clone(), refuse, play];
+    let bench = Bench::run(attempts, Policy { max_attempts: 2, ..Policy::default() }).await;
+    bench.until(live).await;
+    assert_eq!(bench.status.get().last_picture, None);
+    bench.until(|p| matches!(p, Phase::Stalled)).await;
+    let (stalled, wall) = (bench.status.get(), SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_007));
+    // The clock on the wall stands still in this test, and two seconds passed since the last frame.
+    assert_eq!(stalled.last_picture, Some(wall - Duration::from_secs(2)));
+    assert_eq!(Some(stalled.since), stalled.last_picture, "a stall began with the last frame");
+    bench.until(|p| matches!(p, Phase::Reconnecting { .. })).await;
+    assert_eq!(bench.status.get().last_picture, stalled.last_picture);
+    bench.until(failed).await;
+    assert_eq!(bench.status.get().last_picture, stalled.last_picture);
+    bench.orders.send(Order::Retry).await.expect("it listens");
+    bench.until(|p| matches!(p, Phase::Connecting { .. })).await;
+    assert_eq!(bench.status.get().last_picture, stalled.last_picture);
+}
+
+#[tokio::test(start_paused = true)]
 async fn r_k2_a_camera_that_comes_back_with_sound_only_is_not_back() {
     let play = Attempt::Play { frames: 50, then: Then::Fail(SourceErrorCode::Closed) };
     let bench = Bench::run([play.clone(), Attempt::Sound, play], Policy::default()).await;
@@ -250,7 +272,7 @@ async fn a_panic_in_a_session_is_contained() {
     let panics = Attempt::Play { frames: 1, then: Then::Panic };
     let bench = Bench::run(vec![panics; 3], Policy { max_attempts: 0, ..Policy::default() }).await;
     bench.until(failed).await;
-    let Phase::Failed { cause } = bench.status.get().phase else { unreachable!() };
+    let Phase::Failed { cause, .. } = bench.status.get().phase else { unreachable!() };
     assert_eq!(cause.code, SourceErrorCode::Internal);
     assert!(!bench.task.is_finished());
 }

@@ -16,6 +16,7 @@ fn camera(id: &str) -> Camera {
             attempt: None,
             cause: None,
             retry_at: None,
+            last_picture_at: None,
         },
         tracks: Vec::new(),
         recording: Recording { state: RecordingState::Off, since, cause: None },
