@@ -1,14 +1,16 @@
-import { expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Recordings } from '../src/bindings/api';
 import { Deck } from '../src/state/deck.svelte';
 import {
   causeAt,
   dayAfter,
   dayOf,
+  daysLater,
   localText,
   localTime,
   markFrom,
   nextShown,
+  onDay,
   type Past,
   size,
   sorted,
@@ -99,19 +101,39 @@ test('events are jumped to in both directions', () => {
   expect(markFrom([a, b], START + 50_000, 1)).toBeNull();
 });
 
-test('a day is a day, also where the clocks change', () => {
-  for (const [month, date] of [
-    [2, 29],
-    [9, 25],
-    [10, 20],
-  ] as const) {
-    const day = dayOf(new Date(2026, month, date, 13, 5).getTime());
-    expect(new Date(day.from).getHours()).toBe(0);
-    expect(new Date(day.to).getDate()).toBe(new Date(2026, month, date + 1).getDate());
-    expect(dayAfter(day, 1).from).toBe(day.to);
-    expect(dayAfter(day, -1).to).toBe(day.from);
-  }
-});
+describe.each(['Europe/Berlin', 'America/New_York', 'Australia/Lord_Howe', 'Asia/Seoul'])(
+  'in %s',
+  (zone) => {
+    const before = process.env.TZ;
+    beforeEach(() => {
+      process.env.TZ = zone;
+    });
+    afterEach(() => {
+      process.env.TZ = before;
+      if (before === undefined) delete process.env.TZ;
+    });
+
+    test('a day is a day, and the same time of the next one is that, also where the clocks change', () => {
+      const lengths = new Set<number>();
+      let day = dayOf(new Date(2026, 0, 1, 13, 5).getTime());
+      for (let n = 0; n < 365; n += 1) {
+        const next = dayAfter(day, 1);
+        expect([next.from, dayAfter(next, -1)]).toEqual([day.to, day]);
+        expect(new Date(day.from).getHours()).toBe(0);
+        lengths.add((day.to - day.from) / HOUR);
+        const noon = onDay(day.from, new Date(2026, 5, 1, 12).getTime());
+        expect(localText(noon).slice(11)).toBe('12:00:00');
+        expect(dayOf(noon)).toEqual(day);
+        expect(daysLater(noon, 1)).toBe(onDay(next.from, noon));
+        expect(daysLater(daysLater(noon, 1), -1)).toBe(noon);
+        day = next;
+      }
+      // Where no day were longer or shorter, this would prove nothing.
+      const changes = { 'Asia/Seoul': 1 }[zone] ?? 3;
+      expect(lengths.size).toBe(changes);
+    });
+  },
+);
 
 test('zooming keeps the moment under the pointer and stays within the day', () => {
   const day = dayOf(START);

@@ -6,6 +6,9 @@ export const en = {
   app: {
     name: 'Nightjar',
     loading: 'Opening the wall…',
+    broken: 'This page cannot be shown',
+    brokenHint: 'Something in it went wrong. Cameras and recordings go on meanwhile.',
+    reload: 'Load everything anew',
   },
   places: {
     wall: 'Wall',

@@ -5,6 +5,9 @@ export const ko: Messages = {
   app: {
     name: 'Nightjar',
     loading: '화면을 여는 중…',
+    broken: '이 페이지를 표시할 수 없습니다',
+    brokenHint: '페이지에 오류가 생겼습니다. 카메라와 녹화는 계속됩니다.',
+    reload: '전체 다시 불러오기',
   },
   places: {
     wall: '화면',

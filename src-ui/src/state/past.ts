@@ -148,6 +148,21 @@ export function dayAfter(day: Window, days: number): Window {
   return dayOf(noon.getTime());
 }
 
+/** The same time of day `days` later, by the calendar: where the clocks change, a day has no 24 hours. */
+export function daysLater(at: number, days: number): number {
+  const day = new Date(at);
+  day.setDate(day.getDate() + days);
+  return day.getTime();
+}
+
+/** The time of day of `at`, on the day that begins at `midnight`. */
+export function onDay(midnight: number, at: number): number {
+  const day = new Date(midnight);
+  const time = new Date(at);
+  day.setHours(time.getHours(), time.getMinutes(), time.getSeconds(), time.getMilliseconds());
+  return day.getTime();
+}
+
 const MINUTE = 60_000;
 /** No closer than this. */
 export const CLOSEST_MS = 2 * MINUTE;
