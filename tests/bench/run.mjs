@@ -1,10 +1,11 @@
-// npm run bench [-- --quick] [-- --only live,fanout,ingest,recording,cycles,catalogue,phones,crowd,faults] [-- --built]
+// npm run bench [-- --quick] [-- --only live,fanout,ingest,recording,cycles,catalogue,phones,crowd,faults,sync] [-- --built]
 //
 // Builds the programs for release, measures them as processes, and writes bench/REPORT.md and
 // bench/report.json. `--quick` takes a few minutes and writes to bench/out/ instead, so that the
 // figures of a full run are never replaced by few. With `--only` the sections of the other parts stay as
-// they were. `--built` takes the programs as they are. `crowd` and `faults` are taken when they are asked for:
-// `faults` is what happens to phones (phone-faults.mjs), and writes bench/PHONES.md and bench/phones.json.
+// they were. `--built` takes the programs as they are. `crowd`, `faults` and `sync` are taken when they are asked
+// for: `faults` is what happens to phones (phone-faults.mjs), and writes bench/PHONES.md and bench/phones.json;
+// `sync` records for an hour (`--minutes 60`), and writes bench/SYNC.md and bench/sync.json.
 
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -37,9 +38,10 @@ const parts = {
   phones: (await import('./phones.mjs')).phones,
   crowd: (await import('./crowd.mjs')).crowd,
   faults: (await import('./faults.mjs')).faults,
+  sync: (await import('./sync.mjs')).sync,
 };
 /** These are taken when they are asked for. */
-const APART = ['crowd', 'faults'];
+const APART = ['crowd', 'faults', 'sync'];
 
 const out = join(root, 'bench', ...(quick ? ['out'] : []));
 const place = join(out, 'report.json');

@@ -34,6 +34,9 @@ struct Args {
     /// Sound: the clip's own, G.711 made by the camera, or none.
     #[arg(long, value_enum, default_value_t = SoundArg::Clip)]
     sound: SoundArg,
+    /// How much faster than it says the camera samples its sound, in parts per million.
+    #[arg(long, value_name = "PPM", default_value_t = 0, allow_negative_numbers = true)]
+    sound_drift: i16,
     /// Fill frames up to this bit rate, in bit/s.
     #[arg(long)]
     bitrate: Option<u32>,
@@ -85,6 +88,7 @@ fn run(args: Args) -> anyhow::Result<()> {
         bitrate: args.bitrate,
         tls: args.tls,
         session_timeout: Duration::from_secs(args.timeout.into()),
+        sound_drift: args.sound_drift,
         sound: match args.sound {
             SoundArg::Clip => Sound::Clip,
             SoundArg::Pcmu => Sound::Pcmu,

@@ -21,6 +21,9 @@ pub struct Options {
     pub second: Clip,
     /// The sound track.
     pub sound: Sound,
+    /// How much faster than it says the camera samples its sound, in parts per million: its crystal is another
+    /// than that of the pictures.
+    pub sound_drift: i16,
     /// Credentials the camera asks for.
     pub auth: Option<Auth>,
     /// Serve `rtsps` with a certificate made at the start.
@@ -59,6 +62,7 @@ impl Default for Options {
             sub: None,
             second: Clip::builtin(Builtin::Second),
             sound: Sound::Clip,
+            sound_drift: 0,
             auth: None,
             tls: false,
             fault: Fault::None,

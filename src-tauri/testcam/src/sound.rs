@@ -1,8 +1,8 @@
 //! Sound: where it comes from, and the clock of its frames.
 //!
 //! The frames of a camera's sound follow each other without a seam; which frame of the clip they
-//! carry is looked up by the place in the picture's loop, so that both stay in step for ever,
-//! within one frame.
+//! carry is looked up by the place in the picture's loop, so that both stay in step for ever: G.711
+//! to the sample, AAC within one frame. The clock may run by a crystal of its own.
 
 use std::{f64::consts::TAU, sync::Arc, time::Duration};
 
@@ -70,17 +70,26 @@ pub(crate) struct Voice {
     pub(crate) source: Source,
     /// The frame that is next, counted since the camera started.
     index: u64,
+    /// Samples that are taken in a million seconds.
+    pace: u128,
 }
 
 impl Voice {
-    pub(crate) fn new(source: Source) -> Self {
-        Self { source, index: 0 }
+    /// `drift`: how much faster than it says it samples, in parts per million.
+    pub(crate) fn new(source: Source, drift: i16) -> Self {
+        let parts = (1_000_000 + i64::from(drift)).unsigned_abs();
+        let pace = u128::from(source.rate()) * u128::from(parts);
+        Self { source, index: 0, pace }
     }
 
     fn at(&self, index: u64) -> Duration {
-        let rate = u64::from(self.source.rate());
-        let samples = index * self.source.frame();
-        Duration::from_secs(samples / rate) + Duration::from_nanos(samples % rate * 1_000_000_000 / rate)
+        let samples = u128::from(index * self.source.frame());
+        Duration::from_nanos((samples * 1_000_000_000_000_000 / self.pace) as u64)
+    }
+
+    /// Samples that were taken by then.
+    pub(crate) fn samples(&self, now: Duration) -> u64 {
+        (now.as_nanos() * self.pace / 1_000_000_000_000_000) as u64
     }
 
     /// Camera time at which the next frame begins.
@@ -99,13 +108,11 @@ impl Voice {
     }
 
     pub(crate) fn skip_to(&mut self, now: Duration) {
-        let samples = now.as_nanos() * u128::from(self.source.rate()) / 1_000_000_000;
-        self.index = self.index.max(samples as u64 / self.source.frame());
+        self.index = self.index.max(self.samples(now) / self.source.frame());
     }
 
     /// The next frame; `into` is the place in the picture's loop in seconds.
     pub(crate) fn take(&mut self, into: f64) -> Bytes {
-        let index = self.index;
         self.index += 1;
         match &self.source {
             Source::Aac(clip) => {
@@ -116,8 +123,12 @@ impl Voice {
                 audio.frames[place % audio.frames.len()].clone()
             }
             Source::G711(chime) => {
-                let start = (index * G711_FRAME % u64::from(G711_RATE)) as usize;
-                chime.second.slice(start..start + G711_FRAME as usize)
+                let (second, frame) = (G711_RATE as usize, G711_FRAME as usize);
+                let start = (into.fract() * f64::from(G711_RATE)).round() as usize % second;
+                if start + frame <= second {
+                    return chime.second.slice(start..start + frame);
+                }
+                [&chime.second[start..], &chime.second[..start + frame - second]].concat().into()
             }
         }
     }

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Clip, Fault, Options, ParameterSets, Start, chance,
-    clip::{Builtin, VideoCodec, ticks},
+    clip::{Builtin, VIDEO_CLOCK, VideoCodec, ticks},
     rtp::{PREFIX, Packetiser, RTP_HEADER, Unit},
     sound::{Source, Voice},
     stats::Ledger,
@@ -123,7 +123,7 @@ impl Stream {
             turn: 0,
             video: Packetiser::new(VIDEO, video_payload_type(clip.codec())),
             video_time: chance::random(),
-            voice: source.map(Voice::new),
+            voice: source.map(|source| Voice::new(source, options.sound_drift)),
             audio: Packetiser::new(AUDIO, audio_type),
             audio_time: chance::random(),
             next_report: now,
@@ -456,12 +456,12 @@ impl Live {
     /// Sender reports of all tracks for this instant.
     fn reports_now(&self, now: Instant) -> [Unit; 2] {
         let since = now.saturating_duration_since(self.epoch);
-        let at = |rate: u32| (since.as_nanos() * u128::from(rate) / 1_000_000_000) as u32;
-        let rate = self.voice.as_ref().map_or(8000, |voice| voice.source.rate());
+        let pictures = (since.as_nanos() * u128::from(VIDEO_CLOCK) / 1_000_000_000) as u32;
+        let samples = self.voice.as_ref().map_or(0, |voice| voice.samples(since) as u32);
         let wall = wall();
         [
-            self.video.report(wall, self.video_time.wrapping_add(at(90_000))),
-            self.audio.report(wall, self.audio_time.wrapping_add(at(rate))),
+            self.video.report(wall, self.video_time.wrapping_add(pictures)),
+            self.audio.report(wall, self.audio_time.wrapping_add(samples)),
         ]
     }
 }

@@ -13,6 +13,7 @@ use retina::client::{
     SessionOptions, SetupOptions, TeardownPolicy, UnknownRtcpSsrcPolicy,
 };
 use retina::codec::{AudioFrame, CodecItem, FrameFormat, VideoFrame};
+use retina::rtcp::ReceivedCompoundPacket;
 use tokio::time::{Instant, timeout};
 
 use super::clock::Clock;
@@ -120,7 +121,7 @@ impl RtspSource {
         let demuxed = playing.demuxed().map_err(|_| {
             SourceError::new(Code::NoCodec, format!("What the camera at {host} offers cannot be received."))
         })?;
-        let rates = tracks.iter().map(|track| track.timescale);
+        let rates = tracks.iter().map(|track| (track.kind, track.timescale));
         let clock = Clock::new(Instant::now(), conduit.shared().rtp_times(), rates);
         let states = tracks.iter().map(|_| TrackState::default()).collect();
         Ok(RtspSession {
@@ -313,6 +314,16 @@ impl RtspSession {
         self.hand_on(id, pts, arrival, true, Bytes::copy_from_slice(frame.data()));
     }
 
+    /// A sender report says what the camera's clocks are to each other.
+    fn report(&mut self, packets: &ReceivedCompoundPacket) {
+        let Some(id) = self.ids.get(packets.stream_id()).copied().flatten() else { return };
+        let report = packets.pkts().next().and_then(|first| first.as_sender_report().ok().flatten());
+        if let (Some(at), Some(report)) = (packets.rtp_timestamp(), report) {
+            let wall = report.ntp_timestamp().0;
+            self.clock.report(usize::from(id), at.elapsed(), wall, Instant::now());
+        }
+    }
+
     fn hand_on(&mut self, id: TrackId, pts: i64, arrival: Instant, key: bool, data: Bytes) {
         let track = usize::from(id);
         self.queued.push_back(SessionEvent::Frame(Frame {
@@ -424,7 +435,8 @@ impl Session for RtspSession {
             match item {
                 Some(Ok(CodecItem::VideoFrame(frame))) => self.video(frame),
                 Some(Ok(CodecItem::AudioFrame(frame))) => self.audio(&frame),
-                // Sender reports and messages; a kind that is not known yet.
+                Some(Ok(CodecItem::Rtcp(packets))) => self.report(&packets),
+                // Messages; a kind that is not known yet.
                 Some(Ok(_)) => {}
                 Some(Err(error)) => self.damage(&error)?,
                 None => return Poll::Ready(Err(self.end())),
