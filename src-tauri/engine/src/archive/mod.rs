@@ -10,7 +10,6 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
-use std::sync::OnceLock;
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -157,7 +156,7 @@ impl Archive {
             generation: 0,
             loss: 0,
             data: Bytes::from(data),
-            packets: OnceLock::new(),
+            packets: Default::default(),
         };
         Ok(KeyPicture { track, frame: Arc::new(frame) })
     }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -11,6 +12,9 @@ use crate::api::{ApiError, ErrorCode};
 use crate::config::is_id;
 use crate::env::Secret;
 use crate::sfu::{Answer, SfuError};
+
+/// An encoder that was lost for this long does not bring its connection back: it has no line to do it by.
+const LOST: Duration = Duration::from_secs(30);
 
 /// Publishers by WHIP, by the name of their session.
 #[derive(Default)]
@@ -58,10 +62,19 @@ impl EngineHandle {
             return Err(ApiError::new(ErrorCode::NotPlayable, message));
         }
         let id = call.id();
-        self.whip().sessions().insert(id, (room.to_owned(), peer));
+        self.whip().sessions().insert(id, (room.to_owned(), Arc::clone(&peer)));
         let engine = self.clone();
         self.spawn(async move {
-            call.ended().await;
+            let lost = async {
+                match call.publication() {
+                    Some(publication) => publication.lost(LOST).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = call.ended() => {}
+                () = lost => peer.go(),
+            }
             // Whoever lost the connection publishes anew.
             engine.whip().sessions().remove(&id);
         });

@@ -1,7 +1,6 @@
 //! Real streams for tests: encoded by ffmpeg, taken apart by `mp4-atom`; and fragments read back.
 
 use std::process::Command;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::SystemTime;
 
@@ -41,7 +40,7 @@ impl ClipFrame {
             generation: 0,
             loss: 0,
             data: self.data.clone(),
-            packets: OnceLock::new(),
+            packets: Default::default(),
         }
     }
 }

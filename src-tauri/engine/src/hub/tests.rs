@@ -1,4 +1,3 @@
-use std::sync::OnceLock;
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -30,7 +29,7 @@ fn frame(n: i64, key: bool, size: usize) -> Frame {
         generation: 0,
         loss: 0,
         data: Bytes::from(vec![0; size]),
-        packets: OnceLock::new(),
+        packets: Default::default(),
     }
 }
 

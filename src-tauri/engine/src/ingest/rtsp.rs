@@ -1,8 +1,8 @@
 //! One session with a camera by retina.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -335,7 +335,7 @@ impl RtspSession {
             generation: self.tracks[track].generation,
             loss: std::mem::take(&mut self.states[track].loss),
             data,
-            packets: OnceLock::new(),
+            packets: Default::default(),
         }));
     }
 

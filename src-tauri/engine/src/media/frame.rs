@@ -1,6 +1,6 @@
 //! The access unit.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -35,6 +35,29 @@ pub struct Frame {
     pub loss: u16,
     /// The coded bytes.
     pub data: Bytes,
-    /// RTP payloads, made by the first WebRTC viewer and shared by the others; only `sfu` looks at it.
-    pub packets: OnceLock<Packets>,
+    /// Its RTP payloads while a WebRTC viewer has them in hand; only `sfu` looks at it.
+    pub packets: PacketCache,
+}
+
+/// RTP payloads that the first viewer makes and the others share. They live as long as a viewer holds
+/// them and not as long as the frame: a cached group of pictures would weigh twice otherwise.
+#[derive(Debug)]
+pub struct PacketCache(Mutex<Weak<[Bytes]>>);
+
+impl PacketCache {
+    /// The payloads that somebody holds, or those that `make` makes.
+    pub fn get_or_make(&self, make: impl FnOnce() -> Packets) -> Packets {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.upgrade().unwrap_or_else(|| {
+            let made = make();
+            *kept = Arc::downgrade(&made);
+            made
+        })
+    }
+}
+
+impl Default for PacketCache {
+    fn default() -> Self {
+        Self(Mutex::new(Weak::<[Bytes; 0]>::new()))
+    }
 }

@@ -64,7 +64,6 @@ impl Timeline {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::OnceLock;
     use std::time::{Duration, SystemTime};
 
     use bytes::Bytes;
@@ -81,7 +80,7 @@ mod tests {
             generation: 0,
             loss: 0,
             data: Bytes::new(),
-            packets: OnceLock::new(),
+            packets: Default::default(),
         }
     }
 

@@ -169,7 +169,6 @@ impl Drop for Roll {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::OnceLock;
     use std::time::SystemTime;
 
     use bytes::Bytes;
@@ -201,7 +200,7 @@ mod tests {
             generation: 0,
             loss: 0,
             data: Bytes::from_static(&[0; 1_000]),
-            packets: OnceLock::new(),
+            packets: Default::default(),
         }))
     }
 

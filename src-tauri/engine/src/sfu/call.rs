@@ -4,7 +4,7 @@
 //! that publishes lives until it is closed, whatever the network does; one that only watches ends when its
 //! connection fails. The call does not know rooms: it is told what to show.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use rtc::peer_connection::transport::RTCIceCandidateInit;
 use tokio::sync::{mpsc, watch};
@@ -18,12 +18,13 @@ use super::agreement::Agreement;
 use super::peer::{self, Peer, ViewerState};
 use super::publisher::Publication;
 use super::sdp::{self, Description, SDP_MAX};
+use super::tcp::{self, Registration};
 use super::viewer::{CONNECT, Codecs, End, Sight, Viewer};
 use super::{CLOSE, Entry, Handle, Sfu, SfuError, Shared, short};
 use crate::hub::Slot;
 
 /// Candidates of a peer that are tried, in the whole life of its connection.
-const CANDIDATES_MAX: usize = 256;
+pub(super) const CANDIDATES_MAX: usize = 256;
 
 /// What a call is made for.
 #[derive(Debug)]
@@ -102,6 +103,8 @@ pub struct Call {
     own: Mutex<Option<mpsc::Receiver<String>>>,
     section: (Option<String>, u16),
     local: bool,
+    /// By what it is found over TCP, as long as it lives.
+    tcp: Weak<Registration>,
 }
 
 /// What tells one connection of a peer from another.
@@ -185,6 +188,7 @@ async fn negotiate(shared: Arc<Shared>, order: Order) -> Result<Call, SfuError> 
         candidates: Mutex::new(0),
         own: Mutex::new(Some(std::mem::replace(&mut peer.candidates, empty))),
         local: addresses.iter().any(std::net::IpAddr::is_loopback),
+        tcp: peer.tcp.as_ref().map(Arc::downgrade).unwrap_or_default(),
     };
     if watches {
         // It is a viewer like any other in the figures.
@@ -196,6 +200,7 @@ async fn negotiate(shared: Arc<Shared>, order: Order) -> Result<Call, SfuError> 
             state: peer.state.clone(),
             over: peer.over.clone(),
             remote_ufrag: peer.remote_ufrag.clone(),
+            trickled: 0,
         };
         shared.viewers().insert(id, handle);
     }
@@ -304,10 +309,15 @@ impl Call {
         let (connection, offer) = (Arc::clone(&self.connection), offer.to_owned());
         let (addresses, label) = (self.shared.addresses(), self.label.clone());
         let inlet = self.publication.as_ref().map(|publication| publication.inlet.clone());
-        let identity = Identity::of(&offer);
+        let (identity, tcp) = (Identity::of(&offer), self.tcp.upgrade());
         let negotiation = self.shared.tasks.spawn(async move {
             let done = std::future::ready(());
-            let answer = peer::negotiate(&*connection, &agreement, &offer, &addresses, &label, done).await?;
+            let mut answer =
+                peer::negotiate(&*connection, &agreement, &offer, &addresses, &label, done).await?;
+            if let (Some(tcp), Some(ufrag)) = (tcp, sdp::ufrag(&answer)) {
+                tcp.also(ufrag);
+                answer = tcp::rewrite_candidates(&answer, &addresses, tcp.port());
+            }
             if let (Some(inlet), true) = (inlet, agreement.takes()) {
                 inlet.expect(agreement.expected());
             }

@@ -132,7 +132,6 @@ fn nanos(duration: Duration) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::OnceLock;
     use std::time::SystemTime;
 
     use bytes::Bytes;
@@ -169,7 +168,7 @@ mod tests {
             generation: 0,
             loss: 0,
             data: Bytes::new(),
-            packets: OnceLock::new(),
+            packets: Default::default(),
         }
     }
 

@@ -212,6 +212,8 @@ struct Handle {
     state: watch::Receiver<ViewerState>,
     over: CancellationToken,
     remote_ufrag: String,
+    /// Candidates of it that were trickled.
+    trickled: usize,
 }
 
 impl Sfu {
@@ -291,6 +293,7 @@ impl Sfu {
             let viewer = viewers.get(id).ok_or(SfuError::UnknownViewer)?;
             (Arc::clone(&viewer.connection), viewer.remote_ufrag.clone())
         };
+        let local = self.shared.addresses().iter().any(IpAddr::is_loopback);
         if fragment.len() > SDP_MAX {
             return Err(SfuError::TooLarge);
         }
@@ -300,6 +303,14 @@ impl Sfu {
         }
         for (candidate, sdp_mid) in fragment.candidates {
             let kind = sdp::candidate_kind(&candidate);
+            let counted = self.shared.viewers().get_mut(id).is_some_and(|viewer| {
+                viewer.trickled += 1;
+                viewer.trickled <= call::CANDIDATES_MAX
+            });
+            if !counted || !sdp::reaches_out(&candidate, local) {
+                debug!(viewer = short(id), kind, counted, "trickled candidate left out");
+                continue;
+            }
             let candidate = RTCIceCandidateInit { candidate, sdp_mid, ..RTCIceCandidateInit::default() };
             let added = AssertUnwindSafe(connection.add_ice_candidate(candidate)).catch_unwind().await;
             let added = matches!(added, Ok(Ok(())));
@@ -386,6 +397,7 @@ async fn negotiate(shared: Arc<Shared>, order: Order) -> Result<Answer, SfuError
         state: peer.state.clone(),
         over: peer.over.clone(),
         remote_ufrag: std::mem::take(&mut peer.remote_ufrag),
+        trickled: 0,
     };
     shared.viewers().insert(id, handle);
     // Dropped with the task, panic or not: then the viewer is not listed, and its port and place are free.

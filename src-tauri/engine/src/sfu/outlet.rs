@@ -29,8 +29,8 @@ use tokio::sync::Notify;
 
 use crate::media::{Packets, TrackKind};
 
-/// How long a frame can be asked for again.
-const HISTORY: Duration = Duration::from_secs(2);
+/// How long a frame can be asked for again: a repair that comes after the playout delay is for nobody.
+const HISTORY: Duration = Duration::from_secs(1);
 /// And how many bursts: enough for 60 pictures and 50 packets of sound a second, and for the cache sent
 /// at the start. The oldest are forgotten first.
 const HISTORY_BURSTS: usize = 512;
@@ -189,6 +189,12 @@ impl Outlet {
     /// Hands a burst to the driver, which must be woken for it by an empty RTCP packet.
     pub(super) fn push(&self, burst: Burst) {
         self.state().queue.push_back(burst);
+    }
+
+    /// Lets the driver have what was pushed and never announced: whoever did so was cut off in between.
+    pub(super) fn announce_all(&self) {
+        let mut state = self.state();
+        state.allowed = state.allowed.max(state.queue.len());
     }
 
     /// Waits until the driver took everything. Only its own user may wait.

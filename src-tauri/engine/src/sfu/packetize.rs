@@ -1,12 +1,11 @@
 //! One access unit in, its RTP payloads out.
 //!
-//! Pure, and done once per frame and camera: every viewer puts its own headers before the same payloads.
+//! Pure, and done once for all viewers of the moment: each puts its own headers before the same payloads.
 //! A payload never exceeds [`PAYLOAD_MAX`], and the fragments of a large unit are all of one size but
 //! the last, so that a run of them leaves in a single system call. Nothing here knows sequence numbers,
 //! timestamps or viewers.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use rtc::rtp::packetizer::Payloader;
@@ -28,9 +27,9 @@ const FU_PREFIX: usize = 2;
 const STAP_PREFIX: usize = 1;
 const STAP_LENGTH: usize = 2;
 
-/// The payloads of `frame`, made by whoever asks first. Empty where there is nothing to send.
+/// The payloads of `frame`, made where no viewer has them in hand. Empty where there is nothing to send.
 pub(super) fn packets(track: &TrackInfo, frame: &Frame) -> Packets {
-    Arc::clone(frame.packets.get_or_init(|| payloads(track, frame).into()))
+    frame.packets.get_or_make(|| payloads(track, frame).into())
 }
 
 fn payloads(track: &TrackInfo, frame: &Frame) -> Vec<Bytes> {

@@ -105,7 +105,7 @@ pub(super) struct Peer {
     pub(super) answer: String,
     /// Candidates of ours, those of the answer among them.
     pub(super) candidates: mpsc::Receiver<String>,
-    _tcp: Option<Registration>,
+    pub(super) tcp: Option<Arc<Registration>>,
 }
 
 /// What a connection is built from, besides the offer.
@@ -223,25 +223,14 @@ pub(super) async fn answer(
     let (answer, tcp) = match (door, guest, sdp::ufrag(&answer)) {
         (Some(door), Some(guest), Some(ufrag)) => {
             let registration = door.register(ufrag, guest);
-            (tcp::rewrite_candidates(&answer, &addresses, door.port()), Some(registration))
+            (tcp::rewrite_candidates(&answer, &addresses, door.port()), Some(Arc::new(registration)))
         }
         _ => (answer, None),
     };
 
     unfinished.0 = None;
     let remote_ufrag = sdp::ufrag(offer).unwrap_or_default().to_owned();
-    Ok(Peer {
-        connection,
-        outlet,
-        waker,
-        inlet,
-        state: states,
-        over,
-        remote_ufrag,
-        answer,
-        candidates,
-        _tcp: tcp,
-    })
+    Ok(Peer { connection, outlet, waker, inlet, state: states, over, remote_ufrag, answer, candidates, tcp })
 }
 
 /// One exchange of offer and answer, the first or a later one.
@@ -263,7 +252,7 @@ pub(super) async fn negotiate(
     let mut skipped = 0;
     let local = addresses.iter().any(IpAddr::is_loopback);
     for candidate in candidates {
-        let usable = !agreement.room || sdp::reaches_out(&candidate, local);
+        let usable = sdp::reaches_out(&candidate, local);
         let candidate = RTCIceCandidateInit { candidate, ..RTCIceCandidateInit::default() };
         skipped += usize::from(!usable || connection.add_ice_candidate(candidate).await.is_err());
     }
@@ -481,7 +470,10 @@ struct Events {
 impl PeerConnectionEventHandler for Events {
     async fn on_ice_candidate(&self, event: RTCPeerConnectionIceEvent) {
         tracing::debug!(viewer = self.label, kind = %event.candidate.typ, "own candidate");
-        if let Ok(own) = event.candidate.to_json() {
+        // Those for TCP name the listener that only our door knows; the answer has the door's own.
+        let tcp =
+            |own: &str| own.split_ascii_whitespace().nth(2).is_some_and(|w| w.eq_ignore_ascii_case("tcp"));
+        if let Some(own) = event.candidate.to_json().ok().filter(|own| !tcp(&own.candidate)) {
             // Full means that nobody takes them: the answer has them too.
             let _ = self.candidates.try_send(own.candidate);
         }

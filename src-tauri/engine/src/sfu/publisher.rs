@@ -6,7 +6,7 @@
 //! a phone is dead, see [`crate::retry`]; an end of a connection is silence and no error.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -77,6 +77,19 @@ impl Publication {
     /// Waits until the connection is over.
     pub async fn ended(&self) {
         self.over.cancelled().await;
+    }
+
+    /// Waits until the connection has been lost for `patience` without a break. A peer with a line to us
+    /// brings it back; for one without a line that is the end.
+    pub async fn lost(&self, patience: Duration) {
+        let mut state = self.state.clone();
+        let away = |state: &ViewerState| *state == ViewerState::Disconnected;
+        while state.wait_for(away).await.is_ok() {
+            let back = state.wait_for(|state| !away(state));
+            if tokio::time::timeout(patience, back).await.is_err() {
+                return;
+            }
+        }
     }
 
     /// Asks the peer for a key frame; at most one request a second leaves.
@@ -398,7 +411,7 @@ impl PhoneSession {
             generation,
             loss: unit.loss,
             data: unit.data,
-            packets: OnceLock::new(),
+            packets: Default::default(),
         }));
     }
 

@@ -32,6 +32,8 @@ const INTRODUCTION: Duration = Duration::from_secs(5);
 const FIRST_MAX: usize = 1_500;
 /// Streams that wait for a connection to take them; more are dropped, and the peer tries again.
 const WAITING: usize = 4;
+/// Names by which one connection is found at the same time.
+const UFRAGS: usize = 2;
 /// A peer that takes nothing for this long is gone.
 const WRITE: Duration = Duration::from_secs(4);
 
@@ -59,7 +61,28 @@ struct Shared {
 /// A connection's right to be found. Dropping it ends it.
 pub(super) struct Registration {
     door: Door,
-    ufrag: String,
+    guest: mpsc::Sender<Arc<Stream>>,
+    ufrags: Mutex<Vec<String>>,
+}
+
+impl Registration {
+    /// ICE was restarted: the connection is found by this name too. Checks under the earlier one may be on
+    /// their way.
+    pub(super) fn also(&self, ufrag: &str) {
+        let mut ufrags = self.ufrags.lock().unwrap_or_else(PoisonError::into_inner);
+        if ufrags.iter().any(|known| known == ufrag) {
+            return;
+        }
+        self.door.guests().insert(ufrag.to_owned(), self.guest.clone());
+        ufrags.push(ufrag.to_owned());
+        if ufrags.len() > UFRAGS {
+            self.door.guests().remove(&ufrags.remove(0));
+        }
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        self.door.port()
+    }
 }
 
 impl Door {
@@ -114,8 +137,9 @@ impl Door {
 
     /// From now on peers that ask for `ufrag` reach `guest`.
     pub(super) fn register(&self, ufrag: &str, guest: mpsc::Sender<Arc<Stream>>) -> Registration {
-        self.guests().insert(ufrag.to_owned(), guest);
-        Registration { door: self.clone(), ufrag: ufrag.to_owned() }
+        let registration = Registration { door: self.clone(), guest, ufrags: Mutex::default() };
+        registration.also(ufrag);
+        registration
     }
 
     async fn accept(&self, listener: TcpListener) {
@@ -173,7 +197,11 @@ impl Door {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        self.door.guests().remove(&self.ufrag);
+        let ufrags = self.ufrags.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let mut guests = self.door.guests();
+        for ufrag in ufrags {
+            guests.remove(ufrag);
+        }
     }
 }
 
@@ -376,6 +404,21 @@ mod tests {
         other[0] = 1;
         assert_eq!(wanted(&other), None, "not a request");
         assert_eq!(wanted(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"), None);
+    }
+
+    #[tokio::test]
+    async fn after_a_restart_of_ice_both_names_lead_to_the_connection_and_none_after_its_end() {
+        let door = Door::new(0, TaskTracker::new(), CancellationToken::new());
+        let (guest, _streams) = guest_channel();
+        let registration = door.register("first", guest);
+        registration.also("second");
+        registration.also("second");
+        let known = || ["first", "second", "third"].map(|ufrag| door.guests().contains_key(ufrag));
+        assert_eq!(known(), [true, true, false]);
+        registration.also("third");
+        assert_eq!(known(), [false, true, true], "the oldest is forgotten");
+        drop(registration);
+        assert_eq!(known(), [false; 3]);
     }
 
     #[test]

@@ -4,7 +4,6 @@ mod far;
 mod phones;
 
 use std::net::Ipv4Addr;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use bytes::Bytes;
@@ -87,7 +86,7 @@ fn frame(track: u8, pts: i64, key: bool, data: Vec<u8>) -> Frame {
         generation: 0,
         loss: 0,
         data: data.into(),
-        packets: OnceLock::new(),
+        packets: Default::default(),
     }
 }
 

@@ -184,7 +184,8 @@ impl Viewer {
                     end => return end,
                 },
             }
-            // What follows has nothing to do with what was shown.
+            // What follows has nothing to do with what was shown, the last burst of which may have been cut off.
+            self.outlet.announce_all();
             self.clock.source_lost();
             self.clock.catch_up();
         }

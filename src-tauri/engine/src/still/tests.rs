@@ -1,4 +1,4 @@
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use proptest::prelude::*;
@@ -23,7 +23,7 @@ fn made(data: Bytes) -> Frame {
         generation: 0,
         loss: 0,
         data,
-        packets: OnceLock::new(),
+        packets: Default::default(),
     }
 }
 

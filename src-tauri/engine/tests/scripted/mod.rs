@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime};
 
@@ -139,7 +139,7 @@ impl Session for ScriptedSession {
             generation: 0,
             loss: 0,
             data: Bytes::from_static(&[0; 1_000]),
-            packets: OnceLock::new(),
+            packets: Default::default(),
         })))
     }
 }

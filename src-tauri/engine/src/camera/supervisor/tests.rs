@@ -1,6 +1,6 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::task::Context;
 
 use bytes::Bytes;
@@ -123,7 +123,7 @@ impl Session for ScriptedSession {
             generation: 0,
             loss: 0,
             data: Bytes::from_static(&[0; 1_000]),
-            packets: OnceLock::new(),
+            packets: Default::default(),
         })))
     }
 }

@@ -1,5 +1,4 @@
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
 
 use proptest::prelude::*;
 
@@ -41,7 +40,7 @@ fn frame(track: TrackId, pts: i64, at_ms: u64, start: Instant, key: bool) -> Fra
         generation: 0,
         loss: 0,
         data: format!("{track}:{pts}").into(),
-        packets: OnceLock::new(),
+        packets: Default::default(),
     }
 }
 

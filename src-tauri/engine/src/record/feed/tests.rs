@@ -1,7 +1,6 @@
 //! The parts of a camera fail and recover each alone (R-N1, R-N2): a source, two viewers, and the recorder's
 //! way to a disk that may be stuck, in any order, on the paused clock.
 
-use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -246,7 +245,7 @@ fn frame(number: u64, key: bool) -> Frame {
         generation: 0,
         loss: 0,
         data: Bytes::copy_from_slice(&number.to_be_bytes()),
-        packets: OnceLock::new(),
+        packets: Default::default(),
     }
 }
 

@@ -116,7 +116,7 @@ fn what_our_own_packetizer_sends_comes_back_whole() {
                 generation: 0,
                 loss: 0,
                 data: data.clone().into(),
-                packets: std::sync::OnceLock::new(),
+                packets: Default::default(),
             };
             let track = crate::media::TrackInfo {
                 id: 0,

@@ -119,6 +119,18 @@ fn numbers_have_no_hole_and_each_stream_its_own() {
 }
 
 #[test]
+fn a_burst_that_was_never_announced_holds_up_no_other() {
+    let mut bench = bench();
+    let route = Route { payload_type: 102, repair: Some(103), clock_rate: 90_000 };
+    let packets: Packets = [Bytes::from_static(b"cut off")].into();
+    bench.outlet.push(Burst { kind: TrackKind::Video, route, at: 0, packets, part: 0..1, key: true });
+    bench.outlet.announce_all();
+    assert_eq!(media(bench.leaving()).len(), 1);
+    assert_eq!(media(bench.send(TrackKind::Video, 40_000_000, 2, false)).len(), 2);
+    assert_eq!(bench.outlet.in_hand(), 0);
+}
+
+#[test]
 fn a_repair_is_the_packet_in_the_repair_stream() {
     let mut bench = bench();
     let sent = media(bench.send(TrackKind::Video, 0, 5, true));

@@ -1,4 +1,4 @@
-use std::sync::OnceLock;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use proptest::prelude::*;
@@ -27,7 +27,7 @@ fn frame(data: Vec<u8>, key: bool) -> Frame {
         generation: 0,
         loss: 0,
         data: data.into(),
-        packets: OnceLock::new(),
+        packets: Default::default(),
     }
 }
 
@@ -73,6 +73,17 @@ fn depacketize(packets: &[Bytes]) -> Vec<Vec<u8>> {
     }
     assert!(!open, "the last fragment is marked");
     units
+}
+
+#[test]
+fn payloads_are_made_once_for_all_who_hold_them_and_are_gone_after_the_last() {
+    let (track, frame) = (h264_track(b"sps", b"pps"), frame(with_lengths(&[unit(5, 3_000)]), true));
+    let (first, second) = (packets(&track, &frame), packets(&track, &frame));
+    assert!(Arc::ptr_eq(&first, &second));
+    let kept = Arc::downgrade(&first);
+    drop((first, second));
+    assert!(kept.upgrade().is_none(), "the frame alone keeps none");
+    assert!(!packets(&track, &frame).is_empty(), "and they are made again");
 }
 
 #[test]

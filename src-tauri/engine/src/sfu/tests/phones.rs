@@ -329,6 +329,28 @@ async fn a20_r_s8_a_candidate_that_leads_nowhere_is_skipped_and_no_packet_goes_t
     sfu.shutdown().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_publisher_is_lost_when_its_connection_was_away_for_long_without_a_break() {
+    let (states, state) = watch::channel(ViewerState::Connected);
+    let publication = Publication { state, ..Wire::new().publication };
+    let patience = Duration::from_secs(30);
+    let (lost, began) = (publication.lost(patience), Instant::now());
+    tokio::pin!(lost);
+    let short = async {
+        states.send_replace(ViewerState::Disconnected);
+        tokio::time::sleep(Duration::from_secs(29)).await;
+        states.send_replace(ViewerState::Connected);
+        tokio::time::sleep(Duration::from_secs(60)).await;
+    };
+    tokio::select! {
+        () = &mut lost => panic!("it was back in time"),
+        () = short => {}
+    }
+    states.send_replace(ViewerState::Disconnected);
+    lost.await;
+    assert_eq!(began.elapsed(), Duration::from_secs(29 + 60 + 30));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn r_s2_who_hears_of_candidates_later_does_not_wait_for_a_silent_server() {
     let silent = std::net::UdpSocket::bind((std::net::Ipv4Addr::LOCALHOST, 0)).expect("a port");
