@@ -39,6 +39,7 @@ fn measure(path: &std::path::Path, cameras: i64, days: i64) -> anyhow::Result<()
                         id: Uuid::from_u128((n * cameras + camera).try_into()?),
                         path: format!("{name}/{day}/{name}_{n}.mp4"),
                         camera: name,
+                        disk: String::new(),
                         start_us: n * QUARTER,
                         codec: "h264".to_owned(),
                         width: 1_920,

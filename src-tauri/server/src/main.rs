@@ -13,7 +13,7 @@ use std::time::Duration;
 use clap::Parser;
 use clap::error::ErrorKind;
 use nightjar_engine::config::{Config, ConfigStore};
-use nightjar_engine::engine::{EngineHandle, Parts, Rtsp, StartError};
+use nightjar_engine::engine::{EngineHandle, Parts, RecordsError, Rtsp, StartError};
 use nightjar_engine::env::Env;
 use nightjar_server::demo::{self, DEMO_MAX, LoopbackCameras};
 use nightjar_server::{DirError, FileStore, PhoneOptions, Server, ServerOptions, Tls, default_dir};
@@ -211,7 +211,9 @@ async fn serve(
         data_dir: Some(data_dir),
     };
     let engine = EngineHandle::start(parts).await.map_err(|error| match error {
-        StartError::Twice { .. } => Failure::Config(error.to_string()),
+        StartError::Twice { .. } | StartError::Records(RecordsError::Config(_)) => {
+            Failure::Config(error.to_string())
+        }
         StartError::Load(_) | StartError::Records(_) => Failure::Run(error.to_string()),
     })?;
     let server = match Server::bind(options, engine.clone()).await {

@@ -94,6 +94,22 @@ const CAMERA_METRICS: [CameraMetric; 16] = [
     }),
 ];
 
+/// The same of a recorder.
+type RecorderMetric = (&'static str, &'static str, &'static str, fn(&RecorderFigures) -> f64);
+
+const RECORDER_METRICS: [RecorderMetric; 10] = [
+    ("queued_bytes", "gauge", "Bytes that wait for the disk.", |r| r.queued_bytes as f64),
+    ("written_bytes_total", "counter", "Bytes written.", |r| r.written_bytes as f64),
+    ("fragments_total", "counter", "Fragments brought to the disk.", |r| r.fragments as f64),
+    ("syncs_total", "counter", "Times that the disk was waited for.", |r| r.syncs as f64),
+    ("sync_seconds_total", "counter", "Time that writing and waiting took.", |r| r.sync_us as f64 / 1e6),
+    ("sync_longest_seconds", "gauge", "The longest wait.", |r| r.longest_sync_us as f64 / 1e6),
+    ("files_total", "counter", "Files completed.", |r| r.files as f64),
+    ("dropped_frames_total", "counter", "Frames that were not recorded.", |r| r.dropped as f64),
+    ("removed_total", "counter", "Recordings removed to make room.", |r| r.removed as f64),
+    ("free_bytes", "gauge", "Bytes free where recordings go.", |r| r.free_bytes as f64),
+];
+
 /// A page of metrics under way.
 pub(crate) struct Page(String);
 
@@ -155,27 +171,18 @@ impl Page {
         }
     }
 
-    /// The recorder, where there is one.
-    pub(crate) fn recorder(&mut self, figures: &RecorderFigures) {
-        let seconds = |us: u64| us as f64 / 1_000_000.0;
-        for (name, kind, help, value) in [
-            ("queued_bytes", "gauge", "Bytes that wait for the disk.", figures.queued_bytes as f64),
-            ("written_bytes_total", "counter", "Bytes written.", figures.written_bytes as f64),
-            ("fragments_total", "counter", "Fragments brought to the disk.", figures.fragments as f64),
-            ("syncs_total", "counter", "Times that the disk was waited for.", figures.syncs as f64),
-            (
-                "sync_seconds_total",
-                "counter",
-                "Time that writing and waiting took.",
-                seconds(figures.sync_us),
-            ),
-            ("sync_longest_seconds", "gauge", "The longest wait.", seconds(figures.longest_sync_us)),
-            ("files_total", "counter", "Files completed.", figures.files as f64),
-            ("dropped_frames_total", "counter", "Frames that were not recorded.", figures.dropped as f64),
-            ("removed_total", "counter", "Recordings removed to make room.", figures.removed as f64),
-            ("free_bytes", "gauge", "Bytes free where recordings go.", figures.free_bytes as f64),
-        ] {
-            self.single(&format!("nightjar_recorder_{name}"), kind, help, value);
+    /// The recorders, where there are some, with the names of their disks; the main root's have no label.
+    pub(crate) fn recorders(&mut self, recorders: &[(String, RecorderFigures)]) {
+        if recorders.is_empty() {
+            return;
+        }
+        for (name, kind, help, read) in RECORDER_METRICS {
+            let name = format!("nightjar_recorder_{name}");
+            self.metric(&name, kind, help);
+            for (disk, figures) in recorders {
+                let labels = if disk.is_empty() { String::new() } else { format!("disk=\"{disk}\"") };
+                self.sample(&name, &labels, read(figures));
+            }
         }
     }
 

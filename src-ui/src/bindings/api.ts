@@ -21,6 +21,8 @@ export type Alert = {
 	remedy?: string,
 	/**  Raised in quiet hours: nobody is to be disturbed. */
 	quiet?: boolean,
+	/**  The disk of recordings concerned, where that is one with a name. */
+	disk?: string | null,
 };
 
 export type AlertKind = 
@@ -122,6 +124,7 @@ export type CameraPatch = {
 	record_schedule?: string[] | null,
 	pre_roll_seconds?: number | null,
 	record_quota_gb?: number | null,
+	record_disk?: string | null,
 	alerts?: boolean | null,
 	tcp_timeout?: number | null,
 	keepalive_timeout?: number | null,
@@ -158,6 +161,8 @@ export type CameraSpec = {
 	pre_roll_seconds?: number | null,
 	/**  What its recordings may take, in gigabytes; the oldest go where it is more. */
 	record_quota_gb?: number | null,
+	/**  The disk that it is recorded to, by its name in `[[recording.disk]]`; the main root when left out. */
+	record_disk?: string | null,
 	/**  Raise alerts; yes when left out. */
 	alerts?: boolean | null,
 	tcp_timeout?: number | null,
@@ -221,6 +226,36 @@ export type Device = {
 export type DevicePatch = {
 	/**  1 to 64 characters. */
 	name: string,
+};
+
+/**  How a disk is. */
+export type DiskState = "ready" | 
+/**  It was not looked at yet, or recording is switched off for all. */
+"unknown" | "lost" | "full" | 
+/**  Nothing is tried any more. */
+"failed" | 
+/**  Recordings lie on it that cannot be had: the configuration does not know it. */
+"not_configured";
+
+/**  One disk of recordings. */
+export type DiskStorage = {
+	/**  Its name; empty for the main one. */
+	name: string,
+	state: DiskState,
+	/**  Why it is not well. */
+	cause?: Cause | null,
+	used_bytes: number,
+	/**  Not told where the disk cannot be asked. */
+	free_bytes?: number | null,
+	/**  What is kept free. */
+	reserved_bytes: number,
+	/**  Bytes a day, at the rate of the last day. */
+	bytes_per_day: number,
+	/**  Days until it is full at that rate. */
+	days_left?: number | null,
+	outlook: StorageOutlook,
+	/**  Cameras that are recorded to it. */
+	cameras: string[],
 };
 
 /**  Kinds of errors. Each belongs to one HTTP status. */
@@ -491,6 +526,8 @@ export type RecordSettings = {
 	pre_roll_seconds?: number | null,
 	/**  What its recordings may take, in gigabytes. */
 	record_quota_gb?: number | null,
+	/**  The disk of the configuration that it is recorded to; the main one where there is none. */
+	record_disk?: string | null,
 };
 
 /**  Recording of a camera. */
@@ -498,6 +535,8 @@ export type Recording = {
 	state: RecordingState,
 	since: Timestamp,
 	cause?: Cause | null,
+	/**  The disk it goes to, where that is not the main root. */
+	disk?: string | null,
 };
 
 /**  A span in which nothing was recorded. */
@@ -510,6 +549,8 @@ export type RecordingGap = {
 	cause: string,
 	/**  It lasts. */
 	open?: boolean,
+	/**  The disk it was to be recorded to, where that was not the main root. */
+	disk?: string | null,
 };
 
 export type RecordingState = "off" | "recording" | "storage_lost" | "disk_full" | "failed";
@@ -537,6 +578,8 @@ export type Segment = {
 	codec: string,
 	width: number,
 	height: number,
+	/**  The disk it lies on, where that is not the main root. */
+	disk?: string | null,
 };
 
 /**  A change of a recording. */
@@ -584,24 +627,29 @@ export type Stats = {
 	degraded_viewers?: number,
 };
 
-/**  What recordings take, and how long that can go on. */
+/**  What recordings take, and how long that can go on; of all disks together, where there are several. */
 export type Storage = {
-	/**  Where the recordings are. */
+	/**  Where the recordings are; of several disks the main one. */
 	root: string,
 	used_bytes: number,
-	/**  Free on that disk; not told where the disk cannot be asked. */
+	/**  Free on the disks; not told where none can be asked. */
 	free_bytes?: number | null,
 	/**  What is kept free. */
 	reserved_bytes: number,
 	/**  Bytes a day, at the rate of the last day. */
 	bytes_per_day: number,
-	/**  Days until the disk is full at that rate. */
+	/**  Days until the disk is full at that rate; of several, the first. */
 	days_left?: number | null,
 	/**  Days that recordings are kept where there is room; 0 = as long as there is. */
 	retention_days: number,
-	/**  What a person should know now. */
+	/**  What a person should know now; the worst of all disks. */
 	outlook: StorageOutlook,
 	cameras: CameraStorage[],
+	/**
+	 *  Each disk: the main one first, then those of the configuration, then those that are in it no more and have
+	 *  recordings.
+	 */
+	disks?: DiskStorage[],
 };
 
 /**  What becomes of the space. */

@@ -101,6 +101,9 @@ pub struct RecordSettings {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[specta(type = Option<specta_typescript::Number>)]
     pub record_quota_gb: Option<f64>,
+    /// The disk of the configuration that it is recorded to; the main one where there is none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub record_disk: Option<String>,
 }
 
 const fn yes() -> bool {
@@ -202,6 +205,9 @@ pub struct Recording {
     pub since: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub cause: Option<Cause>,
+    /// The disk it goes to, where that is not the main root.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub disk: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Type, JsonSchema)]
@@ -296,6 +302,9 @@ pub struct CameraSpec {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[specta(optional, type = Option<specta_typescript::Number>)]
     pub record_quota_gb: Option<f64>,
+    /// The disk that it is recorded to, by its name in `[[recording.disk]]`; the main root when left out.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub record_disk: Option<String>,
     /// Raise alerts; yes when left out.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub alerts: Option<bool>,
@@ -356,6 +365,9 @@ pub struct CameraPatch {
     #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "nullable")]
     #[specta(optional, type = Option<specta_typescript::Number>)]
     pub record_quota_gb: Option<Option<f64>>,
+    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "nullable")]
+    #[specta(optional, type = Option<String>)]
+    pub record_disk: Option<Option<String>>,
     #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "nullable")]
     #[specta(optional, type = Option<bool>)]
     pub alerts: Option<Option<bool>>,

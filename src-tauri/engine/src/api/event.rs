@@ -110,6 +110,9 @@ pub struct Alert {
     /// Raised in quiet hours: nobody is to be disturbed.
     #[serde(default)]
     pub quiet: bool,
+    /// The disk of recordings concerned, where that is one with a name.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub disk: Option<String>,
 }
 
 /// What is told of cameras in trouble, when and where.

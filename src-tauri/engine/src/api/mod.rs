@@ -23,7 +23,7 @@ pub use phone::{
 };
 pub use probe::{Playback, Probe, ProbeTrack};
 pub use recording::{
-    CameraStorage, Export, ExportBegun, ExportCut, ExportSpec, ExportState, Occurrence, RecordingGap,
-    Recordings, Segment, SegmentPatch, SegmentState, Storage, StorageOutlook,
+    CameraStorage, DiskState, DiskStorage, Export, ExportBegun, ExportCut, ExportSpec, ExportState,
+    Occurrence, RecordingGap, Recordings, Segment, SegmentPatch, SegmentState, Storage, StorageOutlook,
 };
 pub use timestamp::Timestamp;

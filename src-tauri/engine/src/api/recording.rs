@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use specta::Type;
 
-use super::{ApiError, Timestamp};
+use super::{ApiError, Cause, Timestamp};
 
 /// What was recorded in a span, and what was not.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Type, JsonSchema)]
@@ -32,6 +32,9 @@ pub struct Segment {
     pub codec: String,
     pub width: u16,
     pub height: u16,
+    /// The disk it lies on, where that is not the main root.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub disk: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Type, JsonSchema)]
@@ -56,6 +59,9 @@ pub struct RecordingGap {
     /// It lasts.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub open: bool,
+    /// The disk it was to be recorded to, where that was not the main root.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub disk: Option<String>,
 }
 
 /// Something that happened, as a mark on the time line.
@@ -156,14 +162,14 @@ pub struct ExportBegun {
     pub id: String,
 }
 
-/// What recordings take, and how long that can go on.
+/// What recordings take, and how long that can go on; of all disks together, where there are several.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Type, JsonSchema)]
 pub struct Storage {
-    /// Where the recordings are.
+    /// Where the recordings are; of several disks the main one.
     pub root: String,
     #[specta(type = specta_typescript::Number)]
     pub used_bytes: u64,
-    /// Free on that disk; not told where the disk cannot be asked.
+    /// Free on the disks; not told where none can be asked.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[specta(type = Option<specta_typescript::Number>)]
     pub free_bytes: Option<u64>,
@@ -173,15 +179,64 @@ pub struct Storage {
     /// Bytes a day, at the rate of the last day.
     #[specta(type = specta_typescript::Number)]
     pub bytes_per_day: u64,
-    /// Days until the disk is full at that rate.
+    /// Days until the disk is full at that rate; of several, the first.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[specta(type = Option<specta_typescript::Number>)]
     pub days_left: Option<f64>,
     /// Days that recordings are kept where there is room; 0 = as long as there is.
     pub retention_days: u32,
-    /// What a person should know now.
+    /// What a person should know now; the worst of all disks.
     pub outlook: StorageOutlook,
     pub cameras: Vec<CameraStorage>,
+    /// Each disk: the main one first, then those of the configuration, then those that are in it no more and have
+    /// recordings.
+    #[serde(default)]
+    pub disks: Vec<DiskStorage>,
+}
+
+/// One disk of recordings.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Type, JsonSchema)]
+pub struct DiskStorage {
+    /// Its name; empty for the main one.
+    pub name: String,
+    pub state: DiskState,
+    /// Why it is not well.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cause: Option<Cause>,
+    #[specta(type = specta_typescript::Number)]
+    pub used_bytes: u64,
+    /// Not told where the disk cannot be asked.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[specta(type = Option<specta_typescript::Number>)]
+    pub free_bytes: Option<u64>,
+    /// What is kept free.
+    #[specta(type = specta_typescript::Number)]
+    pub reserved_bytes: u64,
+    /// Bytes a day, at the rate of the last day.
+    #[specta(type = specta_typescript::Number)]
+    pub bytes_per_day: u64,
+    /// Days until it is full at that rate.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[specta(type = Option<specta_typescript::Number>)]
+    pub days_left: Option<f64>,
+    pub outlook: StorageOutlook,
+    /// Cameras that are recorded to it.
+    pub cameras: Vec<String>,
+}
+
+/// How a disk is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Type, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DiskState {
+    Ready,
+    /// It was not looked at yet, or recording is switched off for all.
+    Unknown,
+    Lost,
+    Full,
+    /// Nothing is tried any more.
+    Failed,
+    /// Recordings lie on it that cannot be had: the configuration does not know it.
+    NotConfigured,
 }
 
 /// What becomes of the space.

@@ -1,14 +1,14 @@
 //! Looking back: the files of the catalogue, their pictures, and spans of them as one file.
 //!
 //! Invariants: only files that the catalogue names are touched, and the marks beside them, and only below
-//! the root; recordings are read, never changed, and removed only when a person says so. All calls block. It knows neither the
-//! recorder that wrote the files nor who asks.
+//! the root of the disk that they are on; recordings are read, never changed, and removed only when a person says so.
+//! All calls block. It knows neither the recorder that wrote the files nor who asks.
 
 mod export;
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read as _, Seek as _, SeekFrom};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -19,7 +19,7 @@ use uuid::Uuid;
 use crate::env::Env;
 use crate::fmp4::{Footage, FootageError, SpliceError};
 use crate::media::{Frame, TrackInfo};
-use crate::store::{Catalogue, MARKER, Micros, Query, SegmentRow, SegmentState, StoreError, keepsake, wall};
+use crate::store::{Catalogue, Disks, Micros, Query, SegmentRow, SegmentState, StoreError, keepsake, wall};
 
 pub use export::{Cut, Progress, Span};
 
@@ -36,6 +36,9 @@ pub enum ArchiveError {
     /// The catalogue knows it, the disk does not have it.
     #[error("the file of this recording is not there: {0}")]
     Gone(io::Error),
+    /// The configuration does not know the disk it lies on.
+    #[error("this recording lies on the disk \"{0}\", which is not configured")]
+    NoDisk(String),
     #[error("this recording is still being written")]
     Open,
     #[error("this recording is protected")]
@@ -68,19 +71,19 @@ pub struct KeyPicture {
     pub frame: Arc<Frame>,
 }
 
-/// The recordings of one root.
+/// The recordings of all disks.
 #[derive(Clone, Debug)]
 pub struct Archive {
     catalogue: Arc<Catalogue>,
-    root: PathBuf,
+    disks: Disks,
     env: Env,
 }
 
 impl Archive {
-    /// The recordings that the catalogue knows below `root`.
+    /// The recordings that the catalogue knows on these disks.
     #[must_use]
-    pub fn new(catalogue: Arc<Catalogue>, root: PathBuf, env: Env) -> Self {
-        Self { catalogue, root, env }
+    pub fn new(catalogue: Arc<Catalogue>, disks: Disks, env: Env) -> Self {
+        Self { catalogue, disks, env }
     }
 
     /// What was recorded.
@@ -91,14 +94,14 @@ impl Archive {
 
     /// Where the files lie.
     #[must_use]
-    pub fn root(&self) -> &Path {
-        &self.root
+    pub fn disks(&self) -> &Disks {
+        &self.disks
     }
 
     /// A recording, its file and the file's present size.
     ///
     /// # Errors
-    /// [`ArchiveError::Unknown`], [`ArchiveError::Gone`].
+    /// [`ArchiveError::Unknown`], [`ArchiveError::Gone`], [`ArchiveError::NoDisk`].
     pub fn file(&self, id: Uuid) -> Result<(SegmentRow, File, u64), ArchiveError> {
         let row = self.catalogue.segment(id)?.ok_or(ArchiveError::Unknown(id))?;
         let (file, length) = self.open(&row)?;
@@ -106,7 +109,7 @@ impl Archive {
     }
 
     fn open(&self, row: &SegmentRow) -> Result<(File, u64), ArchiveError> {
-        let file = File::open(self.path(&row.path)?).map_err(ArchiveError::Gone)?;
+        let file = File::open(self.place(row)?).map_err(ArchiveError::Gone)?;
         let about = file.metadata().map_err(ArchiveError::Gone)?;
         if !about.is_file() {
             return Err(ArchiveError::Gone(io::Error::other("it is not a file")));
@@ -115,12 +118,14 @@ impl Archive {
     }
 
     /// The place of a file. A path that leads out of the root leads nowhere.
-    fn path(&self, relative: &str) -> Result<PathBuf, ArchiveError> {
-        let relative = Path::new(relative);
-        if relative.components().all(|part| matches!(part, Component::Normal(_))) {
-            return Ok(self.root.join(relative));
-        }
-        Err(ArchiveError::Gone(io::ErrorKind::NotFound.into()))
+    fn place(&self, row: &SegmentRow) -> Result<PathBuf, ArchiveError> {
+        self.root_of(row)?;
+        let place = self.disks.place(&row.disk, &row.path);
+        place.ok_or_else(|| ArchiveError::Gone(io::ErrorKind::NotFound.into()))
+    }
+
+    fn root_of(&self, row: &SegmentRow) -> Result<&Path, ArchiveError> {
+        self.disks.root(&row.disk).ok_or_else(|| ArchiveError::NoDisk(row.disk.clone()))
     }
 
     /// The key picture at or before a moment of a recording, or its first.
@@ -168,9 +173,9 @@ impl Archive {
     pub fn protect(&self, id: Uuid, on: bool) -> Result<SegmentRow, ArchiveError> {
         self.catalogue.protect(id, on)?;
         let row = self.catalogue.segment(id)?.ok_or(ArchiveError::Unknown(id))?;
-        let marked = self.path(&row.path).and_then(|_| {
+        let marked = self.place(&row).and_then(|_| {
             let mark = if on { keepsake::put_on } else { keepsake::take_off };
-            mark(&self.root, &row.path).map_err(ArchiveError::Write)
+            mark(self.root_of(&row)?, &row.path).map_err(ArchiveError::Write)
         });
         if let Err(error) = marked {
             // It holds for as long as the catalogue does.
@@ -183,7 +188,7 @@ impl Archive {
     ///
     /// # Errors
     /// [`ArchiveError::Open`] while it is written, [`ArchiveError::Protected`], [`ArchiveError::Gone`] where
-    /// the root is not there.
+    /// the root is not there, [`ArchiveError::NoDisk`].
     pub fn remove(&self, id: Uuid) -> Result<(), ArchiveError> {
         let row = self.catalogue.segment(id)?.ok_or(ArchiveError::Unknown(id))?;
         if row.state == SegmentState::Open {
@@ -192,18 +197,18 @@ impl Archive {
         if row.protected {
             return Err(ArchiveError::Protected);
         }
-        let path = self.path(&row.path)?;
+        let (root, path) = (self.root_of(&row)?, self.place(&row)?);
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(ArchiveError::Write(error)),
             // Its disk is away: the file comes back with it.
-            Err(error) if !self.root.join(MARKER).exists() => return Err(ArchiveError::Gone(error)),
+            Err(error) if !self.disks.is_there(&row.disk) => return Err(ArchiveError::Gone(error)),
             _ => {}
         }
-        let _ = keepsake::take_off(&self.root, &row.path);
+        let _ = keepsake::take_off(root, &row.path);
         self.catalogue.segment_removed(id)?;
-        self.catalogue.gap(&row.camera, row.start_us, Some(row.end_us), REMOVED)?;
+        self.catalogue.gap(&row.camera, &row.disk, row.start_us, Some(row.end_us), REMOVED)?;
         // A day without a file goes, too; where others are left this fails, which is right.
-        if let Some(day) = path.parent().filter(|day| *day != self.root) {
+        if let Some(day) = path.parent().filter(|day| *day != root) {
             let _ = fs::remove_dir(day);
         }
         Ok(())

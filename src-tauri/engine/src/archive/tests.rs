@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use tempfile::TempDir;
 
 use super::*;
-use crate::store::{FoundSegment, NewSegment};
+use crate::store::{FoundSegment, MAIN, MARKER, NewSegment};
 
 /// Thirty pictures a second, a key frame every 20, and sound.
 const FPS: i64 = 30;
@@ -83,6 +83,7 @@ impl Shelf {
                 segment: NewSegment {
                     id: Uuid::from_u128(n as u128 + 1),
                     camera: CAMERA.to_owned(),
+                    disk: String::new(),
                     path: path.clone(),
                     start_us: us(*first),
                     codec: "h264".to_owned(),
@@ -97,7 +98,7 @@ impl Shelf {
         }
         catalogue.segments_found(&found).unwrap();
         let env = Env::fixed(|| wall(START), 1);
-        Self { dir, archive: Archive::new(Arc::new(catalogue), root, env) }
+        Self { dir, archive: Archive::new(Arc::new(catalogue), Disks::one(root), env) }
     }
 
     /// The numbers of the frames of an export, and the time of each in ticks of 90,000.
@@ -238,7 +239,7 @@ fn a_removed_recording_is_a_gap_and_what_is_protected_stays() {
     let shelf = Shelf::new(&[(0, 20), (20, 40)], false, 0);
     let archive = &shelf.archive;
     let (first, second) = (Uuid::from_u128(1), Uuid::from_u128(2));
-    let mark = archive.root().join(CAMERA).join("0.protected");
+    let mark = archive.disks().root(MAIN).unwrap().join(CAMERA).join("0.protected");
     assert!(archive.protect(first, true).unwrap().protected);
     assert!(mark.exists(), "the catalogue is not the only one that knows");
     assert!(matches!(archive.remove(first), Err(ArchiveError::Protected)));
@@ -247,8 +248,8 @@ fn a_removed_recording_is_a_gap_and_what_is_protected_stays() {
     archive.protect(first, true).unwrap();
     archive.remove(second).unwrap();
     assert!(matches!(archive.remove(second), Err(ArchiveError::Unknown(_))));
-    assert!(!archive.root().join(CAMERA).join("1.mp4").exists());
-    assert!(archive.root().join(CAMERA).join("0.mp4").exists());
+    assert!(!archive.disks().root(MAIN).unwrap().join(CAMERA).join("1.mp4").exists());
+    assert!(archive.disks().root(MAIN).unwrap().join(CAMERA).join("0.mp4").exists());
     let all = Query { camera: None, from_us: 0, to_us: Micros::MAX };
     let gaps = archive.catalogue().gaps(all).unwrap();
     assert_eq!((gaps.len(), gaps[0].cause.as_str()), (1, "removed"));
@@ -265,6 +266,7 @@ fn a_catalogue_cannot_lead_out_of_the_root() {
         let segment = NewSegment {
             id,
             camera: "x".to_owned(),
+            disk: String::new(),
             path: (*path).to_owned(),
             start_us: 0,
             codec: String::new(),
@@ -295,7 +297,7 @@ fn an_export_that_would_fill_the_disk_is_not_begun() {
 #[test]
 fn r_n7_a_recording_whose_disk_is_away_is_not_forgotten() {
     let shelf = Shelf::new(&[(0, 40)], false, 0);
-    let root = shelf.archive.root().to_owned();
+    let root = shelf.archive.disks().root(MAIN).unwrap().to_owned();
     fs::write(root.join(MARKER), "").unwrap();
     let (aside, id) = (root.with_extension("away"), Uuid::from_u128(1));
     fs::rename(&root, &aside).unwrap();
@@ -324,9 +326,10 @@ fn a_cancelled_export_leaves_nothing() {
 fn damaged_files_are_refused_and_never_a_panic() {
     let shelf = Shelf::new(&[(0, 40)], false, 0);
     let fragments = Shelf::new(&[(0, 40)], true, 0);
-    for path in
-        [shelf.archive.root().join(CAMERA).join("0.mp4"), fragments.archive.root().join(CAMERA).join("0.mp4")]
-    {
+    for path in [
+        shelf.archive.disks().root(MAIN).unwrap().join(CAMERA).join("0.mp4"),
+        fragments.archive.disks().root(MAIN).unwrap().join(CAMERA).join("0.mp4"),
+    ] {
         let whole = fs::read(&path).unwrap();
         let mut seed = 7_u32;
         let mut chance = |below: usize| {

@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use serde::{Deserialize, Deserializer, de::Error as _};
 use url::Url;
 
+use super::disks::{NAME_WANTED, is_name};
 use super::{Config, Streaming};
 use crate::api::{ApiError, CameraSpec};
 use crate::record::Schedule;
@@ -23,7 +24,7 @@ pub struct Invalid {
 }
 
 impl Invalid {
-    fn new(field: impl Into<String>, reason: impl Into<String>) -> Self {
+    pub(super) fn new(field: impl Into<String>, reason: impl Into<String>) -> Self {
         Self { field: field.into(), reason: reason.into() }
     }
 
@@ -92,7 +93,7 @@ fn plain(expected: &str) -> &str {
     }
 }
 
-fn is_word(c: char) -> bool {
+pub(super) fn is_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_' || c == '-'
 }
 
@@ -167,6 +168,7 @@ impl Config {
         if !(recording.quota_gb.is_finite() && recording.quota_gb >= 0.0) {
             return Err(Invalid::new("recording.quota_gb", "must be 0 or more; 0 is no limit"));
         }
+        recording.check_disks()?;
         let alerts = &self.alerts;
         if alerts.after_seconds > 3_600 {
             return Err(Invalid::new("alerts.after_seconds", "must be 0 to 3600 seconds"));
@@ -225,6 +227,8 @@ impl Config {
             {
                 return Err(Invalid::new(format!("camera[{i}].id"), format!("\"{id}\" is used twice")));
             }
+            let disk = self.recording.check_choice(camera.record_disk.as_deref());
+            disk.map_err(|e| Invalid { field: format!("camera[{i}].{}", e.field), ..e })?;
         }
         Ok(())
     }
@@ -317,6 +321,9 @@ fn check_recorded(camera: &CameraSpec) -> Result<(), Invalid> {
             let place = error.line.map_or(String::new(), |line| format!("[{line}]"));
             Invalid::new(format!("record_schedule{place}"), error.reason)
         })?;
+    }
+    if camera.record_disk.as_deref().is_some_and(|name| !is_name(name)) {
+        return Err(Invalid::new("record_disk", NAME_WANTED));
     }
     if camera.pre_roll_seconds.is_some_and(|seconds| seconds > PRE_ROLL_MAX) {
         return Err(Invalid::new("pre_roll_seconds", "must be 0 to 60 seconds"));

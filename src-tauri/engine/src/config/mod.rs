@@ -4,6 +4,7 @@
 //! Every complaint names its field. Where it is kept is not known here, see [`ConfigStore`].
 
 mod check;
+mod disks;
 mod store;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -193,8 +194,23 @@ pub struct Recording {
     pub retention_days: u32,
     pub min_free_gb: f64,
     pub overwrite: bool,
-    /// What all recordings together may take; 0 = no limit.
+    /// What all recordings of a disk together may take; 0 = no limit.
     pub quota_gb: f64,
+    /// Further disks, for cameras that name one.
+    pub disk: Vec<Disk>,
+}
+
+/// `[[recording.disk]]`: one more root. What it does not say of itself is as in `[recording]`.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Disk {
+    /// 1 to 64 of `A-Z a-z 0-9 _ -`.
+    pub name: String,
+    pub root: PathBuf,
+    #[serde(default)]
+    pub min_free_gb: Option<f64>,
+    #[serde(default)]
+    pub quota_gb: Option<f64>,
 }
 
 impl Default for Recording {
@@ -208,6 +224,7 @@ impl Default for Recording {
             min_free_gb: 2.0,
             overwrite: true,
             quota_gb: 0.0,
+            disk: Vec::new(),
         }
     }
 }

@@ -23,6 +23,11 @@ fn r_k5_r_m8_the_keys_of_the_contract_and_their_defaults() {
         min_free_gb = 0.5
         overwrite = false
         quota_gb = 500.0
+        [[recording.disk]]
+        name = "attic"
+        root = "/mnt/attic"
+        min_free_gb = 10
+        quota_gb = 2000
         [webrtc]
         udp_ports = "40000-40010"
         tcp_port = 8555
@@ -45,6 +50,7 @@ fn r_k5_r_m8_the_keys_of_the_contract_and_their_defaults() {
         record_schedule = ["Mon-Fri 08:00-18:00", "22:00-06:00"]
         pre_roll_seconds = 10
         record_quota_gb = 20
+        record_disk = "attic"
         keepalive_timeout = 10
     "#;
     let config = Config::parse(text).expect("valid");
@@ -80,6 +86,40 @@ fn every_complaint_names_its_field_in_one_line() {
         ),
         ("[[camera]]\nurl = \"rtsp://h/\"\npre_roll_seconds = 61", "camera[0].pre_roll_seconds"),
         ("[[camera]]\nurl = \"rtsp://h/\"\nrecord_quota_gb = 0.0", "camera[0].record_quota_gb"),
+        ("[[recording.disk]]\nroot = \"/a\"", "recording.disk[0].name: is missing"),
+        ("[[recording.disk]]\nname = \"a\"", "recording.disk[0].root: is missing"),
+        ("[[recording.disk]]\nname = \"a\"\nroot = \"\"", "recording.disk[0].root"),
+        ("[[recording.disk]]\nname = \"a b\"\nroot = \"/a\"", "recording.disk[0].name"),
+        ("[[recording.disk]]\nname = \"a\"\nroot = \"/a\"\nquota = 1", "recording.disk[0].quota"),
+        ("[[recording.disk]]\nname = \"a\"\nroot = \"/a\"\nquota_gb = -1", "recording.disk[0].quota_gb"),
+        (
+            "[[recording.disk]]\nname = \"a\"\nroot = \"/a\"\nmin_free_gb = nan",
+            "recording.disk[0].min_free_gb",
+        ),
+        (
+            "[[recording.disk]]\nname = \"a\"\nroot = \"/a\"\n[[recording.disk]]\nname = \"a\"\nroot = \"/b\"",
+            "recording.disk[1].name: \"a\" is used twice",
+        ),
+        (
+            "[recording]\nroot = \"/srv/v\"\n[[recording.disk]]\nname = \"a\"\nroot = \"/srv/./x/../v/\"",
+            "recording.disk[0].root: is the same directory as recording.root",
+        ),
+        (
+            "[recording]\nroot = \"/srv/v\"\n[[recording.disk]]\nname = \"a\"\nroot = \"/srv/v/a\"",
+            "recording.disk[0].root: lies inside recording.root",
+        ),
+        (
+            "[[recording.disk]]\nname = \"a\"\nroot = \"/srv/v\"\n[[recording.disk]]\nname = \"b\"\nroot = \"/srv\"",
+            "recording.disk[1].root: lies around recording.disk[0].root",
+        ),
+        (
+            "[[camera]]\nurl = \"rtsp://h/\"\nrecord_disk = \"x\"",
+            "camera[0].record_disk: there is no disk \"x\" in the configuration (recording.disk: there is none)",
+        ),
+        (
+            "[[recording.disk]]\nname = \"a\"\nroot = \"/a\"\n[[camera]]\nurl = \"rtsp://h/\"\nrecord_disk = \"x\"",
+            "camera[0].record_disk: there is no disk \"x\" in the configuration (recording.disk: \"a\")",
+        ),
         ("[webrtc]\nudp_ports = \"9-1\"", "webrtc.udp_ports"),
         ("[webrtc]\nice_servers = [{ urls = [\"http://x\"] }]", "webrtc.ice_servers[0].urls"),
         ("[[camera]]\nid = \"a\"", "camera[0].url"),
@@ -168,4 +208,22 @@ fn a_fingerprint_is_read_as_programs_show_it_and_not_by_half() {
     }
     assert_eq!(fingerprint(&plain.replacen('0', "g", 1)), None);
     assert_eq!(fingerprint(&plain.replacen('0', "ä", 1)), None);
+}
+
+#[test]
+fn roots_that_meet_through_a_link_are_told_apart_from_those_that_do_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let [main, other] = ["main", "other"].map(|name| dir.path().join(name));
+    std::fs::create_dir(&main).unwrap();
+    let recording = |root: &std::path::Path| Recording {
+        disk: vec![Disk { name: "a".into(), root: root.to_owned(), min_free_gb: None, quota_gb: None }],
+        ..Recording::default()
+    };
+    recording(&other).check_places(&main).expect("apart; it need not be there yet");
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink(&main, &other).unwrap();
+        let error = recording(&other.join("deep")).check_places(&main).expect_err("inside");
+        assert_eq!(error.field, "recording.disk[0].root");
+    }
 }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use tracing::{error, warn};
@@ -15,25 +15,20 @@ use super::alerts::keeper;
 use super::exports::Exports;
 use super::handle::blocking;
 use super::recording::Records;
-use super::space::bytes;
 use crate::api::{
-    ApiError, CameraStorage, ErrorCode, Occurrence, RecordingGap, Recordings, Segment, SegmentState, Storage,
-    StorageOutlook, Timestamp,
+    ApiError, ErrorCode, Occurrence, RecordingGap, Recordings, Segment, SegmentState, Timestamp,
 };
 use crate::archive::{Archive, ArchiveError};
 use crate::env::Env;
 use crate::fmp4::SpliceError;
 use crate::still::StillError;
-use crate::store::{self, Catalogue, Micros, Query, SegmentRow, StoreError, Usage};
+use crate::store::{self, Catalogue, MAIN, Micros, Query, SegmentRow, StoreError};
 
 const EXPORTS: &str = "exports";
 /// Recordings, and gaps, that are listed at most: a week of sixteen cameras is a fifth of it.
 const LISTED_MAX: usize = 50_000;
 /// Thumbnails that may wait for a decoder; beyond it they are refused: scrubbing asks for new ones anyway.
 const THUMBNAILS_MAX: usize = 32;
-const DAY: Duration = Duration::from_secs(86_400);
-/// A rate is not told of less than this.
-const RATE_SPAN: Duration = Duration::from_secs(60);
 
 /// What the engine keeps of the past.
 pub(super) struct Shelf {
@@ -55,7 +50,7 @@ pub struct RecordingFile {
 impl Shelf {
     /// Over the recordings that there are. Blocks.
     pub(super) fn open(records: &Records, data_dir: &Path, env: Env) -> Self {
-        let archive = Archive::new(Arc::clone(&records.catalogue), records.root.clone(), env);
+        let archive = Archive::new(Arc::clone(&records.catalogue), records.disks().clone(), env);
         let exports = Exports::open(data_dir.join(EXPORTS));
         Self { archive, exports, thumbnails: AtomicUsize::new(0) }
     }
@@ -115,6 +110,7 @@ impl EngineHandle {
                         end: time(gap.end_us.unwrap_or_else(|| store::micros(now).max(gap.start_us))),
                         cause: gap.cause,
                         open: gap.end_us.is_none(),
+                        disk: named(gap.disk),
                     })
                     .collect(),
                 events: events
@@ -208,49 +204,6 @@ impl EngineHandle {
         Ok((jpeg, found.frame.wall))
     }
 
-    /// What recordings take, and how long that can go on.
-    ///
-    /// # Errors
-    /// `Internal` where the catalogue cannot be read.
-    pub async fn storage(&self) -> Result<Storage, ApiError> {
-        let recording = self.config().recording.clone();
-        let now = self.ground().env.wall();
-        let free = self.free_bytes();
-        let storage = self
-            .with_archive(move |archive| {
-                let usage = archive.catalogue().usage().map_err(tell_store)?;
-                let from_us = store::micros(now.checked_sub(DAY).unwrap_or(now));
-                let query = Query { camera: None, from_us, to_us: store::micros(now) };
-                let day = archive.catalogue().segments(query).map_err(tell_store)?;
-                let reserved = bytes(recording.min_free_gb);
-                let room = free.map(|free| free.saturating_sub(reserved));
-                let cameras: Vec<CameraStorage> =
-                    usage.iter().map(|usage| camera_storage(usage, &day, query, room)).collect();
-                let used_bytes = cameras.iter().map(|c| c.bytes).sum();
-                let rate: u64 = cameras.iter().map(|c| c.bytes_per_day).sum();
-                Ok(Storage {
-                    root: archive.root().display().to_string(),
-                    used_bytes,
-                    free_bytes: free,
-                    reserved_bytes: reserved,
-                    bytes_per_day: rate,
-                    days_left: room.and_then(|room| days(room, rate)),
-                    retention_days: recording.retention_days,
-                    outlook: StorageOutlook::Unknown,
-                    cameras,
-                })
-            })
-            .await?;
-        let outlook = self.space_of(&storage).map_or(StorageOutlook::Unknown, |space| space.outlook());
-        Ok(Storage { outlook, ..storage })
-    }
-
-    /// Free bytes where recordings go.
-    fn free_bytes(&self) -> Option<u64> {
-        // Nothing at all is what a recorder says that has not looked yet.
-        self.recorder_figures().map(|figures| figures.free_bytes).filter(|free| *free > 0)
-    }
-
     pub(super) fn shelf(&self) -> Result<&Arc<Shelf>, ApiError> {
         self.kept().ok_or_else(|| {
             let message = "Nothing is recorded: there is no data directory.";
@@ -285,6 +238,11 @@ fn one(archive: &Archive, id: Uuid) -> Result<Segment, ApiError> {
     row.map(segment).ok_or_else(|| tell(ArchiveError::Unknown(id)))
 }
 
+/// The main root has no name to tell.
+fn named(disk: String) -> Option<String> {
+    Some(disk).filter(|disk| disk != MAIN)
+}
+
 fn segment(row: SegmentRow) -> Segment {
     Segment {
         id: row.id.to_string(),
@@ -301,44 +259,11 @@ fn segment(row: SegmentRow) -> Segment {
         codec: row.codec,
         width: row.width,
         height: row.height,
+        disk: named(row.disk),
     }
 }
 
-fn camera_storage(usage: &Usage, day: &[SegmentRow], last: Query<'_>, room: Option<u64>) -> CameraStorage {
-    let own = day.iter().filter(|row| row.camera == usage.camera);
-    let inside: f64 = own
-        .map(|row| {
-            let length = (row.end_us - row.start_us).max(1);
-            let within = row.end_us.min(last.to_us) - row.start_us.max(last.from_us);
-            rate_of(row.bytes) * (within.max(0) as f64 / length as f64)
-        })
-        .sum();
-    let span = (last.to_us - usage.oldest_us.max(last.from_us)) as f64 / 1e6;
-    let span = span.max(RATE_SPAN.as_secs_f64());
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is far below 2⁶³")]
-    let bytes_per_day = (inside / span * DAY.as_secs_f64()) as u64;
-    CameraStorage {
-        camera: usage.camera.clone(),
-        bytes: usage.bytes,
-        protected_bytes: usage.protected_bytes,
-        segments: usage.segments,
-        oldest: store::wall(usage.oldest_us).into(),
-        newest: store::wall(usage.newest_us).into(),
-        bytes_per_day,
-        days_left: room.and_then(|room| days(room, bytes_per_day)),
-    }
-}
-
-fn rate_of(bytes: u64) -> f64 {
-    bytes as f64
-}
-
-/// How many days the room lasts, to a tenth.
-fn days(room: u64, bytes_per_day: u64) -> Option<f64> {
-    (bytes_per_day > 0).then(|| (rate_of(room) / rate_of(bytes_per_day) * 10.0).floor() / 10.0)
-}
-
-fn tell_store(error: StoreError) -> ApiError {
+pub(super) fn tell_store(error: StoreError) -> ApiError {
     match error {
         StoreError::Unknown(id) => tell(ArchiveError::Unknown(id)),
         other => {
@@ -360,6 +285,13 @@ pub(super) fn tell(error: ArchiveError) -> ApiError {
         ArchiveError::Gone(_) => {
             let message =
                 "The file of this recording is not there. It was removed, or its disk is not connected.";
+            return ApiError::new(ErrorCode::NotFound, message);
+        }
+        ArchiveError::NoDisk(name) => {
+            let message = format!(
+                "This recording lies on the disk \"{name}\", which is not in the configuration (recording.disk). Put \
+                 the disk back there to have it."
+            );
             return ApiError::new(ErrorCode::NotFound, message);
         }
         ArchiveError::Open => {

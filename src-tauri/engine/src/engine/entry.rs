@@ -29,6 +29,7 @@ use crate::retry::{Phase, Policy};
 use crate::sfu::PhoneSource;
 use crate::source::{Source, SourceError};
 use crate::still::{Decoders, Stills};
+use crate::store::MAIN;
 
 /// Orders to a supervisor that may wait. It takes them at once; two can meet there at most.
 const ORDERS: usize = 4;
@@ -107,7 +108,7 @@ impl Entry {
         });
         let kind = if spec.url.starts_with("demo:") { CameraKind::Demo } else { CameraKind::Rtsp };
         let started = Timestamp::from(ground.env.wall());
-        let recording = recorder(ground, &id, &main);
+        let recording = recorder(ground, &id, &main, &spec);
         let records = ground.records.clone();
         let stills = Arc::new(Stills::new(ground.decoders.clone()));
         let complaints = Arc::default();
@@ -144,7 +145,7 @@ impl Entry {
         if let Some(records) = &ground.records {
             records.recall(&id, &mut spec);
         }
-        let recording = recorder(ground, &id, &main);
+        let recording = recorder(ground, &id, &main, &spec);
         let entry = Self {
             id,
             schedule: schedule(&spec),
@@ -188,13 +189,28 @@ impl Entry {
         }
     }
 
+    /// The disk it is recorded to; empty for the main root.
+    pub(super) fn disk(&self) -> &str {
+        self.recording.as_ref().map_or(MAIN, |recording| recording.disk())
+    }
+
     /// Cancelled when it is closed.
     pub(super) fn stop(&self) -> &CancellationToken {
         &self.stop
     }
 
-    /// The same running camera with another name.
+    /// The same running camera with another name, or recorded in another way. Where that is to another disk it is to
+    /// be switched on there by [`Entry::record`].
     pub(super) fn with_spec(&self, spec: CameraSpec) -> Self {
+        let disk = spec.record_disk.as_deref();
+        let recorder = self.records.as_ref().and_then(|records| records.recorder(disk));
+        let recording = match (&self.recording, recorder) {
+            (Some(now), Some(next)) if now.disk() != next.disk() => {
+                let status = self.main.status.clone();
+                Some(Arc::new(now.moved_to(next, move || status.touch())))
+            }
+            (now, _) => now.clone(),
+        };
         Self {
             id: self.id.clone(),
             schedule: schedule(&spec),
@@ -204,7 +220,7 @@ impl Entry {
             main: self.main.clone(),
             sub: self.sub.clone(),
             stills: Arc::clone(&self.stills),
-            recording: self.recording.clone(),
+            recording,
             records: self.records.clone(),
             started: self.started.clone(),
             phone: self.phone.clone(),
@@ -289,8 +305,11 @@ impl Entry {
                 tracks.iter().map(|info| track(&tracks, info)).collect()
             },
             recording: match &self.recording {
-                Some(running) => recording::tell(&running.status()),
-                None => Recording { state: RecordingState::Off, since: self.started.clone(), cause: None },
+                Some(running) => recording::tell(running, spec.record_disk.as_deref()),
+                None => {
+                    let since = self.started.clone();
+                    Recording { state: RecordingState::Off, since, cause: None, disk: None }
+                }
             },
             warnings: status.warnings.iter().chain(&complaint).map(tell).collect(),
             stats: stats(&status, self.viewers(), faults),
@@ -313,6 +332,7 @@ impl Entry {
                 record_schedule: spec.record_schedule.clone(),
                 pre_roll_seconds: spec.pre_roll_seconds,
                 record_quota_gb: spec.record_quota_gb,
+                record_disk: spec.record_disk.clone(),
             },
             alerts: spec.alerts.unwrap_or(true),
             phone: self.phone.as_ref().and_then(|phone| phone.health()),
@@ -439,8 +459,8 @@ fn schedule(spec: &CameraSpec) -> Option<Schedule> {
 }
 
 /// What records a camera, where something can be recorded.
-fn recorder(ground: &Ground, id: &str, main: &Running) -> Option<Arc<record::Recording>> {
-    let recorder = ground.records.as_ref().and_then(|records| records.recorder.as_ref())?;
+fn recorder(ground: &Ground, id: &str, main: &Running, spec: &CameraSpec) -> Option<Arc<record::Recording>> {
+    let recorder = ground.records.as_ref().and_then(|it| it.recorder(spec.record_disk.as_deref()))?;
     let status = main.status.clone();
     Some(Arc::new(recorder.camera(id, &main.slot, &ground.tasks, move || status.touch())))
 }

@@ -200,6 +200,7 @@ impl EngineHandle {
     /// `Invalid` with the field, `Duplicate`, `Busy` at the limit, `Internal` where it cannot be saved.
     pub async fn add_camera(&self, spec: CameraSpec) -> Result<Camera, ApiError> {
         check_camera(&spec)?;
+        self.config().recording.check_choice(spec.record_disk.as_deref())?;
         let _one_at_a_time = self.inner.changing.lock().await;
         let (id, mut added) = {
             let registry = self.registry();
@@ -231,6 +232,10 @@ impl EngineHandle {
         let old = self.changeable(id)?;
         let mut spec = old.spec.clone();
         apply(&mut spec, patch);
+        if spec.record_disk != old.spec.record_disk {
+            // One that went from the configuration is no reason to refuse another change.
+            self.config().recording.check_choice(spec.record_disk.as_deref())?;
+        }
         if old.phone.is_some() {
             // It has no address, and comes and goes by itself: nothing of it is kept.
             return self.change_phone(&old, spec).await;
@@ -463,8 +468,8 @@ impl EngineHandle {
         let ended = async {
             tokio::join!(self.inner.sfu.shutdown(), tasks.wait());
             // The sessions are dropped now, and their goodbyes under way; what they gave is in the queue.
-            match self.records().and_then(|records| records.recorder.as_ref()) {
-                Some(recorder) => drop(tokio::join!(farewell, recorder.shutdown())),
+            match self.records() {
+                Some(records) => drop(tokio::join!(farewell, records.shutdown())),
                 None => farewell.await,
             }
         };

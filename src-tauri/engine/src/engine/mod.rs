@@ -25,6 +25,7 @@ mod recording;
 mod registry;
 mod rtsp;
 mod space;
+mod storage;
 mod whip;
 
 use std::path::PathBuf;

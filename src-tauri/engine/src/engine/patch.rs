@@ -10,6 +10,7 @@ pub(super) fn same_source(old: &CameraSpec, new: &CameraSpec) -> bool {
         record_schedule: None,
         pre_roll_seconds: None,
         record_quota_gb: None,
+        record_disk: None,
         alerts: None,
         ..spec.clone()
     };
@@ -24,7 +25,7 @@ pub(super) fn same_times(old: &CameraSpec, new: &CameraSpec) -> bool {
 /// Whether both say the same of how it is recorded, too.
 pub(super) fn same_recording(old: &CameraSpec, new: &CameraSpec) -> bool {
     let how = |spec: &CameraSpec| (spec.pre_roll_seconds, spec.record_quota_gb);
-    same_times(old, new) && how(old) == how(new)
+    same_times(old, new) && how(old) == how(new) && old.record_disk == new.record_disk
 }
 
 /// Makes the change.
@@ -46,6 +47,7 @@ pub(super) fn apply(spec: &mut CameraSpec, patch: CameraPatch) {
         record_schedule,
         pre_roll_seconds,
         record_quota_gb,
+        record_disk,
         alerts,
         tcp_timeout,
         keepalive_timeout,
@@ -66,6 +68,7 @@ pub(super) fn apply(spec: &mut CameraSpec, patch: CameraPatch) {
     set(&mut spec.record_schedule, record_schedule);
     set(&mut spec.pre_roll_seconds, pre_roll_seconds);
     set(&mut spec.record_quota_gb, record_quota_gb);
+    set(&mut spec.record_disk, record_disk);
     set(&mut spec.alerts, alerts);
     set(&mut spec.tcp_timeout, tcp_timeout);
     set(&mut spec.keepalive_timeout, keepalive_timeout);

@@ -1,9 +1,10 @@
-//! What is recorded: the recorder and its catalogue in the engine, and the switch of each camera.
+//! What is recorded: the recorders and their catalogue in the engine, and the switch of each camera.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
+use futures_util::future::join_all;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
@@ -11,12 +12,12 @@ use super::EngineHandle;
 use super::handle::{Inner, blocking};
 use super::space::bytes;
 use crate::api::{self, ApiError, Camera, CameraSpec, Cause};
-use crate::config::{self, check_shown};
+use crate::config::{self, Invalid, check_shown};
 use crate::env::Env;
 use crate::record::{
-    Figures, Habits, Ledger, Limits, Options, Plan, Recorder, Retention, Schedule, State, Status, local,
+    self, Estate, Figures, Habits, Ledger, Limits, Options, Plan, Recorder, Retention, Schedule, State, local,
 };
-use crate::store::{Catalogue, StoreError};
+use crate::store::{Catalogue, Disks, MAIN, StoreError};
 
 const CATALOGUE: &str = "catalogue.db";
 const LEDGER: &str = "recording.json";
@@ -27,17 +28,20 @@ const FOLLOW_EVERY: Duration = Duration::from_secs(1);
 /// Where recordings lie and what is known of them. There is none for an engine without a data directory.
 #[derive(Clone)]
 pub(super) struct Records {
-    pub(super) root: PathBuf,
     pub(super) catalogue: Arc<Catalogue>,
+    estate: Arc<Estate>,
     ledger: Arc<Ledger>,
     env: Env,
-    /// None where recording is switched off for all.
-    pub(super) recorder: Option<Recorder>,
+    /// One for each root, the main one's first; none where recording is switched off for all.
+    recorders: Arc<[Recorder]>,
 }
 
 /// The recordings cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordsError {
+    /// Roots that meet on this machine.
+    #[error(transparent)]
+    Config(#[from] Invalid),
     #[error(transparent)]
     Catalogue(#[from] StoreError),
     #[error("the recorder cannot be started: {0}")]
@@ -47,27 +51,60 @@ pub enum RecordsError {
 impl Records {
     /// Opens the catalogue and starts the recorder. Blocks; within a runtime.
     pub(super) fn open(data_dir: &Path, config: &config::Recording, env: &Env) -> Result<Self, RecordsError> {
-        let root = config.root.clone().unwrap_or_else(|| data_dir.join(RECORDINGS));
+        let main = config.root.clone().unwrap_or_else(|| data_dir.join(RECORDINGS));
+        config.check_places(&main)?;
         let (catalogue, opened) = Catalogue::open(&data_dir.join(CATALOGUE))?;
         if let crate::store::Opened::Damaged { aside } = opened {
             warn!(tag = "STORAGE", aside = %aside.display(), "the catalogue was damaged and is made anew");
         }
         let catalogue = Arc::new(catalogue);
         let ledger = Arc::new(Ledger::open(data_dir.join(LEDGER)));
-        let options = || Options {
-            root: root.clone(),
-            limits: Limits { seconds: config.segment_seconds, bytes: config.segment_bytes },
-            retention: Retention {
-                days: config.retention_days,
-                min_free: bytes(config.min_free_gb),
-                overwrite: config.overwrite,
-                quota: bytes(config.quota_gb),
-            },
-            catalogue: Arc::clone(&catalogue),
-            ledger: Arc::clone(&ledger),
+        let others = config.disk.iter().map(|disk| (disk.name.clone(), disk.root.clone()));
+        let estate = Estate::new(Disks::new(main, others));
+        let start = |name: &str, min_free_gb: Option<f64>, quota_gb: Option<f64>| {
+            let options = Options {
+                disk: name.to_owned(),
+                estate: Arc::clone(&estate),
+                limits: Limits { seconds: config.segment_seconds, bytes: config.segment_bytes },
+                retention: Retention {
+                    days: config.retention_days,
+                    min_free: bytes(min_free_gb.unwrap_or(config.min_free_gb)),
+                    overwrite: config.overwrite,
+                    quota: bytes(quota_gb.unwrap_or(config.quota_gb)),
+                },
+                catalogue: Arc::clone(&catalogue),
+                ledger: Arc::clone(&ledger),
+            };
+            Recorder::start(options, env)
         };
-        let recorder = config.enabled.then(|| Recorder::start(options(), env)).transpose()?;
-        Ok(Self { root, catalogue, ledger, env: env.clone(), recorder })
+        let others = config.disk.iter().map(|disk| start(&disk.name, disk.min_free_gb, disk.quota_gb));
+        let recorders: Vec<Recorder> = match config.enabled {
+            true => std::iter::once(start(MAIN, None, None)).chain(others).collect::<Result<_, _>>()?,
+            false => Vec::new(),
+        };
+        let recorders = recorders.into();
+        Ok(Self { catalogue, estate, ledger, env: env.clone(), recorders })
+    }
+
+    /// Where recordings are.
+    pub(super) fn disks(&self) -> &Disks {
+        self.estate.disks()
+    }
+
+    pub(super) fn recorders(&self) -> &[Recorder] {
+        &self.recorders
+    }
+
+    /// The recorder for a camera. One whose disk is in the configuration no more is recorded to the main root: what
+    /// arrives is lost nowhere.
+    pub(super) fn recorder(&self, disk: Option<&str>) -> Option<&Recorder> {
+        let wanted = disk.unwrap_or(MAIN);
+        self.recorders.iter().find(|recorder| recorder.disk() == wanted).or(self.recorders.first())
+    }
+
+    /// Seals every file.
+    pub(super) async fn shutdown(&self) {
+        join_all(self.recorders.iter().map(Recorder::shutdown)).await;
     }
 
     /// Whether a camera is to be recorded now: what a person switched counts more than its own setting and
@@ -79,9 +116,14 @@ impl Records {
     /// Adds how a phone is recorded to what is known of it. What is not right is as if it were not there.
     pub(super) fn recall(&self, id: &str, spec: &mut CameraSpec) {
         let Some(habits) = self.ledger.habits(id) else { return };
-        let Habits { record, schedule: record_schedule, pre_roll_seconds, quota_gb: record_quota_gb } =
-            habits;
-        let with = CameraSpec { record, record_schedule, pre_roll_seconds, record_quota_gb, ..spec.clone() };
+        let with = CameraSpec {
+            record: habits.record,
+            record_schedule: habits.schedule,
+            pre_roll_seconds: habits.pre_roll_seconds,
+            record_quota_gb: habits.quota_gb,
+            record_disk: habits.disk,
+            ..spec.clone()
+        };
         match check_shown(&with) {
             Ok(()) => *spec = with,
             Err(error) => warn!(tag = "RECORDING", camera = id, %error, "how it is recorded is forgotten"),
@@ -163,6 +205,7 @@ impl EngineHandle {
             schedule: spec.record_schedule.clone(),
             pre_roll_seconds: spec.pre_roll_seconds,
             quota_gb: spec.record_quota_gb,
+            disk: spec.record_disk.clone(),
         });
         records.ledger.note_habits(id, habits.unwrap_or_default());
         let ledger = Arc::clone(&records.ledger);
@@ -171,21 +214,17 @@ impl EngineHandle {
         }
     }
 
-    /// What is known of recordings, and the directory that their paths are relative to.
+    /// Figures of the recorders, where there are some: by the names of their disks, the main one's first.
     #[must_use]
-    pub fn catalogue(&self) -> Option<(Arc<Catalogue>, PathBuf)> {
-        self.records().map(|records| (Arc::clone(&records.catalogue), records.root.clone()))
-    }
-
-    /// Figures of the recorder, where there is one.
-    #[must_use]
-    pub fn recorder_figures(&self) -> Option<Figures> {
-        Some(self.records()?.recorder.as_ref()?.figures())
+    pub fn recorder_figures(&self) -> Vec<(String, Figures)> {
+        let recorders = self.records().map(Records::recorders).unwrap_or_default();
+        recorders.iter().map(|recorder| (recorder.disk().to_owned(), recorder.figures())).collect()
     }
 }
 
-/// A recording's public face.
-pub(super) fn tell(status: &Status) -> api::Recording {
+/// A recording's public face; `disk` is where its camera is to be recorded.
+pub(super) fn tell(recording: &record::Recording, disk: Option<&str>) -> api::Recording {
+    let status = recording.status();
     let state = match status.state {
         State::Off => api::RecordingState::Off,
         State::Recording => api::RecordingState::Recording,
@@ -193,10 +232,23 @@ pub(super) fn tell(status: &Status) -> api::Recording {
         State::DiskFull => api::RecordingState::DiskFull,
         State::Failed => api::RecordingState::Failed,
     };
-    let cause = status.cause.as_ref().map(|cause| Cause {
+    let stray = disk.filter(|name| status.state == State::Recording && *name != recording.disk());
+    let stray = stray.map(|name| record::Cause {
+        code: record::Code::DiskUnknown,
+        detail: format!(
+            "The disk \"{name}\" is not in the configuration (recording.disk): the camera is recorded to the main root."
+        ),
+    });
+    let cause = status.cause.as_ref().or(stray.as_ref()).map(tell_cause);
+    let disk = Some(recording.disk()).filter(|disk| *disk != MAIN).map(str::to_owned);
+    api::Recording { state, since: status.since.into(), cause, disk }
+}
+
+/// A cause's public face.
+pub(super) fn tell_cause(cause: &record::Cause) -> Cause {
+    Cause {
         code: cause.code.name().to_owned(),
         class: cause.verdict().class.name().to_owned(),
         detail: cause.detail.clone(),
-    });
-    api::Recording { state, since: status.since.into(), cause }
+    }
 }

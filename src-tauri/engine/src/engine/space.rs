@@ -1,7 +1,8 @@
 //! Whether the space for recordings lasts for as long as they are to be kept.
 //!
-//! [`Foresight`] is pure: what [`EngineHandle::storage`] says comes in. It does not know who is told.
+//! [`Foresight`] is pure: what [`EngineHandle::survey`] says of a disk comes in. It does not know who is told.
 
+use std::collections::HashMap;
 use std::sync::Weak;
 use std::time::Duration;
 
@@ -9,9 +10,10 @@ use tokio::time::sleep;
 
 use super::EngineHandle;
 use super::handle::Inner;
-use crate::api::{Cause, Storage, StorageOutlook};
+use crate::api::{Cause, StorageOutlook};
 use crate::fault::Class;
 use crate::record::Code;
+use crate::store::MAIN;
 
 /// How often it is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
@@ -82,8 +84,8 @@ struct Foresight {
 }
 
 impl Foresight {
-    /// Why to warn now.
-    fn look(&mut self, space: Space) -> Option<Cause> {
+    /// Why to warn now of the disk of this name.
+    fn look(&mut self, disk: &str, space: Space) -> Option<Cause> {
         self.looks = if space.rate == 0 { 0 } else { self.looks.saturating_add(1) };
         if space.rate == 0 {
             self.warned = false;
@@ -91,11 +93,15 @@ impl Foresight {
             self.warned = space.is_short(if self.warned { RELIEF } else { 1.0 });
         }
         self.warned.then(|| {
+            let on = if disk == MAIN { String::new() } else { format!(" on the disk \"{disk}\"") };
             let detail = if space.days == 0 || space.lasts() < 1.0 && !space.overwrite {
-                format!("At the present rate the space for recordings is used up in {}.", span(space.lasts()))
+                format!(
+                    "At the present rate the space for recordings{on} is used up in {}.",
+                    span(space.lasts())
+                )
             } else {
                 format!(
-                    "At the present rate there is room for recordings of {}, and {} days are to be kept \
+                    "At the present rate there is room for recordings of {}{on}, and {} days are to be kept \
                      (recording.retention_days).",
                     span(space.keeps()),
                     space.days
@@ -114,7 +120,7 @@ fn span(days: f64) -> String {
 
 /// Looks at the space until the engine ends.
 pub(super) async fn watch(engine: Weak<Inner>) {
-    let mut foresight = Foresight::default();
+    let mut foresights: HashMap<String, Foresight> = HashMap::new();
     loop {
         let Some(inner) = engine.upgrade() else { return };
         let stop = inner.stop.clone();
@@ -124,29 +130,13 @@ pub(super) async fn watch(engine: Weak<Inner>) {
         }
         let Some(inner) = engine.upgrade() else { return };
         let engine = EngineHandle::of(inner);
-        let Ok(storage) = engine.storage().await else { continue };
-        let Some(space) = engine.space_of(&storage) else { continue };
-        engine.board().set_space(foresight.look(space));
+        let Ok(survey) = engine.survey().await else { continue };
+        let short = survey.spaces.into_iter().filter_map(|(disk, space)| {
+            let cause = foresights.entry(disk.clone()).or_default().look(&disk, space)?;
+            Some((disk, cause))
+        });
+        engine.board().set_space(short.collect());
         engine.look_again();
-    }
-}
-
-impl EngineHandle {
-    /// What the rate meets; none before the first look at the disk.
-    pub(super) fn space_of(&self, storage: &Storage) -> Option<Space> {
-        let recording = &self.config().recording;
-        let room = storage.free_bytes?.saturating_sub(storage.reserved_bytes);
-        let quota = bytes(recording.quota_gb);
-        let room = if quota == 0 { room } else { room.min(quota.saturating_sub(storage.used_bytes)) };
-        Some(Space {
-            room,
-            used: storage.used_bytes,
-            protected: storage.cameras.iter().map(|camera| camera.protected_bytes).sum(),
-            rate: storage.bytes_per_day,
-            days: recording.retention_days,
-            // What is over a quota goes, whatever else may not.
-            overwrite: recording.overwrite || quota > 0,
-        })
     }
 }
 
@@ -178,15 +168,18 @@ mod tests {
     fn r_n10_it_warns_before_the_space_runs_out_and_stops_when_there_is_enough() {
         let mut foresight = Foresight::default();
         let short = space(35, 30, 7, true);
-        assert!((0..LOOKS).all(|_| foresight.look(short).is_none()), "some minutes are no rate");
-        let cause = foresight.look(short).expect("a warning");
+        assert!((0..LOOKS).all(|_| foresight.look(MAIN, short).is_none()), "some minutes are no rate");
+        let cause = foresight.look(MAIN, short).expect("a warning");
         assert_eq!((&*cause.code, &*cause.class), ("space_short", "DISK_FULL"));
         assert!(cause.detail.contains("6.5 days, and 7 days"), "{}", cause.detail);
-        assert!(foresight.look(space(42, 30, 7, true)).is_some(), "by a hair is not enough");
-        assert_eq!(foresight.look(space(44, 30, 7, true)), None);
-        assert_eq!(foresight.look(space(72, 0, 7, true)), None, "and does not begin by a hair");
-        let cause = foresight.look(space(5, 20, 7, false)).expect("a warning");
+        assert!(foresight.look(MAIN, space(42, 30, 7, true)).is_some(), "by a hair is not enough");
+        assert_eq!(foresight.look(MAIN, space(44, 30, 7, true)), None);
+        assert_eq!(foresight.look(MAIN, space(72, 0, 7, true)), None, "and does not begin by a hair");
+        let cause = foresight.look(MAIN, space(5, 20, 7, false)).expect("a warning");
         assert!(cause.detail.contains("used up in 12 hours"), "{}", cause.detail);
-        assert_eq!(foresight.look(Space { rate: 0, ..short }), None, "nothing is recorded");
+        assert_eq!(foresight.look(MAIN, Space { rate: 0, ..short }), None, "nothing is recorded");
+        let mut attic = Foresight { warned: true, looks: LOOKS };
+        let cause = attic.look("attic", short).expect("a warning");
+        assert!(cause.detail.contains("on the disk \"attic\""), "{}", cause.detail);
     }
 }

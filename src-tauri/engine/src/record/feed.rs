@@ -4,13 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 use tracing::debug;
 
 use super::queue::{Hole, Queue, Word};
 use super::roll::{Budget, Roll};
 use crate::hub::{Gap, Slot, Subscriber};
 use crate::media::{Frame, TrackKind};
+
+/// A recording that goes on elsewhere waits so long for the key frame to part at.
+const LEAVE: Duration = Duration::from_secs(30);
 
 /// Record from now on.
 #[derive(Debug)]
@@ -19,8 +22,16 @@ pub(super) struct Go {
     pub(super) number: u64,
     /// Raised when the storage is back.
     pub(super) again: watch::Receiver<u64>,
-    /// Until this says to wait, or says nothing any more.
-    pub(super) until: oneshot::Receiver<Wait>,
+    /// Until this says what comes then, or says nothing any more.
+    pub(super) until: oneshot::Receiver<Then>,
+}
+
+/// What comes after a recording.
+#[derive(Debug)]
+pub(super) enum Then {
+    Wait(Wait),
+    /// Another recorder begins with the next key frame; nothing follows here.
+    Leave,
 }
 
 /// When the newest frame came that a feed gave to be recorded.
@@ -134,11 +145,20 @@ impl Feed {
     async fn record(&mut self, go: Go) -> Option<Wait> {
         let Go { number, mut again, mut until } = go;
         self.number = number;
+        let mut leaves = None;
         let wait = loop {
             self.catch_up();
             let item = tokio::select! {
                 biased;
-                told = &mut until => break told.ok(),
+                told = &mut until, if leaves.is_none() => match told {
+                    Ok(Then::Wait(wait)) => break Some(wait),
+                    Ok(Then::Leave) => {
+                        leaves = Some(Instant::now() + LEAVE);
+                        continue;
+                    }
+                    Err(_) => break None,
+                },
+                () = sleep_until(leaves.unwrap_or_else(Instant::now)), if leaves.is_some() => break None,
                 raised = again.changed() => {
                     if raised.is_err() {
                         break None;
@@ -148,6 +168,10 @@ impl Feed {
                 }
                 item = self.subscriber.next() => item,
             };
+            if leaves.is_some() && self.is_next_of(&item) {
+                self.end(None);
+                return None;
+            }
             if !self.take(item) {
                 break None;
             }
@@ -157,14 +181,32 @@ impl Feed {
                 break;
             }
         }
+        self.end(self.taken);
+        wait
+    }
+
+    /// The recording ends with what was given.
+    fn end(&mut self, taken: Newest) {
         if let Some(mut hole) = self.hole.take() {
             // No frame comes any more that would tell of it.
             hole.until = self.newest.unwrap_or(hole.until);
             self.queue.push_always(self.number, Word::Hole(hole));
         }
         self.queue.push_always(self.number, Word::Off);
-        self.recorded = self.recorded.max(self.taken);
-        wait
+        self.recorded = self.recorded.max(taken);
+    }
+
+    /// Whether another recorder begins with this, and has what came so far. What it then finds in the hub from before
+    /// it passes over.
+    fn is_next_of(&mut self, item: &Result<Arc<Frame>, Gap>) -> bool {
+        match item {
+            Ok(frame) if frame.key && self.leads(frame) => {
+                // By the frame itself: others may have come at the same moment.
+                self.recorded = self.recorded.max(frame.arrival.checked_sub(Duration::from_nanos(1)));
+                true
+            }
+            _ => false,
+        }
     }
 
     /// From the newest key frame, which nobody wrote.

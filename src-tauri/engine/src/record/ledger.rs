@@ -47,6 +47,7 @@ pub struct Habits {
     pub schedule: Option<Vec<String>>,
     pub pre_roll_seconds: Option<u32>,
     pub quota_gb: Option<f64>,
+    pub disk: Option<String>,
 }
 
 /// What a person switched, and for how long that counts.

@@ -10,6 +10,7 @@
 //! It knows no protocol and no camera: it sees slots of the hub and ids.
 
 mod cutter;
+mod estate;
 mod feed;
 mod ledger;
 mod naming;
@@ -27,7 +28,6 @@ mod writer;
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -42,6 +42,7 @@ use crate::hub::Slot;
 use crate::store::Catalogue;
 
 pub use cutter::unrecorded;
+pub use estate::Estate;
 pub use ledger::{Habits, Ledger};
 pub use repair::{RepairError, mend, scan};
 pub use retention::Retention;
@@ -50,9 +51,8 @@ pub use rotation::{Limits, Why};
 pub use schedule::{Plan, Schedule, ScheduleError, local};
 pub use status::{Cause, Code, State, Status};
 
-use feed::{Feed, Go, Newest, Relay, Task, Wait};
+use feed::{Feed, Go, Newest, Relay, Task, Then, Wait};
 use queue::{QUEUE_BYTES, Queue, Word};
-use roll::Budget;
 use status::{Board, Cell};
 
 /// The writer's end is not waited for any longer than this.
@@ -60,8 +60,10 @@ const END: Duration = Duration::from_millis(2_500);
 
 /// What a recorder is made of.
 pub struct Options {
-    /// The directory of the recordings.
-    pub root: PathBuf,
+    /// Whose root it writes to; empty for the main root. The estate knows it.
+    pub disk: String,
+    /// What it has in common with the recorders of the other roots.
+    pub estate: Arc<Estate>,
     pub limits: Limits,
     pub retention: Retention,
     /// It is filled from the files where it lacks them.
@@ -81,8 +83,8 @@ struct Shared {
     board: Arc<Board>,
     env: Env,
     next: AtomicU64,
-    /// What cameras keep that wait to be recorded.
-    budget: Arc<Budget>,
+    disk: String,
+    estate: Arc<Estate>,
     stop: Arc<AtomicBool>,
     /// Closed when the writer has ended.
     ended: Mutex<Option<tokio::sync::oneshot::Receiver<()>>>,
@@ -122,6 +124,7 @@ impl Recorder {
         let board = Arc::new(Board::new(env.wall()));
         let stop = Arc::new(AtomicBool::new(false));
         let (done, ended) = tokio::sync::oneshot::channel();
+        let (disk, estate) = (options.disk.clone(), Arc::clone(&options.estate));
         let writer = writer::Writer::new(
             options,
             Arc::clone(&queue),
@@ -131,11 +134,13 @@ impl Recorder {
         )?;
         let (last_words, unread) = (Arc::clone(&board), Arc::clone(&queue));
         let clock = env.clone();
+        let (lost, common) = (disk.clone(), Arc::clone(&estate));
         std::thread::Builder::new().name("nightjar-disk".to_owned()).spawn(move || {
             // What a defect leaves of the writer's state cannot be trusted: the files are made whole at the
             // next start, everything but recording goes on, and the reason is the true one.
             if catch_unwind(AssertUnwindSafe(|| writer.run())).is_err() {
                 last_words.set_broken(clock.wall());
+                common.set_ready(&lost, false);
                 unread.abandon();
             }
             drop(done);
@@ -154,7 +159,8 @@ impl Recorder {
                 board,
                 env: env.clone(),
                 next: AtomicU64::new(0),
-                budget: Arc::default(),
+                disk,
+                estate,
                 stop,
                 ended: Mutex::new(Some(ended)),
                 watching,
@@ -180,6 +186,18 @@ impl Recorder {
             tasks: tasks.clone(),
             own: Mutex::default(),
         }
+    }
+
+    /// The disk it writes to; empty for the main root.
+    #[must_use]
+    pub fn disk(&self) -> &str {
+        &self.shared.disk
+    }
+
+    /// How the root is, and why where that is not well; none before the first look at it.
+    #[must_use]
+    pub fn storage(&self) -> Option<(State, Option<Cause>)> {
+        self.shared.board.storage()
     }
 
     /// Figures of this run.
@@ -235,7 +253,7 @@ enum Stage {
     Off,
     /// Off; what comes is kept for a while.
     Waiting(oneshot::Sender<Go>),
-    On(oneshot::Sender<Wait>),
+    On(oneshot::Sender<Then>),
 }
 
 impl Recording {
@@ -284,7 +302,9 @@ impl Recording {
                 self.cell.switch(None, self.shared.env.wall());
                 match self.waiting(own.pre_roll) {
                     Some((wait, go)) => {
-                        running.send(wait).unwrap_or_else(|wait| self.spawn(&mut own, Task::Wait(wait)));
+                        if let Err(Then::Wait(wait)) = running.send(Then::Wait(wait)) {
+                            self.spawn(&mut own, Task::Wait(wait));
+                        }
                         Stage::Waiting(go)
                     }
                     None => Stage::Off,
@@ -319,14 +339,37 @@ impl Recording {
         };
     }
 
-    /// The most its recordings may take, in bytes; 0 = no limit of its own.
+    /// The disk it is recorded to; empty for the main root.
+    #[must_use]
+    pub fn disk(&self) -> &str {
+        &self.shared.disk
+    }
+
+    /// The same camera with another recorder, off at first. This one ends; where it was on, the other begins with
+    /// the key frame before which this one ended, and no frame is lost or written twice.
+    #[must_use]
+    pub fn moved_to(&self, recorder: &Recorder, tell: impl Fn() + Send + Sync + 'static) -> Self {
+        let moved = recorder.camera(self.cell.id(), &self.slot, &self.tasks, tell);
+        let mut own = self.own();
+        let (stage, ended) = (std::mem::take(&mut own.stage), own.ended.take());
+        drop(own);
+        if let Stage::On(running) = stage {
+            // One that ended by itself needs no word.
+            let _ = running.send(Then::Leave);
+            self.cell.switch(None, self.shared.env.wall());
+        }
+        moved.own().ended = ended;
+        moved
+    }
+
+    /// The most its recordings may take on all disks, in bytes; 0 = no limit of its own.
     pub fn set_quota(&self, bytes: u64) {
-        self.shared.board.set_quota(self.cell.id(), bytes);
+        self.shared.estate.set_quota(self.cell.id(), bytes);
     }
 
     fn waiting(&self, span: Duration) -> Option<(Wait, oneshot::Sender<Go>)> {
         let (go, until) = oneshot::channel();
-        let budget = Arc::clone(&self.shared.budget);
+        let budget = Arc::clone(&self.shared.estate.budget);
         (!span.is_zero()).then_some((Wait { span, budget, until }, go))
     }
 

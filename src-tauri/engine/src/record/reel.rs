@@ -81,6 +81,7 @@ impl Reel {
     /// Makes the file. Its path is `taken` before it is there.
     pub(super) fn create(
         root: &Path,
+        disk: &str,
         camera: &str,
         start: SystemTime,
         tracks: &[TrackInfo],
@@ -104,7 +105,8 @@ impl Reel {
         let place = root.join(&path);
         let dir = place.parent().filter(|_| cfg!(unix)).map(File::open).transpose()?;
         let Note { id, camera, start_us, codec, width, height } = note;
-        let segment = NewSegment { id, camera, path, start_us, codec, width, height };
+        let disk = disk.to_owned();
+        let segment = NewSegment { id, camera, disk, path, start_us, codec, width, height };
         Ok(Self {
             file,
             head,

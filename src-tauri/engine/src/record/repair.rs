@@ -16,11 +16,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tracing::{debug, info, warn};
 
 use super::cutter::FRAGMENT_BYTES;
+use super::estate::Estate;
 use super::naming;
 use super::reel::Note;
 use super::root::{Base, write_at};
 use crate::fmp4::{Index, MuxError, Survey, SurveyError, survey};
-use crate::store::{Catalogue, FoundSegment, MARKER, NewSegment, SegmentState, StoreError, keepsake};
+use crate::store::{Catalogue, FoundSegment, MAIN, MARKER, NewSegment, SegmentState, StoreError, keepsake};
 
 /// What is cut off a file lies here until the rest is known to be good.
 const TORN: &str = "torn";
@@ -64,7 +65,7 @@ pub fn scan(root: &Path) -> impl Iterator<Item = String> + use<> {
     })
 }
 
-/// Reads one recording and makes it whole where it is not. `None` for a file without a single picture: it
+/// Reads one recording of the main root and makes it whole where it is not. `None` for a file without a single picture: it
 /// is removed. Blocks.
 ///
 /// # Errors
@@ -113,7 +114,8 @@ fn found_segment(
     // The directory says whose it is: a file may have been moved to another camera by hand.
     let camera = naming::camera_of(Path::new(path)).ok_or(SurveyError::Foreign)?.to_owned();
     let end_us = start_us.saturating_add(i64::try_from(duration_us).unwrap_or(0));
-    let segment = NewSegment { id, camera, path: path.to_owned(), start_us, codec, width, height };
+    let (disk, path_text) = (MAIN.to_owned(), path.to_owned());
+    let segment = NewSegment { id, camera, disk, path: path_text, start_us, codec, width, height };
     Ok(FoundSegment { segment, end_us, bytes, state, protected: keepsake::is_on(root, path) })
 }
 
@@ -173,6 +175,15 @@ pub(super) struct Job {
 /// Paths that this process writes: they are not touched.
 pub(super) type Taken = Arc<Mutex<HashSet<String>>>;
 
+/// What is known of the files of one disk.
+#[derive(Debug)]
+pub(super) struct Shelf {
+    pub(super) catalogue: Arc<Catalogue>,
+    pub(super) disk: String,
+    pub(super) estate: Arc<Estate>,
+    pub(super) taken: Taken,
+}
+
 /// The thread that repairs, so that recording need not wait for it.
 #[derive(Debug)]
 pub(super) struct Mender {
@@ -181,12 +192,12 @@ pub(super) struct Mender {
 
 impl Mender {
     /// Starts it. It ends after the file at hand when `stop` is set, and when its owner is gone.
-    pub(super) fn start(catalogue: Arc<Catalogue>, taken: Taken, stop: Arc<AtomicBool>) -> io::Result<Self> {
+    pub(super) fn start(shelf: Shelf, stop: Arc<AtomicBool>) -> io::Result<Self> {
         // Two jobs that wait are as good as one.
         let (jobs, inbox) = sync_channel(1);
         std::thread::Builder::new()
             .name("nightjar-mend".to_owned())
-            .spawn(move || run(&inbox, &catalogue, &taken, &stop))?;
+            .spawn(move || run(&inbox, &shelf, &stop))?;
         Ok(Self { jobs })
     }
 
@@ -197,9 +208,9 @@ impl Mender {
     }
 }
 
-fn run(inbox: &Receiver<Job>, catalogue: &Catalogue, taken: &Taken, stop: &AtomicBool) {
+fn run(inbox: &Receiver<Job>, shelf: &Shelf, stop: &AtomicBool) {
     while let Ok(job) = inbox.recv() {
-        match go_through(&job, catalogue, taken, stop) {
+        match go_through(&job, shelf, stop) {
             Ok(0) => {}
             Ok(count) => info!(tag = "STORAGE", count, "recordings were looked through and made whole"),
             Err(error) => warn!(tag = "STORAGE", %error, "recordings cannot be looked through"),
@@ -213,17 +224,45 @@ fn contained<T>(work: impl FnOnce() -> Result<T, RepairError>) -> Result<T, Repa
     catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(RepairError::Panicked))
 }
 
+impl Shelf {
+    /// Notes a file that the catalogue does not know there. One that it knows elsewhere is a copy; where it is not
+    /// there any more it was moved, or its disk was given another name.
+    fn take_in(&self, mut found: FoundSegment) -> Result<(), StoreError> {
+        found.segment.disk.clone_from(&self.disk);
+        if self.catalogue.segments_found(std::slice::from_ref(&found))? > 0 {
+            return Ok(());
+        }
+        let FoundSegment { segment: NewSegment { id, camera, disk, path, .. }, state, end_us, bytes, .. } =
+            found;
+        let Some(row) = self.catalogue.segment(id)? else { return Ok(()) };
+        let disks = &self.estate.disks;
+        let place = disks.place(&row.disk, &row.path);
+        if place.is_some_and(|place| !disks.is_there(&row.disk) || place.exists()) {
+            return Ok(());
+        }
+        info!(
+            tag = "STORAGE",
+            path,
+            disk,
+            before = row.path,
+            disk_before = row.disk,
+            "a recording was moved"
+        );
+        self.catalogue.segment_moved(id, &camera, &disk, &path)?;
+        if row.state == SegmentState::Open {
+            self.catalogue.segment_closed(id, state, end_us, bytes)?;
+        }
+        Ok(())
+    }
+}
+
 /// Answers how many files were looked into.
-fn go_through(
-    job: &Job,
-    catalogue: &Catalogue,
-    taken: &Taken,
-    stop: &AtomicBool,
-) -> Result<usize, StoreError> {
+fn go_through(job: &Job, shelf: &Shelf, stop: &AtomicBool) -> Result<usize, StoreError> {
+    let Shelf { catalogue, disk, taken, .. } = shelf;
     let root = job.base.path();
     let mut count = 0;
     let is_taken = |path: &str| taken.lock().unwrap_or_else(PoisonError::into_inner).contains(path);
-    let left: Vec<String> = catalogue.open_segments()?.into_iter().map(|row| row.path).collect();
+    let left: Vec<String> = catalogue.open_segments(disk)?.into_iter().map(|row| row.path).collect();
     let unknown = scan(root).filter(|_| job.all);
     for path in left.into_iter().map(|path| (path, true)).chain(unknown.map(|path| (path, false))) {
         let (path, known) = path;
@@ -234,7 +273,7 @@ fn go_through(
             continue;
         }
         // Asked after the look at what is taken: what was let go of since is complete.
-        let row = catalogue.segment_at(&path)?;
+        let row = catalogue.segment_at(disk, &path)?;
         if row.as_ref().is_some_and(|row| !known || row.state != SegmentState::Open) {
             continue;
         }
@@ -248,9 +287,7 @@ fn go_through(
                 let end = row.start_us.saturating_add(found.end_us.saturating_sub(found.segment.start_us));
                 catalogue.segment_closed(row.id, found.state, end, found.bytes)?;
             }
-            (Ok(Some(found)), None) => {
-                catalogue.segments_found(&[found])?;
-            }
+            (Ok(Some(found)), None) => shelf.take_in(found)?,
             (Ok(None), row) => {
                 info!(tag = "STORAGE", path, "a file without a picture is removed");
                 if let Some(row) = row {

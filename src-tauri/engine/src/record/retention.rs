@@ -2,9 +2,10 @@
 //!
 //! Invariants: only complete recordings of the catalogue go, none that is protected, none whose name is
 //! not one of ours; what is older than the days to keep goes first, oldest first; younger ones go only
-//! where that is allowed and where it helps.
+//! where that is allowed and where it helps. Each disk gives of its own alone; a camera's quota is over all of them,
+//! and the disk that has its oldest recording gives.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -24,7 +25,7 @@ pub struct Retention {
     pub min_free: u64,
     /// Younger recordings may go, too.
     pub overwrite: bool,
-    /// Bytes that all recordings together may take; 0 = no limit. The oldest go where it is more, whatever
+    /// Bytes that all recordings of the disk together may take; 0 = no limit. The oldest go where it is more, whatever
     /// their age: it was asked for.
     pub quota: u64,
 }
@@ -67,16 +68,24 @@ impl Cleaned {
     }
 }
 
-/// Removes recordings below `base` until `wanted` more bytes are free.
+/// The recordings of one disk.
+#[derive(Clone, Copy)]
+pub(super) struct Stock<'a> {
+    /// Its root.
+    pub(super) base: &'a Path,
+    pub(super) disk: &'a str,
+    pub(super) catalogue: &'a Catalogue,
+}
+
+/// Removes recordings until `wanted` more bytes are free.
 pub(super) fn make_room(
-    base: &Path,
-    catalogue: &Catalogue,
+    stock: Stock<'_>,
     retention: Retention,
     now: SystemTime,
     wanted: u64,
 ) -> Result<Cleaned, StoreError> {
     let mut cleaned = Cleaned::nothing();
-    let done = clean(base, catalogue, retention, now, wanted, &mut cleaned);
+    let done = clean(stock, retention, now, wanted, &mut cleaned);
     if cleaned.stuck > 0 {
         warn!(tag = "DISK", count = cleaned.stuck, "recordings cannot be removed; see the first above");
     }
@@ -84,18 +93,18 @@ pub(super) fn make_room(
 }
 
 fn clean(
-    base: &Path,
-    catalogue: &Catalogue,
+    stock: Stock<'_>,
     retention: Retention,
     now: SystemTime,
     wanted: u64,
     cleaned: &mut Cleaned,
 ) -> Result<(), StoreError> {
+    let Stock { disk, catalogue, .. } = stock;
     let age = Duration::from_secs(u64::from(retention.days) * 86_400);
     let expired = now.checked_sub(age).filter(|_| retention.days > 0).map(micros);
     while let Some(expired) = expired.filter(|_| cleaned.bytes < wanted) {
-        let Some(row) = catalogue.oldest_unprotected(cleaned.behind, Some(expired))? else { break };
-        remove(base, catalogue, &row, cleaned)?;
+        let Some(row) = catalogue.oldest_unprotected(disk, cleaned.behind, Some(expired))? else { break };
+        stock.remove(&row, cleaned)?;
         if cleaned.is_enough() {
             cleaned.more = cleaned.removed > 0;
             return Ok(());
@@ -105,85 +114,100 @@ fn clean(
         return Ok(());
     }
     // Footage is not given away for a disk that stays full all the same.
-    let usage = catalogue.usage()?;
-    let open: u64 = catalogue.open_segments()?.iter().map(|row| row.bytes).sum();
-    let loose: u64 = usage.iter().map(|camera| camera.bytes.saturating_sub(camera.protected_bytes)).sum();
+    let usage = catalogue.usage()?.into_iter().filter(|usage| usage.disk == disk);
+    let open: u64 = catalogue.open_segments(disk)?.iter().map(|row| row.bytes).sum();
+    let loose: u64 = usage.map(|camera| camera.bytes.saturating_sub(camera.protected_bytes)).sum();
     if cleaned.bytes + loose.saturating_sub(open) < wanted {
         return Ok(());
     }
     while cleaned.bytes < wanted && !cleaned.is_enough() {
-        let Some(row) = catalogue.oldest_unprotected(cleaned.behind, None)? else { break };
+        let Some(row) = catalogue.oldest_unprotected(disk, cleaned.behind, None)? else { break };
         let before = cleaned.removed;
-        remove(base, catalogue, &row, cleaned)?;
+        stock.remove(&row, cleaned)?;
         cleaned.early |= cleaned.removed > before;
     }
     cleaned.more = cleaned.removed >= AT_ONCE;
     Ok(())
 }
 
-/// Removes recordings below `base` until each camera keeps to its own quota, and all to theirs.
+/// Removes recordings until each camera keeps to its own quota on the disks that are there (`ready`), and all of this
+/// disk to theirs.
 pub(super) fn keep_quotas(
-    base: &Path,
-    catalogue: &Catalogue,
+    stock: Stock<'_>,
     all: u64,
     own: &HashMap<String, u64>,
+    ready: &BTreeSet<String>,
 ) -> Result<Cleaned, StoreError> {
+    let Stock { disk, catalogue, .. } = stock;
     let mut cleaned = Cleaned::nothing();
-    let mut total = 0;
-    for usage in catalogue.usage()? {
-        let quota = own.get(&usage.camera).copied().unwrap_or(u64::MAX);
-        let (before, over) = (cleaned.uncounted(), usage.bytes.saturating_sub(quota));
+    for (camera, quota) in own {
         cleaned.behind = Micros::MIN;
-        while cleaned.uncounted() - before < over && !cleaned.is_enough() {
-            let oldest = catalogue.oldest_unprotected_of(&usage.camera, cleaned.behind, None)?;
-            let Some(row) = oldest else { break };
-            remove(base, catalogue, &row, &mut cleaned)?;
+        while !cleaned.is_enough() {
+            let there = |other: &str| other == disk || ready.contains(other);
+            let usage = catalogue.usage_of(camera)?;
+            let bytes: u64 = usage.iter().filter(|one| there(&one.disk)).map(|one| one.bytes).sum();
+            if bytes <= *quota {
+                break;
+            }
+            let Some(row) = catalogue.oldest_unprotected_of(camera, disk, cleaned.behind)? else { break };
+            let mut others = usage.iter().filter(|one| one.disk != disk && there(&one.disk));
+            let older = others.try_fold(false, |older, other| {
+                let oldest = catalogue.oldest_unprotected_of(camera, &other.disk, Micros::MIN)?;
+                Ok::<_, StoreError>(older || oldest.is_some_and(|oldest| oldest.start_us < row.start_us))
+            })?;
+            if older {
+                // It is the other disk's turn.
+                break;
+            }
+            stock.remove(&row, &mut cleaned)?;
         }
-        total += usage.bytes - (cleaned.uncounted() - before).min(usage.bytes);
     }
-    let (before, over) = (cleaned.uncounted(), if all == 0 { 0 } else { total.saturating_sub(all) });
+    let total = || -> Result<u64, StoreError> {
+        let usage = catalogue.usage()?.into_iter().filter(|usage| usage.disk == disk);
+        Ok(usage.map(|usage| usage.bytes).sum())
+    };
+    let over = if all == 0 { 0 } else { total()?.saturating_sub(all) };
+    let before = cleaned.uncounted();
     cleaned.behind = Micros::MIN;
     while cleaned.uncounted() - before < over && !cleaned.is_enough() {
-        let Some(row) = catalogue.oldest_unprotected(cleaned.behind, None)? else { break };
-        remove(base, catalogue, &row, &mut cleaned)?;
+        let Some(row) = catalogue.oldest_unprotected(disk, cleaned.behind, None)? else { break };
+        stock.remove(&row, &mut cleaned)?;
     }
     Ok(cleaned)
 }
 
-fn remove(
-    base: &Path,
-    catalogue: &Catalogue,
-    row: &SegmentRow,
-    cleaned: &mut Cleaned,
-) -> Result<(), StoreError> {
-    let path = Path::new(&row.path);
-    if naming::camera_of(path) != Some(row.camera.as_str()) {
-        warn!(tag = "DISK", path = row.path, "not a recording of ours: it is left where it is");
-        return catalogue.segment_removed(row.id);
-    }
-    match fs::remove_file(base.join(path)) {
-        Ok(()) => cleaned.bytes += row.bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => cleaned.forgotten += row.bytes,
-        Err(error) => {
-            if cleaned.stuck == 0 {
-                warn!(tag = "DISK", path = row.path, %error, "a recording cannot be removed");
-            }
-            cleaned.stuck += 1;
-            cleaned.behind = row.start_us;
-            return Ok(());
+impl Stock<'_> {
+    fn remove(self, row: &SegmentRow, cleaned: &mut Cleaned) -> Result<(), StoreError> {
+        let Self { base, catalogue, .. } = self;
+        let path = Path::new(&row.path);
+        if naming::camera_of(path) != Some(row.camera.as_str()) {
+            warn!(tag = "DISK", path = row.path, "not a recording of ours: it is left where it is");
+            return catalogue.segment_removed(row.id);
         }
+        match fs::remove_file(base.join(path)) {
+            Ok(()) => cleaned.bytes += row.bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => cleaned.forgotten += row.bytes,
+            Err(error) => {
+                if cleaned.stuck == 0 {
+                    warn!(tag = "DISK", path = row.path, %error, "a recording cannot be removed");
+                }
+                cleaned.stuck += 1;
+                cleaned.behind = row.start_us;
+                return Ok(());
+            }
+        }
+        cleaned.removed += 1;
+        // Of an earlier protection, which is over.
+        let _ = keepsake::take_off(base, &row.path);
+        // Mostly there is none.
+        let _ = fs::remove_file(base.join(path).with_extension(super::repair::DAMAGED));
+        info!(tag = "DISK", path = row.path, bytes = row.bytes, "removed to make room");
+        if let Some(day) = path.parent() {
+            // The last one of its day takes the directory along; one that is not empty stays.
+            let _ = fs::remove_dir(base.join(day));
+        }
+        catalogue.segment_removed(row.id)
     }
-    cleaned.removed += 1;
-    // Of an earlier protection, which is over.
-    let _ = keepsake::take_off(base, &row.path);
-    // Mostly there is none.
-    let _ = fs::remove_file(base.join(path).with_extension(super::repair::DAMAGED));
-    info!(tag = "DISK", path = row.path, bytes = row.bytes, "removed to make room");
-    if let Some(day) = path.parent() {
-        // The last one of its day takes the directory along; one that is not empty stays.
-        let _ = fs::remove_dir(base.join(day));
-    }
-    catalogue.segment_removed(row.id)
 }
 
 #[cfg(test)]
@@ -191,7 +215,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::store::{FoundSegment, NewSegment, SegmentState};
+    use crate::store::{FoundSegment, MAIN, NewSegment, SegmentState};
 
     const DAY: u64 = 86_400;
     const NOW: u64 = 1_795_186_242;
@@ -229,6 +253,7 @@ mod tests {
             let segment = NewSegment {
                 id: Uuid::now_v7(),
                 camera: camera.into(),
+                disk: String::new(),
                 path,
                 start_us: micros(at(age)),
                 codec: "h264".into(),
@@ -242,7 +267,11 @@ mod tests {
 
         fn clean(&self, overwrite: bool, wanted: u64) -> Cleaned {
             let retention = Retention { days: 7, min_free: 0, overwrite, quota: 0 };
-            make_room(self.dir.path(), &self.catalogue, retention, at(0), wanted).unwrap()
+            make_room(self.stock(MAIN), retention, at(0), wanted).unwrap()
+        }
+
+        fn stock<'a>(&'a self, disk: &'a str) -> Stock<'a> {
+            Stock { base: self.dir.path(), disk, catalogue: &self.catalogue }
         }
 
         /// Ages in days of what is left.
@@ -300,7 +329,7 @@ mod tests {
         }
         let quotas = |all, own: &[(&str, u64)]| {
             let own = own.iter().map(|(camera, bytes)| ((*camera).to_owned(), *bytes)).collect();
-            keep_quotas(disk.dir.path(), &disk.catalogue, all, &own).unwrap().removed
+            keep_quotas(disk.stock(MAIN), all, &own, &BTreeSet::new()).unwrap().removed
         };
         assert_eq!(quotas(0, &[]), 0);
         assert_eq!(quotas(600, &[("cam", 300)]), 0, "to the byte");
@@ -326,6 +355,40 @@ mod tests {
     }
 
     #[test]
+    fn r_n7_a_full_disk_gives_of_its_own_alone_and_a_cameras_quota_is_over_all_that_are_there() {
+        let disk = Disk::with(&[5, 3]);
+        let moved = |age: u64| {
+            disk.add(age, SegmentState::Sealed, false);
+            let all = crate::store::Query { camera: None, from_us: 0, to_us: i64::MAX };
+            let row =
+                disk.catalogue.segments(all).unwrap().into_iter().find(|row| row.start_us == micros(at(age)));
+            let row = row.expect("it was just added");
+            disk.catalogue.segment_moved(row.id, "cam", "attic", &row.path).unwrap();
+        };
+        // Older and younger ones on another disk.
+        [10, 9, 4].into_iter().for_each(moved);
+        let retention = Retention { days: 7, min_free: 0, overwrite: true, quota: 0 };
+        let cleaned = make_room(disk.stock(MAIN), retention, at(0), 200).unwrap();
+        assert_eq!((cleaned.removed, cleaned.early), (2, true));
+        assert_eq!(disk.left(), [10, 9, 4], "the others are older, and not its own");
+        disk.add(5, SegmentState::Sealed, false);
+        disk.add(3, SegmentState::Sealed, false);
+        let keep = |name: &str, quota: u64, ready: &[&str]| {
+            let own = HashMap::from([("cam".to_owned(), quota)]);
+            let ready = ready.iter().map(|name| (*name).to_owned()).collect();
+            keep_quotas(disk.stock(name), 0, &own, &ready).unwrap().removed
+        };
+        assert_eq!(keep(MAIN, 400, &["attic"]), 0, "the oldest is the other's to give");
+        assert_eq!(keep("attic", 400, &[MAIN]), 1);
+        assert_eq!(disk.left(), [9, 5, 4, 3]);
+        assert_eq!(keep(MAIN, 200, &[]), 0, "what is away counts when it is back");
+        assert_eq!(keep(MAIN, 100, &[]), 1);
+        assert_eq!(disk.left(), [9, 4, 3]);
+        assert_eq!((keep("attic", 100, &[MAIN]), keep(MAIN, 100, &["attic"])), (2, 0));
+        assert_eq!(disk.left(), [3]);
+    }
+
+    #[test]
     fn r_n7_what_is_protected_or_being_written_or_not_ours_stays() {
         let disk = Disk::with(&[5]);
         disk.add(20, SegmentState::Sealed, true);
@@ -335,6 +398,7 @@ mod tests {
         let segment = NewSegment {
             id: Uuid::now_v7(),
             camera: "cam".into(),
+            disk: String::new(),
             path: "holiday.mp4".into(),
             start_us: 1,
             codec: String::new(),

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::ledger::{Known, Ledger, id_text, sync_dir};
 use super::{Cause, Code};
-use crate::store::MARKER;
+use crate::store::{MAIN, MARKER};
 
 /// Space that is given back when the disk is full, so that the files being written can be sealed.
 const RESERVE: &str = ".nightjar-reserve";
@@ -54,9 +54,8 @@ impl From<io::Error> for Fault {
 }
 
 impl Fault {
-    /// In words, with what to do.
-    pub(super) fn cause(&self, root: &Path) -> Cause {
-        let at = root.display();
+    /// In words, with what to do. `at` is where, `field` what chooses another place.
+    fn cause(&self, at: &str, field: &str) -> Cause {
         let (code, detail) = match self {
             Self::Gone => (
                 Code::StorageGone,
@@ -73,14 +72,11 @@ impl Fault {
             ),
             Self::InUse => (
                 Code::StorageInUse,
-                format!(
-                    "Another Nightjar records to {at}. End it, or choose another directory (recording.root)."
-                ),
+                format!("Another Nightjar records to {at}. End it, or choose another directory ({field})."),
             ),
-            Self::NoDirectory => (
-                Code::StorageInvalid,
-                format!("{at} is not a directory. Choose another one (recording.root)."),
-            ),
+            Self::NoDirectory => {
+                (Code::StorageInvalid, format!("{at} is not a directory. Choose another one ({field})."))
+            }
             Self::Io(error) => (
                 Code::StorageFailed,
                 format!("{at} cannot be written to: {error}. Check the disk and its rights."),
@@ -152,6 +148,8 @@ impl Base {
 /// The root, open or not.
 #[derive(Debug)]
 pub(super) struct Root {
+    /// Its name; the main root has none.
+    disk: String,
     path: PathBuf,
     ledger: Arc<Ledger>,
     /// The marker is locked while the root is open.
@@ -159,8 +157,31 @@ pub(super) struct Root {
 }
 
 impl Root {
-    pub(super) fn new(path: PathBuf, ledger: Arc<Ledger>) -> Self {
-        Self { path, ledger, open: None }
+    pub(super) fn new(disk: String, path: PathBuf, ledger: Arc<Ledger>) -> Self {
+        Self { disk, path, ledger, open: None }
+    }
+
+    /// Its name; the main root's is empty.
+    pub(super) fn disk(&self) -> &str {
+        &self.disk
+    }
+
+    /// A place of it, for people: with the name of the disk where it has one.
+    pub(super) fn place(&self, place: &Path) -> String {
+        match &*self.disk {
+            MAIN => place.display().to_string(),
+            name => format!("{} (disk \"{name}\")", place.display()),
+        }
+    }
+
+    /// A fault of it, or of a directory in it, in words.
+    pub(super) fn cause(&self, fault: &Fault, dir: Option<&str>) -> Cause {
+        let at = self.place(&dir.map_or_else(|| self.path.clone(), |dir| self.path.join(dir)));
+        let field = match &*self.disk {
+            MAIN => "recording.root".to_owned(),
+            name => format!("the root of recording.disk \"{name}\""),
+        };
+        fault.cause(&at, &field)
     }
 
     /// Where it is, for looking and for people.
@@ -283,7 +304,7 @@ impl Root {
             let detail = format!(
                 "No more files can be made at {}: {error}. What is being written goes on for as long as its \
                  file. Check the disk and its rights.",
-                dir.parent().unwrap_or(&self.path).display()
+                self.place(dir.parent().unwrap_or(&self.path))
             );
             Cause { code: Code::StorageFailed, detail }
         })
@@ -427,7 +448,7 @@ mod tests {
     use super::*;
 
     fn root(dir: &Path) -> Root {
-        Root::new(dir.join("recordings"), Arc::new(Ledger::open(dir.join("recording.json"))))
+        Root::new(MAIN.to_owned(), dir.join("recordings"), Arc::new(Ledger::open(dir.join("recording.json"))))
     }
 
     #[test]

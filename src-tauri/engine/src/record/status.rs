@@ -1,6 +1,5 @@
 //! How recordings are, for those who look on.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
@@ -58,6 +57,8 @@ pub enum Code {
     Overwriting,
     /// The space will not last for the days to keep.
     SpaceShort,
+    /// Its disk is not in the configuration: it goes to the main root.
+    DiskUnknown,
     /// It is switched on, but the camera gives no picture.
     WaitingForCamera,
     /// Nothing of this camera fits into a file.
@@ -81,6 +82,7 @@ impl Code {
             Self::DiskFull => "disk_full",
             Self::Overwriting => "overwriting",
             Self::SpaceShort => "space_short",
+            Self::DiskUnknown => "disk_unknown",
             Self::WaitingForCamera => "waiting_for_camera",
             Self::NotRecordable => "not_recordable",
             Self::Broken => "internal",
@@ -99,6 +101,7 @@ impl Code {
             | Self::StorageOther
             | Self::StorageInUse
             | Self::StorageInvalid
+            | Self::DiskUnknown
             | Self::StorageStalled => Kind::Storage,
             // What the system said of it may tell more.
             Self::StorageFailed | Self::Broken => Kind::Other,
@@ -202,8 +205,6 @@ impl Cell {
 pub(super) struct Board {
     root: Mutex<RootState>,
     cells: Mutex<Vec<Weak<Cell>>>,
-    /// Bytes by camera, where it has a limit of its own.
-    quotas: Mutex<HashMap<String, u64>>,
     /// Odd while the writer is busy with something.
     pub(super) work: AtomicU64,
     hurry: AtomicBool,
@@ -219,6 +220,24 @@ struct RootState {
     remark: Option<Cause>,
 }
 
+impl RootState {
+    /// What keeps all cameras of the root from being recorded, and since when.
+    fn trouble(&self) -> Option<(State, SystemTime, Cause)> {
+        match (&self.phase, self.stalled) {
+            (Phase::Full(cause), _) => Some((State::DiskFull, self.since, cause.clone())),
+            (Phase::GivenUp(cause), _) => Some((State::Failed, self.since, cause.clone())),
+            (Phase::Lost(cause), _) => Some((State::StorageLost, self.since, cause.clone())),
+            (Phase::Ready, Some(since)) => {
+                let detail = "The disk does not answer, or is too slow. What arrives waits in memory for some \
+                              seconds; check the disk and its connection.";
+                let cause = Cause { code: Code::StorageStalled, detail: detail.to_owned() };
+                Some((State::StorageLost, since, cause))
+            }
+            (Phase::Ready, None) => None,
+        }
+    }
+}
+
 impl Board {
     pub(super) fn new(now: SystemTime) -> Self {
         let cause = starting();
@@ -230,7 +249,6 @@ impl Board {
                 remark: None,
             }),
             cells: Mutex::default(),
-            quotas: Mutex::default(),
             work: AtomicU64::new(0),
             hurry: AtomicBool::new(false),
             figures: Mutex::default(),
@@ -316,21 +334,18 @@ impl Board {
         *self.figures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// 0 = no limit.
-    pub(super) fn set_quota(&self, camera: &str, bytes: u64) {
-        let mut quotas = self.quotas.lock().unwrap_or_else(PoisonError::into_inner);
-        match bytes {
-            0 => drop(quotas.remove(camera)),
-            _ => drop(quotas.insert(camera.to_owned(), bytes)),
-        }
-    }
-
-    pub(super) fn quotas(&self) -> HashMap<String, u64> {
-        self.quotas.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
     pub(super) fn count(&self, change: impl FnOnce(&mut Figures)) {
         change(&mut self.figures.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// How the root is; none before the first look at it.
+    pub(super) fn storage(&self) -> Option<(State, Option<Cause>)> {
+        let root = self.root();
+        match root.trouble() {
+            Some((_, _, cause)) if cause.code == Code::Starting => None,
+            Some((state, _, cause)) => Some((state, Some(cause))),
+            None => Some((State::Recording, root.remark.clone())),
+        }
     }
 
     pub(super) fn status(&self, cell: &Cell) -> Status {
@@ -346,19 +361,11 @@ impl Board {
         let root = self.root();
         let with =
             |state, since: SystemTime, cause: Option<Cause>| Status { state, since: since.max(on), cause };
-        match (&root.phase, root.stalled) {
-            (Phase::Full(cause), _) => with(State::DiskFull, root.since, Some(cause.clone())),
-            (Phase::GivenUp(cause), _) => with(State::Failed, root.since, Some(cause.clone())),
+        match root.trouble() {
             // The first look at a storage takes a moment; nothing is lost meanwhile.
-            (Phase::Lost(cause), _) if cause.code == Code::Starting => with(State::Recording, on, None),
-            (Phase::Lost(cause), _) => with(State::StorageLost, root.since, Some(cause.clone())),
-            (Phase::Ready, Some(since)) => {
-                let detail = "The disk does not answer, or is too slow. What arrives waits in memory for some \
-                              seconds; check the disk and its connection.";
-                let cause = Cause { code: Code::StorageStalled, detail: detail.to_owned() };
-                with(State::StorageLost, since, Some(cause))
-            }
-            (Phase::Ready, None) => {
+            Some((_, _, cause)) if cause.code == Code::Starting => with(State::Recording, on, None),
+            Some((state, since, cause)) => with(state, since, Some(cause)),
+            None => {
                 if let Some((since, state, cause)) = local {
                     return with(state, since, Some(cause));
                 }

@@ -10,7 +10,7 @@ use super::*;
 use crate::fmp4::clips::{Clip, decoded};
 use crate::hub::{Limits as HubLimits, Publisher, Subscriber};
 use crate::media::rescale;
-use crate::store::{Query, SegmentRow, SegmentState};
+use crate::store::{Disks, MAIN, Query, SegmentRow, SegmentState};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -36,7 +36,8 @@ impl Bench {
         let (catalogue, _) = Catalogue::open(&dir.path().join("catalogue.db")).unwrap();
         let (catalogue, tasks) = (Arc::new(catalogue), TaskTracker::new());
         let options = Options {
-            root: dir.path().join("recordings"),
+            disk: String::new(),
+            estate: Estate::new(Disks::one(dir.path().join("recordings"))),
             limits: Limits { seconds, bytes: 0 },
             retention: Retention { days: 7, min_free, overwrite: true, quota: 0 },
             catalogue: Arc::clone(&catalogue),
@@ -67,6 +68,8 @@ impl Bench {
         self.dir
     }
 }
+
+mod disks;
 
 /// Loops a clip into the hub, on its own time line.
 struct Cam {
@@ -153,8 +156,10 @@ async fn r_n8_every_picture_is_in_one_file_across_twenty_rotations() {
     until("ready", || recording.status().cause.is_some_and(|c| c.code == Code::WaitingForCamera)).await;
     cam.give(84.0).await;
     recording.switch(false, false);
-    until("all files", || bench.rows().len() == 21 && bench.catalogue.open_segments().unwrap().is_empty())
-        .await;
+    until("all files", || {
+        bench.rows().len() == 21 && bench.catalogue.open_segments(MAIN).unwrap().is_empty()
+    })
+    .await;
     let rows = bench.rows();
     let source = {
         let mut hashes = decoded(&clip.file, "v");
@@ -197,7 +202,7 @@ async fn r_n9_cameras_wait_for_the_disk_together() {
     assert!(figures.fragments >= 8 * 20, "{figures:?}");
     assert!(figures.syncs * 5 < figures.fragments, "{figures:?}");
     cameras.iter().for_each(|(_, recording)| recording.switch(false, false));
-    until("sealed", || bench.catalogue.open_segments().unwrap().is_empty()).await;
+    until("sealed", || bench.catalogue.open_segments(MAIN).unwrap().is_empty()).await;
     for row in bench.rows() {
         assert_eq!(whole(&bench.root().join(&row.path)).len(), 520, "{row:?}");
     }
@@ -240,8 +245,10 @@ async fn r_n9_telephone_sound_is_recorded_as_opus_in_step_with_the_pictures() {
         until("ready", || bench.recorder.figures().free_bytes > 0).await;
         cam.give(12.0).await;
         recording.switch(false, false);
-        until("all files", || bench.rows().len() >= 3 && bench.catalogue.open_segments().unwrap().is_empty())
-            .await;
+        until("all files", || {
+            bench.rows().len() >= 3 && bench.catalogue.open_segments(MAIN).unwrap().is_empty()
+        })
+        .await;
         for row in bench.rows() {
             let path = bench.root().join(&row.path);
             let (pitch, onset) = heard(&sound(&path), 48_000.0);
@@ -271,7 +278,7 @@ async fn r_n1_switching_recording_leaves_other_readers_alone() {
         cam.give(2.0).await;
     }
     assert_eq!((cam.seen, cam.gaps), (250, 0), "every frame, and no gap");
-    until("two files", || bench.rows().len() == 2 && bench.catalogue.open_segments().unwrap().is_empty())
+    until("two files", || bench.rows().len() == 2 && bench.catalogue.open_segments(MAIN).unwrap().is_empty())
         .await;
     let lengths: Vec<i64> = bench.rows().iter().map(|row| row.end_us - row.start_us).collect();
     assert_eq!(lengths.len(), 2, "{:?}", bench.rows());
@@ -297,14 +304,16 @@ async fn r_n14_a_recording_on_demand_begins_before_it_was_asked_for_and_every_fr
     cam.give(4.0).await;
     recording.switch(false, false);
     let first_until = given(&cam);
-    until("sealed", || !bench.rows().is_empty() && bench.catalogue.open_segments().unwrap().is_empty()).await;
+    until("sealed", || !bench.rows().is_empty() && bench.catalogue.open_segments(MAIN).unwrap().is_empty())
+        .await;
     // Another one soon after: it does not hold again what the first holds.
     cam.give(3.0).await;
     recording.switch(true, false);
     cam.give(1.0).await;
     recording.switch(false, false);
     let second_until = given(&cam);
-    until("sealed", || bench.rows().len() == 2 && bench.catalogue.open_segments().unwrap().is_empty()).await;
+    until("sealed", || bench.rows().len() == 2 && bench.catalogue.open_segments(MAIN).unwrap().is_empty())
+        .await;
     let source = {
         let mut hashes = decoded(&clip.file, "v");
         hashes.sort_by_key(|(at, _)| *at);
@@ -348,8 +357,10 @@ async fn off_and_on_again_within_a_group_of_pictures_records_no_frame_twice() {
             sleep(Duration::from_millis(50)).await;
             recording.switch(on, false);
         }
-        until("sealed", || bench.rows().len() >= 2 && bench.catalogue.open_segments().unwrap().is_empty())
-            .await;
+        until("sealed", || {
+            bench.rows().len() >= 2 && bench.catalogue.open_segments(MAIN).unwrap().is_empty()
+        })
+        .await;
         let rows = bench.rows();
         assert!(rows.windows(2).all(|pair| pair[0].end_us <= pair[1].start_us), "{rows:?}");
         assert_eq!((rows.len(), rows[1].start_us - rows[0].start_us), (2, 3_000_000), "the next key frame");
@@ -376,7 +387,7 @@ async fn r_n4_a_camera_that_is_back_is_recorded_in_another_file_and_the_gap_is_k
     cam.next = 200;
     cam.give(3.0).await;
     recording.switch(false, false);
-    until("two files", || bench.rows().len() == 2 && bench.catalogue.open_segments().unwrap().is_empty())
+    until("two files", || bench.rows().len() == 2 && bench.catalogue.open_segments(MAIN).unwrap().is_empty())
         .await;
     let rows = bench.rows();
     let gaps = bench.catalogue.gaps(Query { camera: Some("cam"), from_us: 0, to_us: i64::MAX }).unwrap();
@@ -417,7 +428,7 @@ async fn r_n14_what_a_schedule_missed_while_the_program_did_not_run_is_a_gap() {
         let mut cam = Cam::on(&slot, &Clip::h264());
         cam.give(4.0).await;
         recording.switch(false, false);
-        let open = || first.catalogue.open_segments().unwrap().len();
+        let open = || first.catalogue.open_segments(MAIN).unwrap().len();
         until("sealed", || first.rows().iter().any(|row| row.camera == id) && open() == 0).await;
         slot.close();
     }
@@ -485,7 +496,7 @@ async fn r_n6_a_storage_that_goes_and_comes_stops_recording_alone() {
     assert_eq!((cam.seen, cam.gaps), (250, 0), "live view never notices");
     recording.switch(false, false);
     until("both files whole", || {
-        bench.rows().len() == 2 && bench.catalogue.open_segments().unwrap().is_empty()
+        bench.rows().len() == 2 && bench.catalogue.open_segments(MAIN).unwrap().is_empty()
     })
     .await;
     for row in bench.rows() {
@@ -528,7 +539,8 @@ async fn r_n6_a_fault_of_one_cameras_directory_stops_that_camera_alone() {
     other.give(4.0).await;
     well.switch(false, false);
     ill.switch(false, false);
-    until("sealed", || bench.rows().len() >= 4 && bench.catalogue.open_segments().unwrap().is_empty()).await;
+    until("sealed", || bench.rows().len() >= 4 && bench.catalogue.open_segments(MAIN).unwrap().is_empty())
+        .await;
     let of = |id: &str| bench.rows().into_iter().filter(|row| row.camera == id).collect::<Vec<_>>();
     let pictures = |rows: &[SegmentRow]| {
         rows.iter().map(|row| whole(&bench.root().join(&row.path)).len()).sum::<usize>()

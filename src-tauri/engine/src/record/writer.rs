@@ -21,9 +21,10 @@ use uuid::Uuid;
 
 use super::Options;
 use super::cutter::{Cut, Cutter};
+use super::estate::Estate;
 use super::queue::{Queue, Word};
 use super::reel::{Reel, ReelError};
-use super::repair::{Job, Mender, Taken};
+use super::repair::{Job, Mender, Shelf, Taken};
 use super::retention::Retention;
 use super::root::{Fault, Root};
 use super::rotation::{Limits, Why};
@@ -50,6 +51,7 @@ pub(super) struct Writer {
     env: Env,
     catalogue: Arc<Catalogue>,
     root: Root,
+    estate: Arc<Estate>,
     storage: Storage,
     limits: Limits,
     retention: Retention,
@@ -102,16 +104,24 @@ impl Writer {
         env: Env,
         stop: Arc<AtomicBool>,
     ) -> io::Result<Self> {
-        let Options { root, limits, retention, catalogue, ledger } = options;
+        let Options { disk, estate, limits, retention, catalogue, ledger } = options;
+        let root = estate.disks.root(&disk).ok_or(io::ErrorKind::NotFound)?.to_owned();
         let taken = Taken::default();
-        let mender = Mender::start(Arc::clone(&catalogue), Arc::clone(&taken), stop)?;
+        let shelf = Shelf {
+            catalogue: Arc::clone(&catalogue),
+            disk: disk.clone(),
+            estate: Arc::clone(&estate),
+            taken: Arc::clone(&taken),
+        };
+        let mender = Mender::start(shelf, stop)?;
         let now = Instant::now();
         Ok(Self {
             queue,
             board,
             env,
             catalogue,
-            root: Root::new(root, ledger),
+            root: Root::new(disk, root, ledger),
+            estate,
             storage: Storage::new(now, starting()),
             limits,
             retention,
@@ -237,7 +247,8 @@ impl Writer {
     ) -> Result<(), Fault> {
         self.root.check()?;
         let base = self.root.base()?;
-        let reel = match Reel::create(base.path(), camera.cell.id(), start, tracks, &self.taken) {
+        let (disk, id) = (self.root.disk(), camera.cell.id());
+        let reel = match Reel::create(base.path(), disk, id, start, tracks, &self.taken) {
             Ok(reel) => reel,
             Err(ReelError::Storage(fault)) => return Err(fault),
             Err(ReelError::Mux(error)) => {
@@ -377,7 +388,7 @@ impl Writer {
 
     /// All of the storage failed: nothing is written any more until it is back.
     fn fault(&mut self, fault: &Fault) {
-        let cause = fault.cause(self.root.path());
+        let cause = self.root.cause(fault, None);
         self.stop_writing(fault, cause);
     }
 
@@ -400,7 +411,7 @@ impl Writer {
             self.root.release();
             self.storage.lost(now, cause);
         }
-        self.board.set_phase(self.storage.phase(), self.env.wall());
+        self.tell_phase();
     }
 
     /// Nothing of a camera is written any more; its files are sealed where they can be.
@@ -495,7 +506,7 @@ impl Writer {
                 self.storage.full(now, cause);
             }
             Err(fault) => {
-                let cause = fault.cause(self.root.path());
+                let cause = self.root.cause(&fault, None);
                 let known = matches!(self.storage.phase(), Phase::Lost(c) | Phase::GivenUp(c) if *c == cause);
                 if !known {
                     warn!(tag = "STORAGE", code = cause.code.name(), "{}", cause.detail);
@@ -511,7 +522,13 @@ impl Writer {
                 }
             }
         }
-        self.board.set_phase(self.storage.phase(), self.env.wall());
+        self.tell_phase();
+    }
+
+    fn tell_phase(&self) {
+        let phase = self.storage.phase();
+        self.estate.set_ready(self.root.disk(), matches!(phase, Phase::Ready | Phase::Full(_)));
+        self.board.set_phase(phase, self.env.wall());
     }
 
     fn drop_frames(&self, camera: &mut Camera, frames: u64) {

@@ -6,8 +6,10 @@
 //! fills the new one from the files. Calls block, a reader never waits for a writer. The catalogue
 //! touches no footage and knows neither recorder nor doors.
 
+mod disks;
 pub mod keepsake;
 mod rows;
+mod salvage;
 mod schema;
 
 use std::fs;
@@ -19,6 +21,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, Row, params};
 use uuid::Uuid;
 
+pub use disks::{Disks, MAIN};
 pub use rows::{
     AlertRow, FoundSegment, GapRow, Micros, NewSegment, Query, SegmentRow, SegmentState, Usage, micros, wall,
 };
@@ -29,14 +32,22 @@ const BUSY: Duration = Duration::from_secs(5);
 const ALERTS_MAX: u32 = 10_000;
 /// Alerts that are over are kept no longer than this behind the newest one: ninety days.
 const ALERTS_AGE: Micros = 90 * 24 * 3_600 * 1_000_000;
-/// What is moved aside has this ending. One is kept: the newest.
-const ASIDE: &str = "damaged";
-/// The oldest recording that may go. None ends before it begins: what is too young is not looked at.
+/// The oldest recording of a disk that may go. None ends before it begins: what is too young is not looked at.
 const OLDEST: &str =
-    "SELECT * FROM segments WHERE protected = 0 AND state <> 0 AND start_us > ?1 AND start_us < ?2
-     AND end_us < ?2 ORDER BY start_us, id LIMIT 1";
-const OLDEST_OF: &str = "SELECT * FROM segments INDEXED BY segments_of_camera
-     WHERE camera = ?1 AND protected = 0 AND state <> 0 AND start_us > ?2 AND start_us < ?3 AND end_us < ?3
+    "SELECT * FROM segments WHERE disk = ?1 AND protected = 0 AND state <> 0 AND start_us > ?2 AND start_us < ?3
+     AND end_us < ?3 ORDER BY start_us, id LIMIT 1";
+const USAGE: &str = "SELECT camera, disk, bytes, protected_bytes,
+         (SELECT min(start_us) FROM segments s WHERE s.camera = u.camera AND s.disk = u.disk),
+         (SELECT max(start_us) FROM segments s WHERE s.camera = u.camera AND s.disk = u.disk),
+         segments
+     FROM usage u WHERE segments > 0 ORDER BY camera, disk";
+const USAGE_OF: &str = "SELECT camera, disk, bytes, protected_bytes,
+         (SELECT min(start_us) FROM segments s WHERE s.camera = u.camera AND s.disk = u.disk),
+         (SELECT max(start_us) FROM segments s WHERE s.camera = u.camera AND s.disk = u.disk),
+         segments
+     FROM usage u WHERE camera = ?1 AND segments > 0 ORDER BY disk";
+const OLDEST_OF: &str = "SELECT * FROM segments INDEXED BY segments_of_camera_on_disk
+     WHERE camera = ?1 AND disk = ?2 AND protected = 0 AND state <> 0 AND start_us > ?3
      ORDER BY start_us, id LIMIT 1";
 
 /// The catalogue cannot do what it was asked.
@@ -105,7 +116,7 @@ impl Catalogue {
             Ok(catalogue) if there => Ok((catalogue, Opened::Existing)),
             Ok(catalogue) => Ok((catalogue, Opened::Fresh)),
             Err(StoreError::Damaged(_)) => {
-                let aside = move_aside(path)?;
+                let aside = salvage::move_aside(path)?;
                 let catalogue = Self::try_open(path, false)?;
                 catalogue.salvage(&aside);
                 Ok((catalogue, Opened::Damaged { aside }))
@@ -136,11 +147,13 @@ impl Catalogue {
     /// Where its id or path is there already, and [`StoreError`].
     pub fn segment_opened(&self, new: &NewSegment) -> Result<()> {
         self.write(
-            "INSERT INTO segments (id, camera, path, start_us, end_us, bytes, state, protected, codec, width, height)
-             VALUES (?1, ?2, ?3, ?4, ?4, 0, 0, 0, ?5, ?6, ?7)",
+            "INSERT INTO segments
+                 (id, camera, disk, path, start_us, end_us, bytes, state, protected, codec, width, height)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?5, 0, 0, 0, ?6, ?7, ?8)",
             params![
                 new.id.as_bytes(),
                 new.camera,
+                new.disk,
                 new.path,
                 new.start_us,
                 new.codec,
@@ -206,14 +219,15 @@ impl Catalogue {
         {
             let mut insert = transaction.prepare_cached(
                 "INSERT OR IGNORE INTO segments
-                     (id, camera, path, start_us, end_us, bytes, state, protected, codec, width, height)
-                 VALUES (?1, ?2, ?3, ?4, max(?4, ?5), ?6, ?7,
-                         ?8 OR EXISTS (SELECT 1 FROM kept_paths WHERE path = ?3), ?9, ?10, ?11)",
+                     (id, camera, disk, path, start_us, end_us, bytes, state, protected, codec, width, height)
+                 VALUES (?1, ?2, ?3, ?4, ?5, max(?5, ?6), ?7, ?8,
+                         ?9 OR EXISTS (SELECT 1 FROM kept_paths WHERE disk = ?3 AND path = ?4), ?10, ?11, ?12)",
             )?;
             for FoundSegment { segment, end_us, bytes, state, protected } in found {
                 new += insert.execute(params![
                     segment.id.as_bytes(),
                     segment.camera,
+                    segment.disk,
                     segment.path,
                     segment.start_us,
                     end_us,
@@ -238,12 +252,12 @@ impl Catalogue {
         // A segment that reaches into the span began at most the longest segment's length before it. The
         // longest is one look at an index.
         self.rows(
-            "SELECT id, camera, path, start_us, end_us, bytes, state, protected, codec, width, height
+            "SELECT id, camera, disk, path, start_us, end_us, bytes, state, protected, codec, width, height
              FROM segments
              WHERE camera = ?1 AND start_us < ?3 AND end_us > ?2
                AND start_us >= ?2 - (SELECT ifnull(max(end_us - start_us), 0) FROM segments)
              ORDER BY start_us, id",
-            "SELECT id, camera, path, start_us, end_us, bytes, state, protected, codec, width, height
+            "SELECT id, camera, disk, path, start_us, end_us, bytes, state, protected, codec, width, height
              FROM segments
              WHERE start_us < ?2 AND end_us > ?1
                AND start_us >= ?1 - (SELECT ifnull(max(end_us - start_us), 0) FROM segments)
@@ -261,46 +275,61 @@ impl Catalogue {
         self.one("SELECT * FROM segments WHERE id = ?1", params![id.as_bytes()], rows::segment)
     }
 
-    /// The recording in the file of this path.
+    /// The recording in the file of this path of a disk.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn segment_at(&self, path: &str) -> Result<Option<SegmentRow>> {
-        self.one("SELECT * FROM segments WHERE path = ?1", params![path], rows::segment)
+    pub fn segment_at(&self, disk: &str, path: &str) -> Result<Option<SegmentRow>> {
+        let sql = "SELECT * FROM segments WHERE disk = ?1 AND path = ?2";
+        self.one(sql, params![disk, path], rows::segment)
     }
 
-    /// What an earlier run left open, or this one writes.
+    /// A recording's file lies there now: somebody moved it, or gave its disk another name.
+    ///
+    /// # Errors
+    /// [`StoreError::Unknown`]; where another recording is known to lie there.
+    pub fn segment_moved(&self, id: Uuid, camera: &str, disk: &str, path: &str) -> Result<()> {
+        let changed = self.write(
+            "UPDATE segments SET camera = ?2, disk = ?3, path = ?4 WHERE id = ?1",
+            params![id.as_bytes(), camera, disk, path],
+        )?;
+        known(changed, id)
+    }
+
+    /// What an earlier run left open on a disk, or this one writes.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn open_segments(&self) -> Result<Vec<SegmentRow>> {
-        self.many("SELECT * FROM segments WHERE state = 0 ORDER BY start_us, id", [], rows::segment)
+    pub fn open_segments(&self, disk: &str) -> Result<Vec<SegmentRow>> {
+        let sql = "SELECT * FROM segments WHERE disk = ?1 AND state = 0 ORDER BY start_us, id";
+        self.many(sql, [disk], rows::segment)
     }
 
-    /// The oldest complete recording that is not protected and began after `after_us`; with `before_us`,
-    /// only where it ended before that.
+    /// The oldest complete recording of a disk that is not protected and began after `after_us`; with
+    /// `before_us`, only where it ended before that.
     ///
     /// # Errors
     /// [`StoreError`].
     pub fn oldest_unprotected(
         &self,
+        disk: &str,
         after_us: Micros,
         before_us: Option<Micros>,
     ) -> Result<Option<SegmentRow>> {
-        self.one(OLDEST, params![after_us, before_us.unwrap_or(Micros::MAX)], rows::segment)
+        self.one(OLDEST, params![disk, after_us, before_us.unwrap_or(Micros::MAX)], rows::segment)
     }
 
-    /// The same for one camera.
+    /// The same for one camera, whenever it ended.
     ///
     /// # Errors
     /// [`StoreError`].
     pub fn oldest_unprotected_of(
         &self,
         camera: &str,
+        disk: &str,
         after_us: Micros,
-        before_us: Option<Micros>,
     ) -> Result<Option<SegmentRow>> {
-        self.one(OLDEST_OF, params![camera, after_us, before_us.unwrap_or(Micros::MAX)], rows::segment)
+        self.one(OLDEST_OF, params![camera, disk, after_us], rows::segment)
     }
 
     /// Protects a recording from being cleaned away, or no more. Answers whether that changed anything.
@@ -318,33 +347,41 @@ impl Catalogue {
         Ok(changed > 0)
     }
 
-    /// What each camera's recordings take, in the order of the cameras' ids.
+    /// What one camera's recordings take on each disk.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn usage_of(&self, camera: &str) -> Result<Vec<Usage>> {
+        self.many(USAGE_OF, [camera], rows::usage)
+    }
+
+    /// What each camera's recordings take on each disk, in the order of the cameras' ids and the disks' names.
     ///
     /// # Errors
     /// [`StoreError`].
     pub fn usage(&self) -> Result<Vec<Usage>> {
-        self.many(
-            "SELECT camera, bytes, protected_bytes,
-                 (SELECT min(start_us) FROM segments s WHERE s.camera = u.camera),
-                 (SELECT max(start_us) FROM segments s WHERE s.camera = u.camera),
-                 segments
-             FROM usage u WHERE segments > 0 ORDER BY camera",
-            [],
-            rows::usage,
-        )
+        self.many(USAGE, [], rows::usage)
     }
 
-    /// Nothing is recorded from here on, and why (`cause` is a code such as `stalled`). Answers its number.
+    /// Nothing is recorded from here on, on which disk it was to be, and why (`cause` is a code such as `stalled`).
+    /// Answers its number.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn gap(&self, camera: &str, start_us: Micros, end_us: Option<Micros>, cause: &str) -> Result<i64> {
+    pub fn gap(
+        &self,
+        camera: &str,
+        disk: &str,
+        start_us: Micros,
+        end_us: Option<Micros>,
+        cause: &str,
+    ) -> Result<i64> {
         let connection = self.writing();
         connection
             .prepare_cached(
-                "INSERT INTO gaps (camera, start_us, end_us, cause) VALUES (?1, ?2, max(?2, ?3), ?4)",
+                "INSERT INTO gaps (camera, start_us, end_us, cause, disk) VALUES (?1, ?2, max(?2, ?3), ?4, ?5)",
             )?
-            .execute(params![camera, start_us, end_us, cause])?;
+            .execute(params![camera, start_us, end_us, cause, disk])?;
         Ok(connection.last_insert_rowid())
     }
 
@@ -363,10 +400,10 @@ impl Catalogue {
     /// [`StoreError`].
     pub fn gaps(&self, query: Query<'_>) -> Result<Vec<GapRow>> {
         self.rows(
-            "SELECT id, camera, start_us, end_us, cause FROM gaps
+            "SELECT id, camera, start_us, end_us, cause, disk FROM gaps
              WHERE camera = ?1 AND start_us < ?3 AND ifnull(end_us, 9223372036854775807) > max(?2, start_us)
              ORDER BY start_us, id",
-            "SELECT id, camera, start_us, end_us, cause FROM gaps
+            "SELECT id, camera, start_us, end_us, cause, disk FROM gaps
              WHERE start_us < ?2 AND ifnull(end_us, 9223372036854775807) > max(?1, start_us)
              ORDER BY start_us, id",
             query,
@@ -379,7 +416,8 @@ impl Catalogue {
     /// # Errors
     /// [`StoreError`].
     pub fn open_gaps(&self) -> Result<Vec<GapRow>> {
-        self.many("SELECT id, camera, start_us, end_us, cause FROM gaps WHERE end_us IS NULL", [], rows::gap)
+        let sql = "SELECT id, camera, start_us, end_us, cause, disk FROM gaps WHERE end_us IS NULL";
+        self.many(sql, [], rows::gap)
     }
 
     /// Forgets gaps that ended before a time: there is nothing left around them.
@@ -450,30 +488,6 @@ impl Catalogue {
         )
     }
 
-    /// Takes over what can still be read of a catalogue that was moved aside: alerts, and the paths of
-    /// protected files. The rest is in the files.
-    fn salvage(&self, aside: &Path) {
-        let Ok(old) = connect(aside, OpenFlags::SQLITE_OPEN_READ_WRITE) else { return };
-        // Each row as far as they go: a damaged page ends the walk, not what came before it.
-        if let Ok(mut statement) = old.prepare("SELECT path FROM segments WHERE protected = 1")
-            && let Ok(mut paths) = statement.query([])
-        {
-            while let Ok(Some(row)) = paths.next() {
-                let Ok(path) = row.get::<_, String>(0) else { continue };
-                let _ = self.write("INSERT OR IGNORE INTO kept_paths (path) VALUES (?1)", [path]);
-            }
-        }
-        if let Ok(mut statement) =
-            old.prepare("SELECT id, kind, camera, since_us, until_us, message, detail FROM alerts")
-            && let Ok(mut alerts) = statement.query([])
-        {
-            while let Ok(Some(row)) = alerts.next() {
-                let Ok(alert) = rows::alert(row) else { continue };
-                let _ = self.put_alert(&alert);
-            }
-        }
-    }
-
     fn write(&self, sql: &str, values: impl rusqlite::Params) -> Result<usize> {
         Ok(self.writing().prepare_cached(sql)?.execute(values)?)
     }
@@ -536,28 +550,6 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection> {
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     connection.pragma_update(None, "cache_size", -4_096)?;
     Ok(connection)
-}
-
-/// Moves a damaged catalogue out of the way with what belongs to it.
-fn move_aside(path: &Path) -> Result<PathBuf> {
-    let beside = |suffix: &str, place: &Path| {
-        let mut name = place.as_os_str().to_owned();
-        name.push(suffix);
-        PathBuf::from(name)
-    };
-    let aside = beside(&format!(".{ASIDE}"), path);
-    for suffix in ["-wal", "-shm", ""] {
-        let (from, to) = (beside(suffix, path), beside(suffix, &aside));
-        let gone = |result: io::Result<()>| match result {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(StoreError::Io { path: from.clone(), source: error })
-            }
-            _ => Ok(()),
-        };
-        gone(fs::remove_file(&to))?;
-        gone(fs::rename(&from, &to))?;
-    }
-    Ok(aside)
 }
 
 fn known(changed: usize, id: Uuid) -> Result<()> {

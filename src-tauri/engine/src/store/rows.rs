@@ -63,7 +63,9 @@ pub struct NewSegment {
     /// Version 7.
     pub id: Uuid,
     pub camera: String,
-    /// Relative to the root of the recordings, with `/`.
+    /// The name of the disk it lies on; empty for the main root.
+    pub disk: String,
+    /// Relative to the root of that disk, with `/`.
     pub path: String,
     pub start_us: Micros,
     /// Such as `h264`; of the picture.
@@ -87,7 +89,9 @@ pub struct FoundSegment {
 pub struct SegmentRow {
     pub id: Uuid,
     pub camera: String,
-    /// Relative to the root of the recordings, with `/`.
+    /// The name of the disk it lies on; empty for the main root.
+    pub disk: String,
+    /// Relative to the root of that disk, with `/`.
     pub path: String,
     pub start_us: Micros,
     pub end_us: Micros,
@@ -108,6 +112,8 @@ pub struct GapRow {
     /// None while it lasts.
     pub end_us: Option<Micros>,
     pub cause: String,
+    /// The disk that it was to be recorded on; empty for the main root.
+    pub disk: String,
 }
 
 /// An alert.
@@ -124,10 +130,12 @@ pub struct AlertRow {
     pub detail: Option<String>,
 }
 
-/// What a camera's recordings take.
+/// What a camera's recordings take on one disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Usage {
     pub camera: String,
+    /// Empty for the main root.
+    pub disk: String,
     pub bytes: u64,
     /// Of these, what is protected.
     pub protected_bytes: u64,
@@ -149,6 +157,7 @@ pub(super) fn segment(row: &Row<'_>) -> rusqlite::Result<SegmentRow> {
     Ok(SegmentRow {
         id: id(row, "id")?,
         camera: row.get("camera")?,
+        disk: row.get("disk")?,
         path: row.get("path")?,
         start_us: row.get("start_us")?,
         end_us: row.get("end_us")?,
@@ -168,6 +177,7 @@ pub(super) fn gap(row: &Row<'_>) -> rusqlite::Result<GapRow> {
         start_us: row.get("start_us")?,
         end_us: row.get("end_us")?,
         cause: row.get("cause")?,
+        disk: row.get("disk")?,
     })
 }
 
@@ -186,11 +196,12 @@ pub(super) fn alert(row: &Row<'_>) -> rusqlite::Result<AlertRow> {
 pub(super) fn usage(row: &Row<'_>) -> rusqlite::Result<Usage> {
     Ok(Usage {
         camera: row.get(0)?,
-        bytes: unsigned(row.get(1)?),
-        protected_bytes: unsigned(row.get(2)?),
-        oldest_us: row.get(3)?,
-        newest_us: row.get(4)?,
-        segments: unsigned(row.get(5)?),
+        disk: row.get(1)?,
+        bytes: unsigned(row.get(2)?),
+        protected_bytes: unsigned(row.get(3)?),
+        oldest_us: row.get(4)?,
+        newest_us: row.get(5)?,
+        segments: unsigned(row.get(6)?),
     })
 }
 

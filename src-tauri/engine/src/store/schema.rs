@@ -11,7 +11,7 @@ use super::StoreError;
 const APPLICATION: i32 = 0x4e6a_4374;
 
 /// Each is one transaction.
-pub(super) const STEPS: [&str; 2] = [
+pub(super) const STEPS: [&str; 3] = [
     // 1: what the recorder writes.
     "CREATE TABLE segments (
          id BLOB PRIMARY KEY NOT NULL,
@@ -78,6 +78,77 @@ pub(super) const STEPS: [&str; 2] = [
              protected_bytes = protected_bytes - old.bytes * (old.protected <> 0),
              segments = segments - 1
              WHERE camera = old.camera;
+     END;",
+    // 3: the disk that a recording lies on, and a gap is about; '' is the main root's. SQLite cannot take back that
+    // a path is unique: the table is made anew.
+    "CREATE TABLE segments_3 (
+         id BLOB PRIMARY KEY NOT NULL,
+         camera TEXT NOT NULL,
+         disk TEXT NOT NULL,
+         path TEXT NOT NULL,
+         start_us INTEGER NOT NULL,
+         end_us INTEGER NOT NULL,
+         bytes INTEGER NOT NULL,
+         state INTEGER NOT NULL,
+         protected INTEGER NOT NULL,
+         codec TEXT NOT NULL,
+         width INTEGER NOT NULL,
+         height INTEGER NOT NULL,
+         UNIQUE (disk, path)
+     ) WITHOUT ROWID;
+     INSERT INTO segments_3 SELECT id, camera, '', path, start_us, end_us, bytes, state, protected, codec,
+         width, height FROM segments;
+     DROP TABLE segments;
+     ALTER TABLE segments_3 RENAME TO segments;
+     CREATE INDEX segments_of_camera ON segments (camera, start_us);
+     CREATE INDEX segments_of_camera_on_disk ON segments (camera, disk, start_us);
+     CREATE INDEX segments_by_start ON segments (start_us);
+     CREATE INDEX segments_by_length ON segments (end_us - start_us);
+     CREATE INDEX segments_that_may_go ON segments (disk, start_us) WHERE protected = 0 AND state <> 0;
+     CREATE INDEX segments_open ON segments (disk, start_us) WHERE state = 0;
+     ALTER TABLE gaps ADD COLUMN disk TEXT NOT NULL DEFAULT '';
+     ALTER TABLE kept_paths RENAME TO kept_paths_2;
+     CREATE TABLE kept_paths (disk TEXT NOT NULL, path TEXT NOT NULL, PRIMARY KEY (disk, path)) WITHOUT ROWID;
+     INSERT INTO kept_paths SELECT '', path FROM kept_paths_2;
+     DROP TABLE kept_paths_2;
+     DROP TABLE usage;
+     CREATE TABLE usage (
+         camera TEXT NOT NULL,
+         disk TEXT NOT NULL,
+         bytes INTEGER NOT NULL,
+         protected_bytes INTEGER NOT NULL,
+         segments INTEGER NOT NULL,
+         PRIMARY KEY (camera, disk)
+     ) WITHOUT ROWID;
+     INSERT INTO usage SELECT camera, disk, sum(bytes), sum(bytes * (protected <> 0)), count(*)
+         FROM segments GROUP BY camera, disk;
+     CREATE TRIGGER segment_comes AFTER INSERT ON segments BEGIN
+         INSERT INTO usage VALUES (new.camera, new.disk, new.bytes, new.bytes * (new.protected <> 0), 1)
+             ON CONFLICT (camera, disk) DO UPDATE SET bytes = bytes + new.bytes,
+                 protected_bytes = protected_bytes + new.bytes * (new.protected <> 0),
+                 segments = segments + 1;
+     END;
+     CREATE TRIGGER segment_changes AFTER UPDATE OF bytes, protected ON segments BEGIN
+         UPDATE usage SET bytes = bytes + new.bytes - old.bytes,
+             protected_bytes = protected_bytes
+                 + new.bytes * (new.protected <> 0) - old.bytes * (old.protected <> 0)
+             WHERE camera = new.camera AND disk = new.disk;
+     END;
+     CREATE TRIGGER segment_moves AFTER UPDATE OF camera, disk ON segments BEGIN
+         UPDATE usage SET bytes = bytes - old.bytes,
+             protected_bytes = protected_bytes - old.bytes * (old.protected <> 0),
+             segments = segments - 1
+             WHERE camera = old.camera AND disk = old.disk;
+         INSERT INTO usage VALUES (new.camera, new.disk, new.bytes, new.bytes * (new.protected <> 0), 1)
+             ON CONFLICT (camera, disk) DO UPDATE SET bytes = bytes + new.bytes,
+                 protected_bytes = protected_bytes + new.bytes * (new.protected <> 0),
+                 segments = segments + 1;
+     END;
+     CREATE TRIGGER segment_goes AFTER DELETE ON segments BEGIN
+         UPDATE usage SET bytes = bytes - old.bytes,
+             protected_bytes = protected_bytes - old.bytes * (old.protected <> 0),
+             segments = segments - 1
+             WHERE camera = old.camera AND disk = old.disk;
      END;",
 ];
 

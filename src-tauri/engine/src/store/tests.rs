@@ -16,6 +16,7 @@ fn new(n: u128, camera: &str, start_us: Micros) -> NewSegment {
     NewSegment {
         id: id(n),
         camera: camera.to_owned(),
+        disk: String::new(),
         path: format!("{camera}/2026-11-20/{camera}_{n}.mp4"),
         start_us,
         codec: "h264".to_owned(),
@@ -64,11 +65,11 @@ fn a_segment_grows_is_closed_and_goes() {
     assert_eq!((row.start_us, row.end_us, row.bytes), (10 * HOUR, 10 * HOUR, 0));
     assert_eq!((row.state, row.protected, row.width), (SegmentState::Open, false, 1_920));
     catalogue.segments_grew(&[(id(1), 11 * HOUR, 5_000)]).unwrap();
-    assert_eq!(catalogue.open_segments().unwrap()[0].bytes, 5_000);
+    assert_eq!(catalogue.open_segments(MAIN).unwrap()[0].bytes, 5_000);
     catalogue.segment_closed(id(1), SegmentState::Sealed, 12 * HOUR, 7_000).unwrap();
-    let row = catalogue.segment_at("a/2026-11-20/a_1.mp4").unwrap().unwrap();
+    let row = catalogue.segment_at(MAIN, "a/2026-11-20/a_1.mp4").unwrap().unwrap();
     assert_eq!((row.end_us, row.bytes, row.state), (12 * HOUR, 7_000, SegmentState::Sealed));
-    assert!(catalogue.open_segments().unwrap().is_empty());
+    assert!(catalogue.open_segments(MAIN).unwrap().is_empty());
     // A clock that went back makes no span that ends before it begins.
     catalogue.segments_grew(&[(id(1), HOUR, 7_000)]).unwrap();
     assert_eq!(catalogue.segment(id(1)).unwrap().unwrap().end_us, 10 * HOUR);
@@ -101,9 +102,9 @@ fn a_span_gives_what_reaches_into_it_and_nothing_else() {
 #[test]
 fn gaps_are_open_until_they_are_closed() {
     let (_dir, catalogue) = fresh();
-    let open = catalogue.gap("a", 100, None, "stalled").unwrap();
-    catalogue.gap("a", 10, Some(20), "disk_full").unwrap();
-    catalogue.gap("b", 10, Some(5), "clock").unwrap();
+    let open = catalogue.gap("a", MAIN, 100, None, "stalled").unwrap();
+    catalogue.gap("a", MAIN, 10, Some(20), "disk_full").unwrap();
+    catalogue.gap("b", MAIN, 10, Some(5), "clock").unwrap();
     let of = |camera, from, to| {
         let gaps = catalogue.gaps(span(camera, from, to)).unwrap();
         gaps.iter().map(|g| (g.start_us, g.end_us)).collect::<Vec<_>>()
@@ -127,17 +128,17 @@ fn r_n7_the_oldest_goes_first_and_never_what_is_open_or_protected() {
         .unwrap();
     catalogue.segment_opened(&new(1, "a", 1)).unwrap();
     let oldest =
-        |before| catalogue.oldest_unprotected(Micros::MIN, before).unwrap().map(|row| row.id.as_u128());
+        |before| catalogue.oldest_unprotected(MAIN, Micros::MIN, before).unwrap().map(|row| row.id.as_u128());
     assert_eq!(oldest(None), Some(3));
     assert!(catalogue.protect(id(3), true).unwrap());
     assert!(!catalogue.protect(id(3), true).unwrap(), "it was");
     assert_eq!(oldest(None), Some(2));
     assert_eq!(oldest(Some(20)), None, "it ended at 20, not before");
     assert_eq!(oldest(Some(21)), Some(2));
-    let of_b = |before| catalogue.oldest_unprotected_of("b", Micros::MIN, before).unwrap();
-    assert_eq!(of_b(None), None);
+    let of_b = || catalogue.oldest_unprotected_of("b", MAIN, Micros::MIN).unwrap();
+    assert_eq!(of_b(), None);
     catalogue.protect(id(3), false).unwrap();
-    assert_eq!(of_b(None).map(|row| row.id), Some(id(3)));
+    assert_eq!(of_b().map(|row| row.id), Some(id(3)));
     assert!(matches!(catalogue.protect(id(9), true), Err(StoreError::Unknown(_))));
 }
 
@@ -152,8 +153,16 @@ fn what_a_camera_takes_is_counted_along() {
     catalogue.protect(id(2), true).unwrap();
     catalogue.segment_removed(id(3)).unwrap();
     let usage = catalogue.usage().unwrap();
-    let camera = "a".to_owned();
-    let a = Usage { camera, bytes: 2_500, protected_bytes: 1_000, oldest_us: 10, newest_us: 50, segments: 3 };
+    let (camera, disk) = ("a".to_owned(), String::new());
+    let a = Usage {
+        camera,
+        disk,
+        bytes: 2_500,
+        protected_bytes: 1_000,
+        oldest_us: 10,
+        newest_us: 50,
+        segments: 3,
+    };
     assert_eq!(usage, [a]);
 }
 
@@ -200,11 +209,11 @@ fn all_is_there_after_the_end_of_the_program() {
     }
     let (after, opened) = Catalogue::open(&left.path().join("c.db")).unwrap();
     assert_eq!(opened, Opened::Existing);
-    assert_eq!(after.open_segments().unwrap()[0].bytes, 7);
+    assert_eq!(after.open_segments(MAIN).unwrap()[0].bytes, 7);
     drop(catalogue);
     let (again, opened) = Catalogue::open(&dir.path().join("c.db")).unwrap();
     assert_eq!(opened, Opened::Existing);
-    assert_eq!(again.open_segments().unwrap().len(), 1);
+    assert_eq!(again.open_segments(MAIN).unwrap().len(), 1);
 }
 
 /// Writes rubbish over a part of a file.
@@ -276,7 +285,10 @@ fn damage_beside_a_log_that_was_not_cleared_costs_at_most_the_log() {
         scratch(&left.path().join(name), at, 8_192);
         // What is in the log is not read from the file. A log that is torn ends where it is torn.
         let (after, opened) = Catalogue::open(&left.path().join("c.db")).unwrap();
-        assert!(after.open_segments().unwrap().len() == 1 || name == "c.db-wal", "{name} {at} {opened:?}");
+        assert!(
+            after.open_segments(MAIN).unwrap().len() == 1 || name == "c.db-wal",
+            "{name} {at} {opened:?}"
+        );
         after.segment_opened(&new(2, "a", 10)).unwrap();
     }
 }
@@ -301,6 +313,11 @@ fn an_earlier_form_is_brought_up_to_date_and_a_later_one_left_alone() {
     let usage = catalogue.usage().unwrap();
     assert_eq!((usage[0].bytes, usage[0].protected_bytes, usage[0].segments), (150, 50, 2));
     catalogue.put_alert(&alert(1, 5)).unwrap();
+    let rows = catalogue.segments(span(None, 0, 100)).unwrap();
+    let found: Vec<_> = rows.iter().map(|row| (&*row.disk, &*row.path, row.bytes, row.protected)).collect();
+    assert_eq!(found, [(MAIN, "a/1.mp4", 100, false), (MAIN, "a/2.mp4", 50, true)], "on the main root");
+    catalogue.segment_removed(rows[0].id).unwrap();
+    assert_eq!(catalogue.usage().unwrap()[0].bytes, 50, "it is counted on");
     drop(catalogue);
     let later = Connection::open(&path).unwrap();
     later.execute_batch("PRAGMA user_version = 900;").unwrap();
@@ -339,7 +356,34 @@ fn r_n7_nothing_is_walked_through_to_find_the_oldest_recording_that_may_go() {
         steps.collect::<rusqlite::Result<Vec<String>>>().unwrap().join("; ")
     };
     let all = plan(OLDEST);
-    assert!(all.contains("segments_that_may_go (start_us>? AND start_us<?)"), "{all}");
+    assert!(all.contains("segments_that_may_go (disk=? AND start_us>? AND start_us<?)"), "{all}");
     let own = plan(OLDEST_OF);
-    assert!(own.contains("segments_of_camera (camera=? AND start_us>? AND start_us<?)"), "{own}");
+    assert!(own.contains("segments_of_camera_on_disk (camera=? AND disk=? AND start_us>?)"), "{own}");
+}
+
+#[test]
+fn each_disk_has_its_own_files_of_one_name_and_its_own_oldest() {
+    let (_dir, catalogue) = fresh();
+    let on = |n, disk: &str, start_us| {
+        let mut found = sealed(n, "a", start_us, start_us + 10);
+        found.segment.disk = disk.to_owned();
+        found.segment.path = "a/one.mp4".to_owned();
+        found
+    };
+    catalogue.segments_found(&[on(1, "attic", 10), on(2, MAIN, 20), on(3, "gone", 5)]).unwrap();
+    assert_eq!(catalogue.segments_found(&[on(4, "attic", 10)]).unwrap(), 0, "its place is taken");
+    assert_eq!(ids(&catalogue.segments(span(Some("a"), 0, 100)).unwrap()), [3, 1, 2], "one time line");
+    let oldest = |disk| catalogue.oldest_unprotected(disk, Micros::MIN, None).unwrap().map(|row| row.id);
+    assert_eq!((oldest(MAIN), oldest("attic"), oldest("cellar")), (Some(id(2)), Some(id(1)), None));
+    assert_eq!(catalogue.segment_at("attic", "a/one.mp4").unwrap().map(|row| row.id), Some(id(1)));
+    let taken = || {
+        let usage = catalogue.usage().unwrap();
+        usage.iter().map(|one| format!("{}:{}", one.disk, one.bytes)).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(taken(), ":1000 attic:1000 gone:1000");
+    catalogue.segment_moved(id(3), "a", "attic", "a/other.mp4").unwrap();
+    assert_eq!(taken(), ":1000 attic:2000");
+    assert!(catalogue.segment_moved(id(3), "a", "attic", "a/one.mp4").is_err(), "another lies there");
+    catalogue.gap("a", "attic", 10, None, "storage_lost").unwrap();
+    assert_eq!(catalogue.open_gaps().unwrap()[0].disk, "attic");
 }

@@ -65,9 +65,7 @@ pub(super) async fn metrics(State(door): State<Arc<Door>>) -> Response {
     page.alerts(&door.engine.alerts());
     page.viewers(&door.engine.viewers());
     page.ice_servers(&door.engine.ice_servers());
-    if let Some(figures) = door.engine.recorder_figures() {
-        page.recorder(&figures);
-    }
+    page.recorders(&door.engine.recorder_figures());
     page.process();
     let kind = "text/plain; version=0.0.4; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], page.finish()).into_response()

@@ -7,7 +7,7 @@ use std::time::Duration;
 use nightjar_engine::config::{Config, MemoryStore};
 use nightjar_engine::engine::{EngineHandle, Parts, Rtsp};
 use nightjar_engine::env::{Env, Secret};
-use nightjar_engine::store::{AlertRow, Catalogue, FoundSegment, NewSegment, SegmentState};
+use nightjar_engine::store::{AlertRow, Catalogue, FoundSegment, MAIN, NewSegment, SegmentState};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -54,6 +54,7 @@ async fn shelves(locked: bool) -> (House, TempDir, Vec<u8>) {
         segment: NewSegment {
             id: Uuid::from_u128(n),
             camera: "fixed".to_owned(),
+            disk: String::new(),
             path: format!("fixed/{n}.mp4"),
             start_us: START + (n as i64 - 1) * 10 * SECOND,
             codec: "h264".to_owned(),
@@ -70,8 +71,8 @@ async fn shelves(locked: bool) -> (House, TempDir, Vec<u8>) {
     let just_begun = FoundSegment { bytes: 0, ..found(4, SegmentState::Open) };
     let all = [found(1, sealed), found(2, sealed), found(3, SegmentState::Open), just_begun];
     catalogue.segments_found(&all).unwrap();
-    catalogue.gap("fixed", START + 4 * SECOND, Some(START + 10 * SECOND), "source_lost").unwrap();
-    catalogue.gap("fixed", START + 24 * SECOND, None, "storage_lost").unwrap();
+    catalogue.gap("fixed", MAIN, START + 4 * SECOND, Some(START + 10 * SECOND), "source_lost").unwrap();
+    catalogue.gap("fixed", MAIN, START + 24 * SECOND, None, "storage_lost").unwrap();
     let alert = AlertRow {
         id: Uuid::from_u128(77),
         kind: "camera_lost".to_owned(),

@@ -165,6 +165,7 @@ mod tests {
             message: "gone".into(),
             remedy: "look".into(),
             quiet: true,
+            disk: None,
         };
         let (over, lasting) = (alert(1, Some(at(5))), alert(2, None));
         put_all(&catalogue, &[over.clone(), lasting.clone()]).unwrap();

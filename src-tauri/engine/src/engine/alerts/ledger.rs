@@ -38,6 +38,16 @@ enum Slot {
     Space,
 }
 
+impl Slot {
+    /// The disk that it is about, where that is one with a name.
+    fn disk_of(self, camera: &Camera) -> Option<String> {
+        match self {
+            Self::Recording | Self::Space => camera.recording.disk.clone(),
+            Self::Absence | Self::Degraded => None,
+        }
+    }
+}
+
 struct Trouble {
     slot: Slot,
     kind: AlertKind,
@@ -66,14 +76,14 @@ pub(crate) struct Ledger {
     pending: HashMap<(String, Slot), Pending>,
     open: Vec<Open>,
     over: VecDeque<Alert>,
-    /// Why the space for recordings will not last.
-    short: Option<Cause>,
+    /// Why the space for recordings will not last, by disk.
+    short: HashMap<String, Cause>,
 }
 
 impl Ledger {
     /// With alerts that are over, newest first; troubles that last `after` are told.
     pub(crate) fn new(after: Duration, over: Vec<Alert>) -> Self {
-        Self { after, pending: HashMap::new(), open: Vec::new(), over: over.into(), short: None }
+        Self { after, pending: HashMap::new(), open: Vec::new(), over: over.into(), short: HashMap::new() }
     }
 
     /// Another span from now on.
@@ -81,8 +91,8 @@ impl Ledger {
         self.after = after;
     }
 
-    /// The space for recordings will not last, or will.
-    pub(crate) fn set_space(&mut self, short: Option<Cause>) {
+    /// The space for recordings will not last on these disks.
+    pub(crate) fn set_space(&mut self, short: HashMap<String, Cause>) {
         self.short = short;
     }
 
@@ -159,7 +169,7 @@ impl Ledger {
             delay: if stalled(camera.recording.cause.as_ref()) { STALL_DELAY } else { Duration::ZERO },
         }));
         if camera.recording.state == RecordingState::Recording
-            && let Some(short) = &self.short
+            && let Some(short) = self.short.get(camera.recording.disk.as_deref().unwrap_or_default())
         {
             let cause = Some(short.clone());
             found.push(Trouble {
@@ -202,12 +212,15 @@ impl Ledger {
             let [only] = &alert.cameras[..] else { continue };
             let now = troubles.iter().find(|(camera, trouble)| camera.id == *only && trouble.slot == *slot);
             let Some((camera, trouble)) = now else { continue };
+            let disk = slot.disk_of(camera);
             let code = |cause: &Option<Cause>| cause.as_ref().map(|cause| cause.code.clone());
             // The words of a cause change with every try; its kind is what matters.
             if alert.kind != trouble.kind
+                || alert.disk != disk
                 || (trouble.cause.is_some() && code(&alert.cause) != code(&trouble.cause))
             {
                 alert.kind = trouble.kind;
+                alert.disk = disk;
                 alert.cause.clone_from(&trouble.cause);
                 (alert.message, alert.remedy) = words(alert, &[&camera.name]);
                 changed.push(alert.clone());
@@ -256,9 +269,11 @@ impl Ledger {
             let apart = |other: Instant| {
                 if other > began { other - began } else { began - other }
             };
+            let disk = trouble.slot.disk_of(camera);
             // A full disk is one event however late a camera finds out.
-            let joins = |kind: AlertKind, slot: Slot, other: Instant| {
+            let joins = |kind: AlertKind, slot: Slot, on: &Option<String>, other: Instant| {
                 slot == trouble.slot
+                    && *on == disk
                     && match slot {
                         Slot::Absence => {
                             kind == AlertKind::CameraLost
@@ -266,18 +281,23 @@ impl Ledger {
                                 && apart(other) <= TOGETHER
                         }
                         Slot::Recording => kind == trouble.kind,
-                        // There is one disk for all.
+                        // It is one for all of the disk.
                         Slot::Space => true,
                         Slot::Degraded => false,
                     }
             };
-            let known = self.open.iter_mut().find(|open| joins(open.alert.kind, open.slot, open.began));
+            let known = self
+                .open
+                .iter_mut()
+                .find(|open| joins(open.alert.kind, open.slot, &open.alert.disk, open.began));
             let fellows: Vec<&Camera> = troubles
                 .iter()
                 .filter(|(other, t)| {
                     let pending = self.pending.get(&(other.id.clone(), t.slot));
                     other.id == camera.id && t.slot == trouble.slot
-                        || pending.is_some_and(|pending| joins(t.kind, t.slot, pending.began))
+                        || pending.is_some_and(|pending| {
+                            joins(t.kind, t.slot, &t.slot.disk_of(other), pending.began)
+                        })
                 })
                 .map(|(camera, _)| *camera)
                 .collect();
@@ -302,6 +322,7 @@ impl Ledger {
                         message: String::new(),
                         remedy: String::new(),
                         quiet,
+                        disk: disk.clone(),
                     };
                     self.open.push(Open { alert, slot: trouble.slot, began });
                     &mut self.open.last_mut().expect("it was just put there").alert
@@ -339,6 +360,10 @@ fn words(alert: &Alert, names: &[&str]) -> (String, String) {
     };
     let code = alert.cause.as_ref().map_or("", |cause| &*cause.code);
     let together = names.len() > 1;
+    let storage = match &alert.disk {
+        Some(name) => format!("The disk \"{name}\" for recordings"),
+        None => "The storage for recordings".to_owned(),
+    };
     let message = match alert.kind {
         AlertKind::CameraLost if together => format!("{who} were lost together."),
         AlertKind::CameraLost => format!("{who} gives no picture."),
@@ -347,11 +372,17 @@ fn words(alert: &Alert, names: &[&str]) -> (String, String) {
         AlertKind::CameraDegraded => format!("{who} has trouble."),
         AlertKind::Buffering => format!("{who}: pictures arrive late."),
         AlertKind::StorageLost if stalled(alert.cause.as_ref()) => {
-            format!("The storage for recordings does not answer: {who} cannot be recorded.")
+            format!("{storage} does not answer: {who} cannot be recorded.")
         }
-        AlertKind::StorageLost => format!("The storage for recordings is gone: {who} cannot be recorded."),
-        AlertKind::DiskFull => format!("The disk is full: {who} cannot be recorded."),
-        AlertKind::SpaceShort => "The space for recordings will not last.".to_owned(),
+        AlertKind::StorageLost => format!("{storage} is gone: {who} cannot be recorded."),
+        AlertKind::DiskFull => {
+            let disk = alert.disk.as_ref().map(|name| format!(" \"{name}\"")).unwrap_or_default();
+            format!("The disk{disk} is full: {who} cannot be recorded.")
+        }
+        AlertKind::SpaceShort => match &alert.disk {
+            Some(name) => format!("The space for recordings on the disk \"{name}\" will not last."),
+            None => "The space for recordings will not last.".to_owned(),
+        },
         AlertKind::RecordingFailed => format!("{who} cannot be recorded."),
         AlertKind::PhoneAsleep => format!("The phone {who} is asleep."),
     };

@@ -6,7 +6,7 @@ pub(super) mod keeper;
 mod ledger;
 pub(super) mod rules;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
@@ -49,8 +49,8 @@ impl Board {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The space for recordings is short, or is no more. Holds from the next look on.
-    pub(super) fn set_space(&self, short: Option<Cause>) {
+    /// Disks on which the space for recordings is short, and no others. Holds from the next look on.
+    pub(super) fn set_space(&self, short: HashMap<String, Cause>) {
         self.state().ledger.set_space(short);
     }
 

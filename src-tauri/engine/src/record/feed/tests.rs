@@ -71,7 +71,7 @@ struct House {
     began: u64,
     viewers: [Viewer; 2],
     queue: Arc<Queue>,
-    recording: Option<(u64, oneshot::Sender<Wait>)>,
+    recording: Option<(u64, oneshot::Sender<Then>)>,
     recordings: u64,
     log: Log,
     stuck: bool,

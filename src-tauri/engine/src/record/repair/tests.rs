@@ -4,7 +4,7 @@ use super::super::reel::Reel;
 use super::*;
 use crate::fmp4::Sample;
 use crate::fmp4::clips::{Clip, decoded};
-use crate::store::{Query, micros};
+use crate::store::{Disks, Query, micros};
 
 const NOW: u64 = 1_795_186_242;
 
@@ -15,7 +15,8 @@ fn at(seconds: u64) -> SystemTime {
 /// Writes four seconds in fragments of one, and leaves the file as a crash would.
 fn crashed(root: &Path, seconds: u64) -> Reel {
     let clip = Clip::h264();
-    let mut reel = Reel::create(root, "cam", at(seconds), &clip.tracks, &Taken::default()).expect("made");
+    let mut reel =
+        Reel::create(root, MAIN, "cam", at(seconds), &clip.tracks, &Taken::default()).expect("made");
     let pace = clip.tracks[0].timescale / 25;
     let mut decode = 0;
     for (n, second) in clip.frames.chunks(25).enumerate() {
@@ -144,7 +145,7 @@ fn only_names_of_files_that_are_being_written_are_taken() {
     // Of a run before.
     let left = crashed(root, 0).segment.path;
     let taken = Taken::default();
-    let make = || Reel::create(root, "cam", at(0), &tracks, &taken).expect("made").segment.path;
+    let make = || Reel::create(root, MAIN, "cam", at(0), &tracks, &taken).expect("made").segment.path;
     let own = [make(), make()];
     assert!(!own.contains(&left));
     assert_eq!(*taken.lock().unwrap(), HashSet::from(own), "what is being written stays taken");
@@ -190,17 +191,20 @@ fn the_catalogue_is_filled_from_the_files() {
     let kept = crashed(&root, 240);
     keepsake::put_on(&root, &kept.segment.path).unwrap();
     let ledger = Arc::new(super::super::ledger::Ledger::open(dir.path().join("recording.json")));
-    let mut place = super::super::root::Root::new(root.clone(), ledger);
+    let mut place = super::super::root::Root::new(MAIN.to_owned(), root.clone(), ledger);
     place.open().expect("ready");
 
     let taken = Taken::default();
     taken.lock().unwrap().insert(busy.segment.path.clone());
     let job = Job { base: place.base().expect("open"), all: true };
     let before = fs::read(root.join(&busy.segment.path)).unwrap();
-    go_through(&job, &catalogue, &taken, &AtomicBool::new(false)).expect("looked through");
+    let estate = Estate::new(Disks::one(root.clone()));
+    let shelf = Shelf { catalogue: Arc::new(catalogue), disk: MAIN.to_owned(), estate, taken };
+    go_through(&job, &shelf, &AtomicBool::new(false)).expect("looked through");
+    let catalogue = &shelf.catalogue;
     let all = Query { camera: None, from_us: 0, to_us: i64::MAX };
     let rows = catalogue.segments(all).unwrap();
-    let open: Vec<_> = catalogue.open_segments().unwrap().into_iter().map(|row| row.path).collect();
+    let open: Vec<_> = catalogue.open_segments(MAIN).unwrap().into_iter().map(|row| row.path).collect();
     assert_eq!(open, std::slice::from_ref(&busy.segment.path));
     assert_eq!(fs::read(root.join(&busy.segment.path)).unwrap(), before, "it is not touched");
     let of = |id| rows.iter().find(|row| row.id == id);
@@ -211,4 +215,38 @@ fn the_catalogue_is_filled_from_the_files() {
     assert!(of(gone.segment.id).is_none());
     assert!(of(kept.segment.id).expect("found").protected && !found.protected);
     assert!(root.join("cam/notes.txt").exists());
+}
+
+#[test]
+fn a_file_that_was_moved_to_another_disk_is_found_there_and_a_copy_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let [main, attic] = ["recordings", "attic"].map(|name| dir.path().join(name));
+    let (catalogue, _) = Catalogue::open(&dir.path().join("catalogue.db")).unwrap();
+    let ledger = Arc::new(super::super::ledger::Ledger::open(dir.path().join("recording.json")));
+    let open = |disk: &str, path: &Path| {
+        let mut root = super::super::root::Root::new(disk.to_owned(), path.to_owned(), Arc::clone(&ledger));
+        root.open().expect("ready");
+        root
+    };
+    let (main_root, attic_root) = (open(MAIN, &main), open("attic", &attic));
+    let disks = Disks::new(main.clone(), [("attic".to_owned(), attic.clone())]);
+    let (catalogue, estate) = (Arc::new(catalogue), Estate::new(disks));
+    let look = |disk: &str, root: &super::super::root::Root| {
+        let (catalogue, estate, taken) = (Arc::clone(&catalogue), Arc::clone(&estate), Taken::default());
+        let shelf = Shelf { catalogue, disk: disk.to_owned(), estate, taken };
+        let job = Job { base: root.base().expect("open"), all: true };
+        go_through(&job, &shelf, &AtomicBool::new(false)).expect("looked through");
+    };
+    let made = [0, 60, 120].map(|seconds| crashed(&main, seconds).segment);
+    look(MAIN, &main_root);
+    // One is moved, one is copied, and the third belonged to a disk that has another name now.
+    catalogue.segment_moved(made[2].id, "cam", "loft", &made[2].path).unwrap();
+    let there = attic.join(Path::new(&made[0].path).parent().expect("a day"));
+    fs::create_dir_all(there).unwrap();
+    fs::rename(main.join(&made[0].path), attic.join(&made[0].path)).unwrap();
+    fs::copy(main.join(&made[1].path), attic.join(&made[1].path)).unwrap();
+    look("attic", &attic_root);
+    look(MAIN, &main_root);
+    let disk = |n: usize| catalogue.segment(made[n].id).unwrap().expect("known").disk;
+    assert_eq!([0, 1, 2].map(disk), ["attic", MAIN, MAIN]);
 }

@@ -8,7 +8,7 @@ use tracing::warn;
 use super::super::queue::Hole;
 use super::super::schedule::Plan;
 use super::{Camera, Writer};
-use crate::store::{Query, StoreError, micros, wall};
+use crate::store::{MAIN, Query, StoreError, micros, wall};
 
 /// A camera that is on and gives nothing for this long has a gap.
 const QUIET: Duration = Duration::from_secs(3);
@@ -19,12 +19,14 @@ impl Writer {
     pub(super) fn note_hole(&self, camera: &Camera, hole: &Hole) {
         let Hole { frames, since, until, cause } = hole;
         warn!(tag = "RECORDING", camera = camera.cell.id(), frames, cause, "frames are missing");
-        said(self.catalogue.gap(camera.cell.id(), micros(*since), Some(micros(*until)), cause));
+        let (since, until) = (micros(*since), micros(*until));
+        said(self.catalogue.gap(camera.cell.id(), self.root.disk(), since, Some(until), cause));
     }
 
     pub(super) fn open_gap(&self, camera: &mut Camera, since: SystemTime, cause: &str) {
         if camera.gap.is_none() {
-            camera.gap = said(self.catalogue.gap(camera.cell.id(), micros(since), None, cause));
+            let (id, disk) = (camera.cell.id(), self.root.disk());
+            camera.gap = said(self.catalogue.gap(id, disk, micros(since), None, cause));
         }
     }
 
@@ -37,8 +39,9 @@ impl Writer {
     /// The program did not run from the end of what there is until now: what was planned then is missing.
     pub(super) fn note_absence(&self, id: &str, until: SystemTime, plan: &Plan) {
         let until = micros(until);
-        let newest = said(self.catalogue.usage()).into_iter().flatten().find(|usage| usage.camera == id);
-        let Some(newest) = newest.map(|usage| usage.newest_us) else { return };
+        // It may have been recorded to another disk then.
+        let usage = said(self.catalogue.usage()).into_iter().flatten().filter(|usage| usage.camera == id);
+        let Some(newest) = usage.map(|usage| usage.newest_us).max() else { return };
         let query = Query { camera: Some(id), from_us: newest, to_us: until };
         let ends = said(self.catalogue.segments(query)).into_iter().flatten().map(|row| row.end_us);
         let known = said(self.catalogue.gaps(query)).into_iter().flatten().filter_map(|row| row.end_us);
@@ -46,7 +49,7 @@ impl Writer {
         for (from, until) in plan.spans(wall(since), wall(until)) {
             let (from, until) = (micros(from), micros(until));
             if until - from > SHORT {
-                said(self.catalogue.gap(id, from, Some(until), "not_running"));
+                said(self.catalogue.gap(id, self.root.disk(), from, Some(until), "not_running"));
             }
         }
     }
@@ -59,10 +62,18 @@ impl Writer {
         }
     }
 
-    /// An earlier run's gaps ended with it, as far as anybody knows.
+    /// What is nobody's is the main root's.
+    fn is_first(&self) -> bool {
+        self.root.disk() == MAIN
+    }
+
+    /// An earlier run's gaps of this disk ended with it, as far as anybody knows.
     pub(super) fn close_old_gaps(&self) {
         let now = micros(self.env.wall());
-        for gap in said(self.catalogue.open_gaps()).into_iter().flatten() {
+        let own = |disk: &str| {
+            disk == self.root.disk() || self.is_first() && self.estate.disks.root(disk).is_none()
+        };
+        for gap in said(self.catalogue.open_gaps()).into_iter().flatten().filter(|gap| own(&gap.disk)) {
             said(self.catalogue.gap_closed(gap.id, now));
         }
         self.forget_old_gaps();

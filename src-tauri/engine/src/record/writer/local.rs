@@ -85,6 +85,6 @@ impl Writer {
     }
 
     fn local_cause(&self, camera: &Camera, fault: &Fault) -> Cause {
-        fault.cause(&self.root.path().join(camera.cell.id()))
+        self.root.cause(fault, Some(camera.cell.id()))
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::super::retention::{Cleaned, keep_quotas, make_room};
+use super::super::retention::{Cleaned, Stock, keep_quotas, make_room};
 use super::super::root::{Fault, gigabytes};
 use super::super::status::{Cause, Code};
 use super::Writer;
@@ -91,7 +91,7 @@ impl Writer {
         let detail = format!(
             "{} are free at {}, and {} are to stay free (recording.min_free_gb). {why}: make room on the disk.",
             gigabytes(free),
-            self.root.path().display(),
+            self.root.place(self.root.path()),
             gigabytes(needed),
         );
         Ok(Some(Cause { code: Code::DiskFull, detail }))
@@ -99,7 +99,8 @@ impl Writer {
 
     fn clean(&self, wanted: u64) -> Result<Cleaned, Fault> {
         let base = self.root.base()?;
-        let cleaned = make_room(base.path(), &self.catalogue, self.retention, self.env.wall(), wanted);
+        let stock = Stock { base: base.path(), disk: self.root.disk(), catalogue: &self.catalogue };
+        let cleaned = make_room(stock, self.retention, self.env.wall(), wanted);
         Ok(cleaned.unwrap_or_else(|error| {
             warn!(tag = "DISK", %error, "recordings cannot be removed");
             Cleaned::nothing()
@@ -108,11 +109,13 @@ impl Writer {
 
     /// Removes what is over a quota.
     fn keep_quotas(&self) -> Result<(), Fault> {
-        let own = self.board.quotas();
+        let own = self.estate.quotas();
         if self.retention.quota == 0 && own.is_empty() {
             return Ok(());
         }
-        match keep_quotas(self.root.base()?.path(), &self.catalogue, self.retention.quota, &own) {
+        let base = self.root.base()?;
+        let stock = Stock { base: base.path(), disk: self.root.disk(), catalogue: &self.catalogue };
+        match keep_quotas(stock, self.retention.quota, &own, &self.estate.ready()) {
             Ok(cleaned) if cleaned.removed > 0 => {
                 self.board.count(|figures| figures.removed += cleaned.removed as u64);
                 self.forget_old_gaps();

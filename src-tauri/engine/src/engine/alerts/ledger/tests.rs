@@ -19,7 +19,7 @@ fn camera(id: &str) -> Camera {
             last_picture_at: None,
         },
         tracks: Vec::new(),
-        recording: Recording { state: RecordingState::Off, since, cause: None },
+        recording: Recording { state: RecordingState::Off, since, cause: None, disk: None },
         warnings: Vec::new(),
         stats: Stats::default(),
         url: None,
@@ -231,7 +231,7 @@ fn what_is_over_is_kept_within_bounds() {
 fn r_n10_space_that_will_not_last_is_one_alert_for_all_that_are_recorded() {
     let mut bench = Bench::new();
     let short = Cause { code: "space_short".into(), class: "DISK_FULL".into(), detail: "2 days".into() };
-    bench.ledger.set_space(Some(short.clone()));
+    bench.ledger.set_space(HashMap::from([(String::new(), short.clone())]));
     assert!(bench.after(1).is_empty(), "nothing is recorded");
     bench.cameras[0].recording.state = RecordingState::Recording;
     bench.cameras[1].recording.state = RecordingState::Recording;
@@ -239,7 +239,7 @@ fn r_n10_space_that_will_not_last_is_one_alert_for_all_that_are_recorded() {
     assert_eq!((alert.kind, &alert.cameras[..]), (AlertKind::SpaceShort, &["a".into(), "b".into()][..]));
     assert!(alert.cause == Some(short) && !alert.remedy.is_empty(), "{alert:?}");
     assert!(bench.after(600).is_empty(), "told once");
-    bench.ledger.set_space(None);
+    bench.ledger.set_space(HashMap::new());
     let [over] = &bench.after(1)[..] else { panic!("not cleared") };
     assert_eq!((&over.id, over.until.is_some()), (&alert.id, true));
 }
