@@ -83,6 +83,8 @@ struct State {
     /// The first generation number that was never used.
     next_generation: u32,
     published: bool,
+    /// The present source gave a picture, or any frame where it has none to give.
+    flowing: bool,
     closed: bool,
 }
 
@@ -102,6 +104,7 @@ impl Slot {
             tracks: Arc::from([]),
             next_generation: 0,
             published: false,
+            flowing: false,
             closed: false,
         };
         Self {
@@ -128,6 +131,7 @@ impl Slot {
             return Err(Taken);
         }
         state.published = true;
+        state.flowing = false;
         let mut publisher = Publisher { shared: Arc::clone(&self.shared), base: state.next_generation };
         publisher.announce(&mut state, &tracks);
         drop(state);
@@ -188,6 +192,14 @@ impl Slot {
         self.shared.state().published
     }
 
+    /// Whether a source is writing and gave a picture, or any frame where it has no pictures to give. An open
+    /// session alone is no promise: cameras accept one and stay silent.
+    #[must_use]
+    pub fn is_flowing(&self) -> bool {
+        let state = self.shared.state();
+        state.published && state.flowing
+    }
+
     /// Asks the source for a key frame. RTSP cameras cannot serve it; phones can.
     pub fn request_key_frame(&self) {
         self.shared.key_frame_wanted.notify_one();
@@ -241,7 +253,10 @@ impl Publisher {
     /// Hands a frame to everybody. Never waits.
     pub fn push(&self, mut frame: Frame) {
         frame.generation = frame.generation.saturating_add(self.base);
-        self.shared.state().ring.push(Arc::new(frame));
+        let mut state = self.shared.state();
+        state.flowing |= !has_video(&state.tracks) || is_video(&state.tracks, &frame);
+        state.ring.push(Arc::new(frame));
+        drop(state);
         self.shared.pushed.notify_waiters();
     }
 

@@ -56,6 +56,26 @@ async fn r_m2_a_new_subscriber_starts_at_the_cached_key_frame() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_slot_flows_from_the_first_picture_of_a_session_to_its_end() {
+    let slot = Slot::new(Limits::default());
+    for _ in 0..2 {
+        let publisher = slot.publish(video(0)).expect("free");
+        assert!(slot.is_published() && !slot.is_flowing());
+        publisher.push(Frame { track: 1, ..frame(0, true, 100) });
+        assert!(!slot.is_flowing(), "sound is no picture");
+        publisher.push(frame(0, false, 100));
+        assert!(slot.is_flowing());
+        drop(publisher);
+        assert!(!slot.is_flowing());
+    }
+    let mut sound = video(0).to_vec();
+    sound[0].kind = TrackKind::Audio;
+    let publisher = slot.publish(sound.into()).expect("free");
+    publisher.push(frame(0, true, 100));
+    assert!(slot.is_flowing(), "where there is nothing else");
+}
+
+#[tokio::test(start_paused = true)]
 async fn r_m2_a_slow_subscriber_skips_to_a_key_frame_and_the_other_sees_all() {
     let slot = Slot::new(Limits::default());
     let publisher = slot.publish(video(0)).expect("free");

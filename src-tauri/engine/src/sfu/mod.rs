@@ -258,7 +258,7 @@ impl Sfu {
         let description =
             Description::parse(offer).map_err(|error| SfuError::Malformed(error.to_string()))?;
         let tracks = slot.tracks();
-        if !slot.is_published() || tracks.is_empty() {
+        if !slot.is_flowing() || tracks.is_empty() {
             return Err(SfuError::NotLive);
         }
         let agreement = Agreement::find(&description, &tracks)?;

@@ -93,8 +93,11 @@ fn frame(track: u8, pts: i64, key: bool, data: Vec<u8>) -> Frame {
 const VIDEO: &[RtpCodecKind] = &[RtpCodecKind::Video];
 const BOTH: &[RtpCodecKind] = &[RtpCodecKind::Audio, RtpCodecKind::Video];
 
+/// A source that gives pictures. Who comes later does not see the first: nothing can begin with it.
 fn publish(slot: &Slot, tracks: &[TrackInfo]) -> Publisher {
-    slot.publish(Arc::from(tracks)).expect("free")
+    let publisher = slot.publish(Arc::from(tracks)).expect("free");
+    publisher.push(picture(0, false, 10));
+    publisher
 }
 
 async fn gone(sfu: &Sfu) {
@@ -363,6 +366,9 @@ async fn every_refusal_has_its_reason_and_leaves_nothing_behind() {
     let slot = Slot::new(Limits::default());
     let (_far, offer) = Far::offer(BOTH).await;
     assert!(matches!(sfu.watch("cam", &slot, &offer).await, Err(SfuError::NotLive)));
+    let silent = slot.publish(Arc::from([h264(SPS)])).expect("free");
+    assert!(matches!(sfu.watch("cam", &slot, &offer).await, Err(SfuError::NotLive)));
+    drop(silent);
     for track in [
         TrackInfo { codec: Codec::H265, ..h264(SPS) },
         TrackInfo { codec: Codec::Mjpeg, ..h264(SPS) },

@@ -176,6 +176,41 @@ async fn every_bad_offer_gets_its_error_and_leaves_no_viewer() {
     house.close().await;
 }
 
+/// DESIGN §5: not live is 503. A session that is open says nothing yet of pictures.
+#[tokio::test(flavor = "multi_thread")]
+async fn whep_waits_for_a_picture_of_this_session() {
+    let cam = TestCam::spawn(Options { fault: Fault::Silent, ..Options::default() }).await.unwrap();
+    let config = format!("[[camera]]\nid = \"demo\"\nurl = \"{}\"", cam.url());
+    let parts = Parts {
+        env: Env::system(),
+        config: Config::parse(&config).expect("valid"),
+        store: Arc::new(MemoryStore::default()),
+        sources: Arc::new(Rtsp::default()),
+        demo: None,
+        data_dir: None,
+    };
+    let engine = EngineHandle::start(parts).await.expect("it starts");
+    let house = House::before(engine, |_| {}).await;
+    let slot = house.engine.slot("demo", Default::default()).await.unwrap();
+    let until = async |there: &dyn Fn() -> bool| {
+        let ready = async {
+            while !there() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(PATIENCE, ready).await.expect("it comes to that in time");
+    };
+    let path = "/api/v1/cameras/demo/whep";
+    until(&|| slot.is_published()).await;
+    assert_eq!(house.engine.camera("demo").unwrap().state.name, StateName::Connecting);
+    house.send(whep(path, offer("H264"))).await.refused(503, "not_live");
+    assert!(house.engine.viewers().is_empty());
+    cam.set_fault(Fault::None).await;
+    until(&|| house.engine.camera("demo").unwrap().state.name == StateName::Live).await;
+    assert_eq!(house.send(whep(path, offer("H264"))).await.status, 201);
+    house.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn mse_is_a_type_an_init_segment_and_fragments() {
     let house = live_as("url = \"demo:1\"\nsub_url = \"demo:1/sub\"").await;
