@@ -97,6 +97,104 @@ async fn a_new_name_leaves_the_stream_alone_and_a_new_address_does_not() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_password_goes_only_where_it_went_before() {
+    let (world, store) = (World::default(), Arc::new(MemoryStore::default()));
+    let engine = world.engine("", store.clone()).await;
+    let sent = || world.attempts().pop().expect("it was tried").password.map(|p| p.reveal().clone());
+    let change = |patch: CameraPatch| {
+        let engine = engine.clone();
+        async move {
+            let camera = engine.change_camera("a", patch).await.expect("changed");
+            until(&engine, "a", StateName::Live).await;
+            camera.has_password
+        }
+    };
+    let to = |url: &str| CameraPatch { url: Some(url.to_owned()), ..CameraPatch::default() };
+    let login = || CameraPatch {
+        username: Some(Some("admin".into())),
+        password: Some(Some(Secret::new("hunter2".into()))),
+        ..CameraPatch::default()
+    };
+    engine.add_camera(spec("a", "rtsps://h/main")).await.expect("added");
+    let sub = CameraPatch { sub_url: Some(Some("rtsp://g/sub".into())), ..CameraPatch::default() };
+    let user = CameraPatch { username: Some(Some("guest".into())), ..CameraPatch::default() };
+    for elsewhere in
+        [to("rtsp://h/main"), to("rtsps://h:8554/main"), to("rtsps://evil/main"), to("demo:1"), sub, user]
+    {
+        change(CameraPatch { sub_url: Some(None), ..to("rtsps://h/main") }).await;
+        assert!(change(login()).await);
+        assert!(change(to("rtsps://H:322/other?channel=2")).await, "the same host");
+        assert_eq!(sent().as_deref(), Some("hunter2"));
+        let look = CameraSpec {
+            url: elsewhere.url.clone().unwrap_or_else(|| "rtsps://h/main".into()),
+            sub_url: elsewhere.sub_url.clone().flatten(),
+            username: elsewhere.username.clone().map_or(Some("admin".into()), |name| name),
+            ..spec("a", "")
+        };
+        engine.probe(look).await.expect_err("scripted");
+        assert!(world.looks().iter().all(|look| look.password.is_none()), "{elsewhere:?}");
+        assert!(!change(elsewhere.clone()).await, "{elsewhere:?}");
+        assert_eq!(sent(), None, "{elsewhere:?}");
+        assert!(!store.load_secrets().unwrap().unwrap().contains("hunter2"));
+    }
+    let mut moved = login();
+    moved.url = Some("rtsp://new/".into());
+    assert!(change(moved).await, "who gives it anew means it");
+    assert_eq!(sent().as_deref(), Some("hunter2"));
+    engine.probe(CameraSpec { username: Some("admin".into()), ..spec("a", "rtsp://new/x") }).await.expect_err("scripted");
+    assert!(world.looks().pop().expect("looked").password.is_some(), "whoever edits need not know it");
+    assert!(!change(CameraPatch { password: Some(None), ..CameraPatch::default() }).await, "forgotten");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_private_in_an_address_is_told_to_nobody_and_kept() {
+    let (world, store) = (World::default(), Arc::new(MemoryStore::default()));
+    let engine = world.engine("", store.clone()).await;
+    let camera = CameraSpec {
+        sub_url: Some("rtsp://h/user=u_password=hunter3_channel=1.sdp".into()),
+        ..spec("a", " rtsp://h/live?user=u&password=hunter2&subtype=0 ")
+    };
+    let added = engine.add_camera(camera).await.expect("added");
+    assert_eq!(added.url.as_deref(), Some("rtsp://h/live?user=u&password=***&subtype=0"));
+    assert_eq!(added.sub_url.as_deref(), Some("rtsp://h/user=u_password=***_channel=1.sdp"));
+    let mut events = engine.events();
+    let told = format!("{:?}{:?}", next(&mut events).await, engine.cameras());
+    assert!(!told.contains("hunter"), "{told}");
+    assert!(!store.load().unwrap().unwrap().contains("hunter"), "kept with the secrets");
+    until(&engine, "a", StateName::Live).await;
+    // What was told comes back as it was, with or without a change.
+    let same = CameraPatch { url: added.url.clone(), sub_url: Some(added.sub_url.clone()), ..CameraPatch::default() };
+    engine.change_camera("a", same).await.expect("changed");
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(world.attempts().len(), 1, "nothing changed");
+    let other = CameraPatch {
+        url: Some("rtsp://h/live?user=u&password=***&subtype=1".into()),
+        ..CameraPatch::default()
+    };
+    engine.change_camera("a", other).await.expect("changed");
+    until(&engine, "a", StateName::Live).await;
+    let whole = "rtsp://h/live?user=u&password=hunter2&subtype=1";
+    assert_eq!(world.attempts_at(whole), 1);
+    for url in ["rtsp://evil/live?password=***", "rtsp://h/live?token=***"] {
+        let patch = CameraPatch { url: Some(url.into()), ..CameraPatch::default() };
+        let error = engine.change_camera("a", patch).await.expect_err("nobody knows it there");
+        assert_eq!(error.field.as_deref(), Some("url"), "{url}");
+    }
+    assert_eq!(code(engine.add_camera(spec("b", "rtsp://h/?token=***")).await), ErrorCode::Invalid);
+    engine.probe(spec("a", "rtsp://h/live?password=***")).await.expect_err("scripted");
+    assert_eq!(world.looks().pop().expect("looked").url.as_str(), "rtsp://h/live?password=hunter2");
+    engine.shutdown().await;
+
+    let engine = world.engine("", store.clone()).await;
+    until(&engine, "a", StateName::Live).await;
+    assert_eq!(world.attempts_at(whole), 2, "it is there after a restart");
+    engine.slot("a", Stream::Sub).await.expect("there");
+    assert_eq!(world.attempts_at("rtsp://h/user=u_password=hunter3_channel=1.sdp"), 1);
+    engine.remove_camera("a").await.expect("removed");
+    assert!(!store.load_secrets().unwrap().unwrap().contains("hunter"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn r_n10_events_are_numbered_whole_objects_after_a_snapshot() {
     let world = World::default();
     let engine = world.engine("", Arc::new(MemoryStore::default())).await;

@@ -7,14 +7,13 @@ use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use nightjar_engine::api::{ApiError, Camera, CameraSpec};
+pub use nightjar_engine::config::DEMO_MAX;
+use nightjar_engine::config::demo_camera;
 use nightjar_engine::engine::{DemoCameras, EngineHandle};
 use nightjar_engine::source::{BoxFuture, SourceError, SourceErrorCode};
 use nightjar_testcam::{Options, TestCam};
 use tokio::sync::Mutex;
 use url::Url;
-
-/// The most demo cameras there can be.
-pub const DEMO_MAX: u32 = 16;
 
 /// Demo cameras that run inside this program, each from when it is first opened.
 #[derive(Default)]
@@ -25,7 +24,7 @@ pub struct LoopbackCameras {
 impl DemoCameras for LoopbackCameras {
     fn resolve(&self, url: &Url) -> BoxFuture<'static, Result<Url, SourceError>> {
         let running = Arc::clone(&self.running);
-        let named = number(url.as_str());
+        let named = demo_camera(url.as_str());
         Box::pin(async move {
             let unknown = || SourceError::new(SourceErrorCode::NotFound, "There is no such demo camera.");
             let (number, sub) = named.ok_or_else(unknown)?;
@@ -43,17 +42,6 @@ impl DemoCameras for LoopbackCameras {
             Url::parse(&address).map_err(|_| unknown())
         })
     }
-}
-
-/// `demo:N` or `demo:N/sub`.
-fn number(url: &str) -> Option<(u32, bool)> {
-    let rest = url.strip_prefix("demo:")?;
-    let (digits, sub) = match rest.strip_suffix("/sub") {
-        Some(digits) => (digits, true),
-        None => (rest, false),
-    };
-    let number = digits.parse().ok().filter(|n| (1..=DEMO_MAX).contains(n))?;
-    Some((number, sub))
 }
 
 fn options(number: u32) -> Options {
@@ -104,19 +92,4 @@ pub async fn add(engine: &EngineHandle, count: u32) -> Result<Vec<Camera>, ApiEr
         }
     }
     Ok(added)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_names_a_camera_and_its_stream() {
-        assert_eq!(number("demo:1"), Some((1, false)));
-        assert_eq!(number("demo:16/sub"), Some((16, true)));
-        for other in ["demo:0", "demo:17", "demo:", "demo:x", "demo:1/main", "demo:-1", "demo://1", "rtsp:1"]
-        {
-            assert_eq!(number(other), None, "{other}");
-        }
-    }
 }

@@ -375,6 +375,9 @@ export const en = {
     username: 'User name',
     password: 'Password',
     passwordKept: 'Stored. Leave empty to keep it.',
+    passwordForget: 'Forget the stored password',
+    passwordElsewhere:
+      'A password is stored for another address or user. Enter it again: it is forgotten when you save.',
     passwordShow: 'Show password',
     passwordHide: 'Hide password',
     moved: 'User name and password were moved out of the address.',

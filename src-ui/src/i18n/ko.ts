@@ -371,6 +371,9 @@ export const ko: Messages = {
     username: '사용자 이름',
     password: '비밀번호',
     passwordKept: '저장되어 있습니다. 그대로 두려면 비워 두세요.',
+    passwordForget: '저장된 비밀번호 지우기',
+    passwordElsewhere:
+      '저장된 비밀번호는 다른 주소나 사용자의 것입니다. 저장하면 지워지므로 다시 입력하세요.',
     passwordShow: '비밀번호 표시',
     passwordHide: '비밀번호 숨기기',
     moved: '주소에 있던 사용자 이름과 비밀번호를 아래 칸으로 옮겼습니다.',

@@ -54,10 +54,43 @@ function decode(text: string): string {
   }
 }
 
+/** The address of a camera to try things out with. */
+function isDemo(text: string): boolean {
+  return /^demo:\d+(\/sub)?$/.test(text);
+}
+
+interface Login {
+  url: string;
+  sub_url?: string | null;
+  username?: string | null;
+}
+
+/**
+ * Whether a stored login still goes where it went before: the same user, and no address with another scheme,
+ * host or port. Elsewhere it is forgotten.
+ */
+export function loginStays(before: Login, now: Login): boolean {
+  if ((before.username ?? '') !== (now.username ?? '')) return false;
+  const known = addresses(before).map(origin);
+  return addresses(now).every((url) => known.includes(origin(url)));
+}
+
+function addresses(login: Login): string[] {
+  return [login.url, login.sub_url ?? ''].map((url) => url.trim()).filter((url) => url !== '');
+}
+
+function origin(url: string): string {
+  const [, scheme = '', host = '', port = ''] =
+    /^(rtsps?):\/\/(\[[^\]]*\]|[^/:?#]*)(?::(\d+))?/i.exec(url) ?? [];
+  const usual = scheme.toLowerCase() === 'rtsps' ? 322 : 554;
+  return `${scheme} ${host} ${port === '' ? usual : Number(port)}`.toLowerCase();
+}
+
 /** What is wrong with an address, before anybody is asked. */
 export function addressFault(url: string): 'empty' | 'scheme' | 'host' | null {
   const text = url.trim();
   if (text === '') return 'empty';
+  if (isDemo(text)) return null;
   if (!/^rtsps?:\/\//i.test(text)) return 'scheme';
   return /^rtsps?:\/\/(\[[0-9a-f:.]+\]|[^/:?#\s]+)/i.test(text) ? null : 'host';
 }
@@ -65,5 +98,5 @@ export function addressFault(url: string): 'empty' | 'scheme' | 'host' | null {
 /** Gives an address without a scheme the usual one. */
 export function completed(input: string): string {
   const text = input.trim();
-  return text === '' || /^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `rtsp://${text}`;
+  return text === '' || isDemo(text) || /^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `rtsp://${text}`;
 }

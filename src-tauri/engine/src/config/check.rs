@@ -97,6 +97,19 @@ pub(super) fn is_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_' || c == '-'
 }
 
+/// The most demo cameras there can be.
+pub const DEMO_MAX: u32 = 16;
+
+/// Of `demo:N` or `demo:N/sub`: the number, and whether it is the small stream.
+#[must_use]
+pub fn demo_camera(url: &str) -> Option<(u32, bool)> {
+    let rest = url.strip_prefix("demo:")?;
+    let (digits, sub) = rest.strip_suffix("/sub").map_or((rest, false), |digits| (digits, true));
+    let number = digits.parse().ok().filter(|n| (1..=DEMO_MAX).contains(n))?;
+    // One camera has one address: no "01", no "+1".
+    (digits == number.to_string()).then_some((number, sub))
+}
+
 /// Letters of an id.
 pub const ID_MAX: usize = 64;
 
@@ -343,7 +356,11 @@ fn check_url(field: &str, text: &str) -> Result<(), Invalid> {
         .map_err(|_| Invalid::new(field, "must be an address such as rtsp://192.168.1.20:554/stream1"))?;
     match url.scheme() {
         "rtsp" | "rtsps" => {}
-        "demo" => return Ok(()),
+        "demo" if demo_camera(text).is_some() => return Ok(()),
+        "demo" => {
+            let reason = format!("must be demo:1 to demo:{DEMO_MAX}, or demo:1/sub and so on");
+            return Err(Invalid::new(field, reason));
+        }
         _ => return Err(Invalid::new(field, "must begin with rtsp:// or rtsps://")),
     }
     if url.host_str().is_none_or(str::is_empty) {
@@ -359,7 +376,7 @@ fn check_url(field: &str, text: &str) -> Result<(), Invalid> {
     if text.chars().any(char::is_control) {
         return Err(Invalid::new(field, "must not contain control characters"));
     }
-    if text.trim().contains(char::is_whitespace) {
+    if text.contains(char::is_whitespace) {
         return Err(Invalid::new(field, "must not contain spaces; write them as %20"));
     }
     Ok(())

@@ -18,7 +18,9 @@ use time::{OffsetDateTime, UtcOffset};
 use crate::api::CameraSpec;
 use crate::env::Secret;
 
-pub use check::{ID_MAX, Invalid, check_camera, check_shown, fingerprint, fingerprint_text, is_id};
+pub use check::{
+    DEMO_MAX, ID_MAX, Invalid, check_camera, check_shown, demo_camera, fingerprint, fingerprint_text, is_id,
+};
 pub use store::{ConfigStore, MemoryStore};
 
 /// `nightjar.toml`.

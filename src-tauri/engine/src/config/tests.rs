@@ -136,12 +136,27 @@ fn every_complaint_names_its_field_in_one_line() {
         ("[webrtc]\nice_servers = [{ urls = [\"stun:\"] }]", "webrtc.ice_servers[0].urls"),
         ("[webrtc]\nice_servers = [{ urls = [\"turn:h\"] }]", "webrtc.ice_servers[0].username"),
         ("[[camera]]\nurl = \"rtsp://h/x y\"", "camera[0].url"),
+        ("[[camera]]\nurl = \" rtsp://h/\"", "camera[0].url"),
+        ("[[camera]]\nurl = \"demo:17\"", "camera[0].url"),
+        ("[[camera]]\nurl = \"demo:1\"\nsub_url = \"demo:0/sub\"", "camera[0].sub_url"),
         ("[streaming]\ntcp_timeout = 1000\ntcp_timeout = 2000", "tcp_timeout"),
     ] {
         let error = Config::parse(text).expect_err(text);
         assert!(error.to_string().starts_with(field), "{text}: {error}");
         assert_eq!(error.to_string().lines().count(), 1, "{error}");
         assert!(!error.to_string().contains("u:p@"), "{error}");
+    }
+}
+
+#[test]
+fn a_demo_camera_has_one_address() {
+    assert_eq!(demo_camera("demo:1"), Some((1, false)));
+    assert_eq!(demo_camera("demo:16/sub"), Some((16, true)));
+    for other in [
+        "demo:0", "demo:17", "demo:", "demo:x", "demo:1/main", "demo:-1", "demo:+1", "demo:01", "demo://1",
+        "DEMO:1", "demo:1 ", "demo:1?x", "demo:99999999999", "rtsp:1",
+    ] {
+        assert_eq!(demo_camera(other), None, "{other}");
     }
 }
 

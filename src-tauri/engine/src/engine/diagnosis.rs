@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{EngineHandle, ViewerFaults};
+use super::{EngineHandle, ViewerFaults, private};
 use crate::camera::state_name;
 use crate::env::Secret;
 use crate::hub::SlotStats;
@@ -54,6 +54,7 @@ impl EngineHandle {
             };
             let values = url.query_pairs().filter(|(key, value)| private(key) || value.len() >= 12);
             found.extend(values.map(|(_, value)| Secret::new(value.into_owned())));
+            found.extend(private::values(text).map(|value| Secret::new(value.to_owned())));
             found.extend(url.password().map(|password| Secret::new(password.to_owned())));
             if behind_host {
                 found.push(Secret::new(text.to_owned()));

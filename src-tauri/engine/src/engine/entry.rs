@@ -12,6 +12,7 @@ use tracing::Instrument as _;
 use super::complaints::{Complaints, ViewerFaults};
 use super::demo::DemoSource;
 use super::phone::{self, Phone};
+use super::private::shown;
 use super::recording::{self, Records};
 use super::space::bytes;
 use super::{Address, DemoCameras, Sources, address};
@@ -20,7 +21,7 @@ use crate::api::{
     RecordingState, Stats, Timestamp, Track, TrackKind,
 };
 use crate::camera::{Order, Status, StatusCell, Supervisor, state_name};
-use crate::config::Streaming;
+use crate::config::{Streaming, demo_camera};
 use crate::env::Env;
 use crate::hub::{Limits, Slot};
 use crate::media;
@@ -106,7 +107,7 @@ impl Entry {
             ground.tasks.spawn(on_demand(running.clone(), make, stop.clone()));
             running
         });
-        let kind = if spec.url.starts_with("demo:") { CameraKind::Demo } else { CameraKind::Rtsp };
+        let kind = if demo_camera(&spec.url).is_some() { CameraKind::Demo } else { CameraKind::Rtsp };
         let started = Timestamp::from(ground.env.wall());
         let recording = recorder(ground, &id, &main, &spec);
         let records = ground.records.clone();
@@ -294,7 +295,7 @@ impl Entry {
         let status = self.main.status.get();
         let (complaint, faults) = self.complaints();
         let spec = &self.spec;
-        let address = (self.kind != CameraKind::Phone).then(|| spec.url.clone());
+        let address = (self.kind != CameraKind::Phone).then(|| shown(&spec.url));
         Camera {
             id: self.id.clone(),
             name: spec.name.clone().unwrap_or_else(|| self.id.clone()),
@@ -314,7 +315,7 @@ impl Entry {
             warnings: status.warnings.iter().chain(&complaint).map(tell).collect(),
             stats: stats(&status, self.viewers(), faults),
             url: address,
-            sub_url: spec.sub_url.clone(),
+            sub_url: spec.sub_url.as_deref().map(shown),
             sub: spec.sub_url.is_some(),
             username: spec.username.clone(),
             has_password: spec.password.is_some(),

@@ -13,8 +13,9 @@ use super::alerts::rules::Rules;
 use super::alerts::{self, Board};
 use super::archive::Shelf;
 use super::entry::{Entry, Ground};
-use super::patch::{apply, same_recording, same_source, same_times};
+use super::patch::{apply, same_recording, same_source, same_times, tidy};
 use super::phone::{self, Phone};
+use super::private::{leads_elsewhere, uncover};
 use super::recording::{self, Records, RecordsError};
 use super::registry::{self, LoadError, Registry};
 use super::space;
@@ -198,7 +199,9 @@ impl EngineHandle {
     ///
     /// # Errors
     /// `Invalid` with the field, `Duplicate`, `Busy` at the limit, `Internal` where it cannot be saved.
-    pub async fn add_camera(&self, spec: CameraSpec) -> Result<Camera, ApiError> {
+    pub async fn add_camera(&self, mut spec: CameraSpec) -> Result<Camera, ApiError> {
+        tidy(&mut spec);
+        uncover(&mut spec, None)?;
         check_camera(&spec)?;
         self.config().recording.check_choice(spec.record_disk.as_deref())?;
         let _one_at_a_time = self.inner.changing.lock().await;
@@ -223,7 +226,9 @@ impl EngineHandle {
         Ok(camera)
     }
 
-    /// Changes a camera and saves it. Where its source is concerned it connects anew.
+    /// Changes a camera and saves it. Where its source is concerned it connects anew. Its password goes only
+    /// where it went before: at another scheme, host, port or user it is forgotten, unless it comes with the
+    /// change.
     ///
     /// # Errors
     /// `NotFound`, `ReadOnly`, `Invalid`, `Internal`.
@@ -231,6 +236,7 @@ impl EngineHandle {
         let _one_at_a_time = self.inner.changing.lock().await;
         let old = self.changeable(id)?;
         let mut spec = old.spec.clone();
+        let with_password = patch.password.is_some();
         apply(&mut spec, patch);
         if spec.record_disk != old.spec.record_disk {
             // One that went from the configuration is no reason to refuse another change.
@@ -240,7 +246,12 @@ impl EngineHandle {
             // It has no address, and comes and goes by itself: nothing of it is kept.
             return self.change_phone(&old, spec).await;
         }
+        tidy(&mut spec);
+        uncover(&mut spec, Some(&old.spec))?;
         check_camera(&spec)?;
+        if !with_password && leads_elsewhere(&old.spec, &spec) && spec.password.take().is_some() {
+            info!(tag = "RTSP", camera = id, "its password is not for the new address, and forgotten");
+        }
         let mut added = self.registry().added();
         for stored in added.iter_mut().filter(|s| s.id.as_deref() == Some(id)) {
             *stored = CameraSpec { id: Some(id.to_owned()), ..spec.clone() };

@@ -20,6 +20,7 @@ mod patch;
 mod phone;
 mod phones;
 mod playback;
+mod private;
 mod probe;
 mod recording;
 mod registry;

@@ -28,6 +28,13 @@ pub(super) fn same_recording(old: &CameraSpec, new: &CameraSpec) -> bool {
     same_times(old, new) && how(old) == how(new) && old.record_disk == new.record_disk
 }
 
+/// Takes off what stands around pasted addresses.
+pub(super) fn tidy(spec: &mut CameraSpec) {
+    for url in std::iter::once(&mut spec.url).chain(&mut spec.sub_url) {
+        *url = url.trim_matches(' ').to_owned();
+    }
+}
+
 /// Makes the change.
 pub(super) fn apply(spec: &mut CameraSpec, patch: CameraPatch) {
     fn set<T>(field: &mut Option<T>, change: Option<Option<T>>) {

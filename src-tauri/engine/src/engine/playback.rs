@@ -1,9 +1,10 @@
 //! Ways to watch: WebRTC, MSE and stills.
 
 use bytes::Bytes;
-use url::Url;
 use uuid::Uuid;
 
+use super::patch::tidy;
+use super::private::{leads_elsewhere, shown, uncover};
 use super::{EngineHandle, entry, probe};
 use crate::api::{ApiError, CameraSpec, ErrorCode, Probe, Stream};
 use crate::live::{Mse, Sound};
@@ -18,26 +19,28 @@ impl EngineHandle {
     /// # Errors
     /// `Invalid` with the field, or `CameraUnavailable` with the reason.
     pub async fn probe(&self, spec: CameraSpec) -> Result<Probe, ApiError> {
-        let spec = self.with_kept_password(spec);
+        let spec = self.with_kept_secrets(spec)?;
         let address = super::address(&spec.url, &spec, &self.config().streaming)?;
         let report = self.look(address).await.map_err(|error| {
             let cause = Some(Box::new(entry::tell(&error)));
             ApiError { cause, ..ApiError::new(ErrorCode::CameraUnavailable, error.detail) }
         })?;
-        Ok(super::handle::blocking(move || probe::tell(&spec.url, report)).await)
+        Ok(super::handle::blocking(move || probe::tell(&shown(&spec.url), report)).await)
     }
 
-    fn with_kept_password(&self, spec: CameraSpec) -> CameraSpec {
+    fn with_kept_secrets(&self, mut spec: CameraSpec) -> Result<CameraSpec, ApiError> {
+        tidy(&mut spec);
         let kept = spec.id.as_deref().and_then(|id| self.entry(id).ok());
-        let Some(kept) = kept.filter(|_| spec.password.is_none()) else { return spec };
+        let kept = kept.as_ref().map(|kept| &kept.spec);
+        uncover(&mut spec, kept)?;
         // A password goes only where it went before.
-        let authority = |url: &str| {
-            Url::parse(url).ok().map(|u| (u.scheme().to_owned(), u.host_str().map(str::to_owned), u.port()))
-        };
-        if authority(&kept.spec.url) != authority(&spec.url) || kept.spec.username != spec.username {
-            return spec;
+        if let Some(kept) = kept
+            && spec.password.is_none()
+            && !leads_elsewhere(kept, &spec)
+        {
+            spec.password = kept.password.clone();
         }
-        CameraSpec { password: kept.spec.password.clone(), ..spec }
+        Ok(spec)
     }
 
     /// The newest key frame as a JPEG, `width` pixels wide or as it is.

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::entry::Entry;
+use super::patch::tidy;
+use super::private::shown;
 use crate::api::CameraSpec;
 use crate::config::{ConfigStore, Invalid, check_camera};
 use crate::env::Secret;
@@ -62,6 +64,11 @@ pub enum LoadError {
     Invalid(#[from] Invalid),
 }
 
+/// Among the secrets: the whole of an address of which a part is private. No id has such a sign.
+fn hidden(id: &str, field: &str) -> String {
+    format!("{id}?{field}")
+}
+
 /// Reads what was saved. Blocks.
 pub(super) fn load(store: &dyn ConfigStore) -> Result<Vec<CameraSpec>, LoadError> {
     let Some(text) = store.load()? else { return Ok(Vec::new()) };
@@ -78,7 +85,16 @@ pub(super) fn load(store: &dyn ConfigStore) -> Result<Vec<CameraSpec>, LoadError
     };
     let mut cameras = stored.cameras;
     for camera in &mut cameras {
-        camera.password = camera.id.as_ref().and_then(|id| passwords.remove(id));
+        if let Some(id) = &camera.id {
+            let fields = [("url", Some(&mut camera.url)), ("sub_url", camera.sub_url.as_mut())];
+            for (field, url) in fields.into_iter().filter_map(|(field, url)| Some((field, url?))) {
+                // Somebody may have written another address into the file since.
+                let whole = passwords.remove(&hidden(id, field)).filter(|whole| shown(whole.reveal()) == *url);
+                *url = whole.map_or_else(|| std::mem::take(url), |whole| whole.reveal().clone());
+            }
+            camera.password = passwords.remove(id);
+        }
+        tidy(camera);
         check_camera(camera)?;
     }
     Ok(cameras)
@@ -86,11 +102,19 @@ pub(super) fn load(store: &dyn ConfigStore) -> Result<Vec<CameraSpec>, LoadError
 
 /// Saves. Secrets go first: a camera without its password is worse than a password without its camera.
 /// Blocks.
-pub(super) fn save(store: &dyn ConfigStore, cameras: Vec<CameraSpec>) -> io::Result<()> {
-    let passwords: BTreeMap<&str, &str> = cameras
-        .iter()
-        .filter_map(|c| Some((c.id.as_deref()?, c.password.as_ref()?.reveal().as_str())))
-        .collect();
-    store.save_secrets(&serde_json::to_string_pretty(&passwords)?)?;
+pub(super) fn save(store: &dyn ConfigStore, mut cameras: Vec<CameraSpec>) -> io::Result<()> {
+    let mut secrets: BTreeMap<String, String> = BTreeMap::new();
+    for camera in &mut cameras {
+        let Some(id) = &camera.id else { continue };
+        secrets.extend(camera.password.as_ref().map(|password| (id.clone(), password.reveal().clone())));
+        let fields = [("url", Some(&mut camera.url)), ("sub_url", camera.sub_url.as_mut())];
+        for (field, url) in fields.into_iter().filter_map(|(field, url)| Some((field, url?))) {
+            let whole = std::mem::replace(url, shown(url));
+            if whole != *url {
+                secrets.insert(hidden(id, field), whole);
+            }
+        }
+    }
+    store.save_secrets(&serde_json::to_string_pretty(&secrets)?)?;
     store.save(&serde_json::to_string_pretty(&Stored { version: VERSION, cameras })?)
 }

@@ -28,6 +28,7 @@ pub(crate) enum Host {
 pub(crate) struct World {
     hosts: Arc<Mutex<HashMap<String, Host>>>,
     attempts: Arc<Mutex<Vec<Address>>>,
+    looks: Arc<Mutex<Vec<Address>>>,
 }
 
 impl World {
@@ -38,6 +39,12 @@ impl World {
     /// Every attempt so far.
     pub(crate) fn attempts(&self) -> Vec<Address> {
         self.attempts.lock().unwrap().clone()
+    }
+
+    /// Every look so far.
+    #[allow(dead_code, reason = "not every program of tests looks")]
+    pub(crate) fn looks(&self) -> Vec<Address> {
+        self.looks.lock().unwrap().clone()
     }
 
     pub(crate) fn attempts_at(&self, url: &str) -> usize {
@@ -72,7 +79,8 @@ impl Sources for World {
         Box::new(ScriptedSource { world: self.clone(), address })
     }
 
-    fn probe(&self, _: Address, _: Env) -> BoxFuture<'static, Result<ProbeReport, SourceError>> {
+    fn probe(&self, address: Address, _: Env) -> BoxFuture<'static, Result<ProbeReport, SourceError>> {
+        self.looks.lock().unwrap().push(address);
         Box::pin(std::future::ready(Err(SourceError::new(SourceErrorCode::Unreachable, "scripted"))))
     }
 }
