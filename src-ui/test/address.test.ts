@@ -31,7 +31,11 @@ test('an address is judged before anybody is asked', () => {
 
 test('a stored login stays at its scheme, host, port and user', () => {
   const before = { url: 'rtsp://cam/a', sub_url: 'rtsp://cam:8554/b', username: 'u' };
-  const at = (url: string, sub_url?: string) => ({ url, username: 'u', ...(sub_url ? { sub_url } : {}) });
+  const at = (url: string, sub_url?: string) => ({
+    url,
+    username: 'u',
+    ...(sub_url ? { sub_url } : {}),
+  });
   for (const now of [at('RTSP://Cam:554/c?d'), at(' rtsp://cam:8554', 'rtsp://cam')]) {
     expect(loginStays(before, now)).toBe(true);
   }

@@ -6,6 +6,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use nightjar_engine::config::allowed_host;
 use url::Url;
 
 /// The names under which the door may be reached, and the pages that may knock.
@@ -50,7 +51,7 @@ impl Hosts {
             host: url.host_str().unwrap_or_default().to_ascii_lowercase(),
             origin: url.origin().ascii_serialization(),
         });
-        let allowed = allowed_hosts.iter().filter_map(|host| split(host)).collect();
+        let allowed = allowed_hosts.iter().filter_map(|host| allowed_host(host)).collect();
         Self { allowed, public, web_views: web_views.to_vec() }
     }
 
@@ -128,7 +129,7 @@ mod tests {
 
     fn hosts() -> Hosts {
         let public = Url::parse("https://Cams.Example").unwrap();
-        let allowed = ["nvr.lan".to_owned(), "nas.lan:9000".to_owned()];
+        let allowed = ["nvr.lan", "nas.lan:9000", "Büro.lan", "[fd00:0::1]"].map(str::to_owned);
         Hosts::new(Some(&public), &allowed, &[WEB_VIEW.to_owned()])
     }
 
@@ -145,6 +146,8 @@ mod tests {
             ("cams.example", Named::Allowed),
             ("NVR.lan:8420", Named::Allowed),
             ("nas.lan:9000", Named::Allowed),
+            ("xn--bro-hoa.lan:8420", Named::Allowed),
+            ("[fd00::1]:8420", Named::Allowed),
             ("nas.lan:9001", Named::Foreign),
             ("192.168.1.6:8420", Named::Foreign),
             ("evil.example", Named::Foreign),

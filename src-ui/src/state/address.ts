@@ -98,5 +98,7 @@ export function addressFault(url: string): 'empty' | 'scheme' | 'host' | null {
 /** Gives an address without a scheme the usual one. */
 export function completed(input: string): string {
   const text = input.trim();
-  return text === '' || isDemo(text) || /^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `rtsp://${text}`;
+  return text === '' || isDemo(text) || /^[a-z][a-z0-9+.-]*:\/\//i.test(text)
+    ? text
+    : `rtsp://${text}`;
 }

@@ -97,6 +97,23 @@ pub(super) fn is_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_' || c == '-'
 }
 
+/// A name or an address of `[server] allowed_hosts`, as a `Host` header has it, and its port where it has one; none
+/// of what no such header can have.
+#[must_use]
+pub fn allowed_host(text: &str) -> Option<(String, Option<u16>)> {
+    let end = text.find(']').unwrap_or_default();
+    let (name, port) = match text[end..].rfind(':') {
+        Some(at) => (&text[..end + at], Some(text[end + at + 1..].parse().ok()?)),
+        None => (text, None),
+    };
+    // Names beyond ASCII travel in another form, and an IPv6 address has one that is usual.
+    let url = Url::parse(&format!("http://{name}/")).ok()?;
+    let host = url.host_str().filter(|_| url.path() == "/" && url.username().is_empty())?;
+    let letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    let plain = !name.is_ascii() || name.eq_ignore_ascii_case(host);
+    (host.starts_with('[') || (plain && host.chars().all(letter))).then(|| (host.to_owned(), port))
+}
+
 /// The most demo cameras there can be.
 pub const DEMO_MAX: u32 = 16;
 
@@ -148,11 +165,8 @@ impl Config {
             return Err(Invalid::new("server.token", reason));
         }
         for (i, host) in server.allowed_hosts.iter().enumerate() {
-            // As a Host header has it; Url knows which names and addresses there are.
-            let strange = |c: char| c.is_whitespace() || c.is_control() || "/?#@\\".contains(c);
-            let named = Url::parse(&format!("http://{host}")).is_ok_and(|url| url.has_host());
-            if host.is_empty() || host.contains(strange) || !named {
-                let reason = "must be a name or an address, such as \"cams.example.org\"";
+            if allowed_host(host).is_none() {
+                let reason = "must be a whole name or an address, such as \"cams.example.org\", with a port at most";
                 return Err(Invalid::new(format!("server.allowed_hosts[{i}]"), reason));
             }
         }

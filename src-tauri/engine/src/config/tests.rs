@@ -132,6 +132,7 @@ fn every_complaint_names_its_field_in_one_line() {
         ("[server]\ntoken = \"ä\"", "server.token"),
         ("[server]\nallowed_hosts = [\"a\", \"http://x/\"]", "server.allowed_hosts[1]"),
         ("[server]\nallowed_hosts = [\"\"]", "server.allowed_hosts[0]"),
+        ("[server]\nallowed_hosts = [\"*.lan\"]", "server.allowed_hosts[0]"),
         ("[recording]\nroot = \"\"", "recording.root"),
         ("[webrtc]\nice_servers = [{ urls = [\"stun:\"] }]", "webrtc.ice_servers[0].urls"),
         ("[webrtc]\nice_servers = [{ urls = [\"turn:h\"] }]", "webrtc.ice_servers[0].username"),
@@ -145,6 +146,28 @@ fn every_complaint_names_its_field_in_one_line() {
         assert!(error.to_string().starts_with(field), "{text}: {error}");
         assert_eq!(error.to_string().lines().count(), 1, "{error}");
         assert!(!error.to_string().contains("u:p@"), "{error}");
+    }
+}
+
+#[test]
+fn an_allowed_host_is_one_that_a_browser_can_ask_for() {
+    let host = |text: &str| allowed_host(text).map(|(name, port)| (name, port.unwrap_or_default()));
+    for (text, name, port) in [
+        ("cams.example.org", "cams.example.org", 0),
+        ("NAS_1.lan:9000", "nas_1.lan", 9_000),
+        ("h:80", "h", 80),
+        ("büro.lan:80", "xn--bro-hoa.lan", 80),
+        ("192.168.1.5", "192.168.1.5", 0),
+        ("[::1]:8420", "[::1]", 8_420),
+        ("[FD00:0::1]", "[fd00::1]", 0),
+    ] {
+        assert_eq!(host(text), Some((name.to_owned(), port)), "{text}");
+    }
+    for wrong in [
+        "", "*", "*.lan", "a b", "a,b", "http://x/", "x/", "x/y", "x?", "x#", "u@x", "u:p@x", "x:", "x:y", "x:99999",
+        "::1", "[::1", "[x]", "x]", "1", "0x7f.1", "a..b*", "x\n", "x\t", "%61", "a:1:2",
+    ] {
+        assert_eq!(host(wrong), None, "{wrong:?}");
     }
 }
 
