@@ -110,6 +110,20 @@ describe('a viewer', () => {
     expect(later.made).toHaveLength(1);
   });
 
+  test('dials for another stream only where the camera has one', () => {
+    const alone = watch(camera('live', { sub: false }));
+    alone.newest().play();
+    for (const stream of ['sub', 'main', 'sub'] as const) alone.viewer.setStream(stream);
+    expect(alone.made.map((player) => player.stream)).toEqual(['main']);
+    const both = watch(camera('live'));
+    both.newest().play();
+    both.viewer.setStream('sub');
+    expect(both.made.map((player) => player.stream)).toEqual(['main', 'sub']);
+    // Changed back before it came, it is the newest wish that counts.
+    both.viewer.setStream('main');
+    expect(both.newest().stream).toBe('main');
+  });
+
   test('dials again at once after a loss, then ever more slowly, and for ever', () => {
     const { made, newest, viewer } = watch(camera('live'));
     newest().play();
@@ -430,10 +444,10 @@ describe('a viewer', () => {
 
     viewer.setStream('sub');
     newest().end('not_live');
+    // What is shown is what is wanted again: nothing is dialled for that.
     viewer.setStream('main');
-    newest().end('not_live');
     vi.advanceTimersByTime(60_000);
-    expect(made).toHaveLength(7);
+    expect(made).toHaveLength(6);
   });
 
   test('blames nobody while the server is silent, and gives it a moment when it speaks again', () => {

@@ -451,8 +451,9 @@ export const en = {
     toNewest: 'To the newest recording',
     nothing: 'Nothing recorded',
     unplayable: 'Does not play here',
-    unplayableHint:
-      'This browser cannot decode it, or its file is gone. The picture is its key frame.',
+    unplayableHint: 'This browser cannot decode it. The picture is its key frame.',
+    away: 'The recording does not come',
+    awayHint: 'Nightjar or its disk does not answer. It is tried again every few seconds.',
     filmOf: (name: string) => `Recording of ${name}`,
     rowOf: (name: string) => `Day of ${name}`,
     controls: 'Playing',

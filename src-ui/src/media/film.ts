@@ -5,11 +5,14 @@
  * It does not know what time it is: whoever shows it says which recording and how far in.
  */
 
-export type FilmState = 'empty' | 'loading' | 'ready' | 'broken';
+/** `broken` cannot be decoded here; `away` does not come now, and is tried again. */
+export type FilmState = 'empty' | 'loading' | 'ready' | 'broken' | 'away';
 
 export interface FilmHandlers {
-  /** The address of a recording, for a video. */
+  /** The address of a recording, for a video; it may not be good for ever. */
   address(id: string): Promise<string>;
+  /** Whether the server gives the recording now. */
+  answers(id: string): Promise<boolean>;
   onState(state: FilmState): void;
 }
 
@@ -23,6 +26,10 @@ const CLOSE_S = 0.04;
 const BEYOND_S = 0.1;
 /** Then the recording is loaded again, at most this often, ms. */
 const AGAIN_MS = 1000;
+/** What does not come is asked for again so much later, ms. */
+const RETRY_MS = 3000;
+/** `MediaError.MEDIA_ERR_DECODE`: the file came, and cannot be played. */
+const DECODE = 3;
 
 export class Film {
   readonly videos: readonly [HTMLVideoElement, HTMLVideoElement];
@@ -36,6 +43,10 @@ export class Film {
   /** The recording was still being written when it was loaded, which was then. */
   #grew = false;
   #openedAt = 0;
+  /** How far in it was wanted last, s. */
+  #into = 0;
+  /** When it failed last; null while it is being opened. */
+  #failedAt: number | null = null;
 
   constructor(videos: readonly [HTMLVideoElement, HTMLVideoElement], handlers: FilmHandlers) {
     this.videos = videos;
@@ -45,7 +56,7 @@ export class Film {
       video.playsInline = true;
       video.preload = 'auto';
       video.addEventListener('error', () => {
-        if (video === this.#current && this.#take !== null) this.#become('broken');
+        if (video === this.#current && this.#state === 'ready') void this.#fail(video);
       });
     }
   }
@@ -73,10 +84,13 @@ export class Film {
    * being written.
    */
   show(take: string, into: number, exact: boolean, grows: boolean): void {
+    this.#into = into;
     if (take !== this.#take) {
       void this.#open(take, into, grows);
       return;
     }
+    const due = this.#failedAt !== null && performance.now() >= this.#failedAt + RETRY_MS;
+    if (this.#state === 'away' && due) this.retry();
     if (this.#state !== 'ready') return;
     const video = this.#current;
     // What was still being written is as long as it was when it was asked for.
@@ -98,11 +112,18 @@ export class Film {
     }
   }
 
+  /** Opens anew what failed, from a fresh address. */
+  retry(): void {
+    if (this.#take === null || this.#failedAt === null) return;
+    void this.#open(this.#take, this.#into, this.#grew);
+  }
+
   /** Shows nothing. */
   clear(): void {
     if (this.#take === null) return;
     this.#wish += 1;
     this.#take = null;
+    this.#failedAt = null;
     for (const video of this.videos) stop(video);
     this.#become('empty');
   }
@@ -137,14 +158,29 @@ export class Film {
     this.#handlers.onState(state);
   }
 
+  async #fail(video: HTMLVideoElement): Promise<void> {
+    const take = this.#take;
+    const wish = this.#wish;
+    if (take === null) return;
+    // Of an address that does not answer browsers say what they say of a file that they cannot read.
+    const came =
+      video.error?.code === DECODE || (await this.#handlers.answers(take).catch(() => false));
+    if (wish !== this.#wish) return;
+    this.#failedAt = performance.now();
+    this.#become(came ? 'broken' : 'away');
+  }
+
   async #open(take: string, into: number, grows: boolean): Promise<void> {
     this.#wish += 1;
     const wish = this.#wish;
-    const first = this.#take === null || this.#state === 'broken';
+    const first = this.#take === null || this.#failedAt !== null;
+    const again = take === this.#take && this.#state === 'away';
     this.#take = take;
     this.#grew = grows;
+    this.#failedAt = null;
     this.#current.pause();
-    this.#become('loading');
+    // The words that it is away stay until it is here.
+    if (!again) this.#become('loading');
     const next = first ? this.#shown : ((1 - this.#shown) as 0 | 1);
     const video = this.videos[next];
     try {
@@ -163,7 +199,7 @@ export class Film {
       await event(video, 'seeked');
       if (wish !== this.#wish) return;
     } catch {
-      if (wish === this.#wish) this.#become('broken');
+      if (wish === this.#wish) await this.#fail(video);
       return;
     }
     const before = this.#current;

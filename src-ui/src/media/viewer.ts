@@ -206,7 +206,8 @@ export class Viewer {
   setStream(stream: StreamChoice): void {
     if (stream === this.#stream) return;
     this.#stream = stream;
-    if (this.#shown || this.#opening) this.#dial();
+    const active = this.#opening ?? this.#shown;
+    if (active && active.stream !== this.#wanted) this.#dial();
   }
 
   /**
@@ -255,6 +256,7 @@ export class Viewer {
     viewers.delete(this);
     this.#sleep();
     if (this.#hideTimer !== null) clearTimeout(this.#hideTimer);
+    if (this.#bridgeTimer !== null) clearTimeout(this.#bridgeTimer);
   }
 
   /** The picture as it is shown, full size; null where there is none. */
@@ -331,6 +333,11 @@ export class Viewer {
     return options(this.#camera?.tracks ?? [], this.#o.capabilities, this.#sound);
   }
 
+  /** The stream to be dialled: a camera without a small one has the large one for every size. */
+  get #wanted(): StreamChoice {
+    return this.#camera?.sub ? this.#stream : 'main';
+  }
+
   /** Brings what is done in line with what is wanted. */
   #settle(now: boolean): void {
     const camera = this.#camera;
@@ -369,7 +376,7 @@ export class Viewer {
     video.setAttribute('aria-hidden', 'true');
     video.dataset.pending = '';
     this.#o.host.append(video);
-    const stream: StreamChoice = camera.sub ? this.#stream : 'main';
+    const stream = this.#wanted;
     const now = performance.now();
     const player = this.#o.players(option.transport, () => this.#onPlayer(attempt));
     const attempt: Attempt = {
@@ -466,8 +473,7 @@ export class Viewer {
   #differs(shown: Attempt): boolean {
     const best = choose(this.#options(), this.#barred);
     const silent = this.#sound && shown.option.sound === 'plays' && !shown.sound;
-    const stream = this.#camera?.sub ? this.#stream : 'main';
-    return silent || shown.stream !== stream || best?.transport !== shown.option.transport;
+    return silent || shown.stream !== this.#wanted || best?.transport !== shown.option.transport;
   }
 
   /** Tells the server of trouble here; whether a new connection alone has not helped against it. */

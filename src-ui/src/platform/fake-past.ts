@@ -13,42 +13,40 @@ export class FakePast {
   #next = 1;
 
   /** Cameras by number; nothing was recorded by the fourth, and nothing longer ago than a week. */
-  list(cameras: readonly string[], from: number, to: number): Recordings {
+  list(camera: string, index: number, from: number, to: number): Recordings {
     const now = Date.now();
     const found: Recordings = { segments: [], gaps: [], events: [] };
-    cameras.forEach((camera, index) => {
-      if (index % 4 === 3) return;
-      const first = Math.max(from - QUARTER, now - 7 * DAY);
-      for (let n = Math.floor(first / QUARTER); n * QUARTER < Math.min(to, now); n += 1) {
-        const start = n * QUARTER;
-        const end = Math.min(start + QUARTER, now);
-        const what = (n * 7 + index * 13) % 41;
-        const id = `${camera}.${n}`;
-        if (what === 5 || this.#removed.has(id)) {
-          const cause = what === 5 ? 'storage_gone' : 'removed';
-          found.gaps.push({ camera, start: iso(start), end: iso(end), cause });
-          continue;
-        }
-        const late = what === 11 ? QUARTER / 3 : 0;
-        if (late > 0) {
-          found.gaps.push({
-            camera,
-            start: iso(start),
-            end: iso(start + late),
-            cause: 'source_lost',
-          });
-          const message = 'The camera does not answer';
-          found.events.push({
-            id: `e${id}`,
-            camera,
-            kind: 'camera_lost',
-            start: iso(start),
-            message,
-          });
-        }
-        found.segments.push(this.#segment(camera, id, start + late, end, end === now));
+    if (index % 4 === 3) return found;
+    const first = Math.max(from - QUARTER, now - 7 * DAY);
+    for (let n = Math.floor(first / QUARTER); n * QUARTER < Math.min(to, now); n += 1) {
+      const start = n * QUARTER;
+      const end = Math.min(start + QUARTER, now);
+      const what = (n * 7 + index * 13) % 41;
+      const id = `${camera}.${n}`;
+      if (what === 5 || this.#removed.has(id)) {
+        const cause = what === 5 ? 'storage_gone' : 'removed';
+        found.gaps.push({ camera, start: iso(start), end: iso(end), cause });
+        continue;
       }
-    });
+      const late = what === 11 ? QUARTER / 3 : 0;
+      if (late > 0) {
+        found.gaps.push({
+          camera,
+          start: iso(start),
+          end: iso(start + late),
+          cause: 'source_lost',
+        });
+        const message = 'The camera does not answer';
+        found.events.push({
+          id: `e${id}`,
+          camera,
+          kind: 'camera_lost',
+          start: iso(start),
+          message,
+        });
+      }
+      found.segments.push(this.#segment(camera, id, start + late, end, end === now));
+    }
     return found;
   }
 

@@ -419,11 +419,14 @@ export class FakePlatform implements Platform {
   }
 
   #past = new FakePast();
-  async recordings({ from, to }: { from: number; to: number }) {
-    return this.#past.list([...this.cameras.keys()], from, to);
+  async recordings({ from, to, camera }: { from: number; to: number; camera: string }) {
+    return this.#past.list(camera, this.#index(camera), from, to);
   }
   async film(): Promise<string> {
     throw new ApiError(501, 'not_implemented', 'scripted recordings have pictures only');
+  }
+  async filmAnswers(): Promise<boolean> {
+    return true;
   }
   thumbnail(id: string, at: number, width: number | null) {
     return this.#past.picture(this.#index(id.split('.')[0] ?? ''), at, width ?? 1280);

@@ -256,9 +256,17 @@ export function httpPlatform(options: HttpPlatformOptions): Platform {
       return { picture: await response.blob(), takenAt: Number.isNaN(modified) ? null : modified };
     },
 
-    recordings: ({ from, to }) =>
-      json<Recordings>('GET', `/api/v1/recordings?from=${iso(from)}&to=${iso(to)}`),
+    recordings: ({ from, to, camera }) => {
+      const span = `from=${iso(from)}&to=${iso(to)}`;
+      const query = `camera=${encodeURIComponent(camera)}&${span}`;
+      return json<Recordings>('GET', `/api/v1/recordings?${query}`);
+    },
     film: (id) => address(`${recordingPath(id)}.mp4`),
+    filmAnswers: (id) =>
+      request(`${recordingPath(id)}.mp4`, { method: 'HEAD' }).then(
+        () => true,
+        () => false,
+      ),
     async thumbnail(id, at, width) {
       const size = width === null ? '' : `&width=${Math.round(width)}`;
       return (await request(`${recordingPath(id)}/thumbnail.jpg?at=${iso(at)}${size}`)).blob();

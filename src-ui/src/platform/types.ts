@@ -185,10 +185,12 @@ export interface Platform {
 
   readonly phones: Phones;
 
-  /** What was recorded between two moments (ms since 1970), of all cameras. */
-  recordings(span: { from: number; to: number }): Promise<Recordings>;
+  /** What a camera recorded between two moments (ms since 1970). */
+  recordings(span: { from: number; to: number; camera: string }): Promise<Recordings>;
   /** The address of a recording's file, for a `<video>`; good for hours. */
   film(id: string): Promise<string>;
+  /** Whether the server gives that file now; a `<video>` that fails does not say. */
+  filmAnswers(id: string): Promise<boolean>;
   /** The key picture of a recording at or before a moment. */
   thumbnail(id: string, at: number, width: number | null): Promise<Blob>;
   protect(id: string, on: boolean): Promise<Segment>;

@@ -87,6 +87,34 @@ export function sorted(recordings: Recordings): Map<string, Past> {
   return pasts;
 }
 
+/** The past of a camera of which everything was asked for anew that reaches beyond `from`. */
+export function renewed(old: Past, fresh: Past, from: number): Past {
+  const earlier = <T>(
+    all: T[],
+    renewed: T[],
+    name: (one: T) => string,
+    end: (one: T) => number,
+  ) => {
+    const names = new Set(renewed.map(name));
+    return [...all.filter((one) => end(one) <= from && !names.has(name(one))), ...renewed];
+  };
+  const never = () => Number.NEGATIVE_INFINITY;
+  const nameOf = (hole: Hole) => `${hole.start} ${hole.end} ${hole.cause}`;
+  const takes = earlier(
+    old.takes,
+    fresh.takes,
+    ({ id }) => id,
+    ({ end }) => end,
+  );
+  const holes = earlier(old.holes, fresh.holes, nameOf, ({ end }) => end);
+  const marks = earlier(old.marks, fresh.marks, ({ id }) => id, never);
+  return {
+    takes: takes.sort((a, b) => a.start - b.start),
+    holes: holes.sort((a, b) => a.start - b.start),
+    marks: marks.sort((a, b) => a.at - b.at),
+  };
+}
+
 /** The recording that shows a moment. */
 export function takeAt(past: Past, at: number): Take | null {
   // The newest first: where two overlap because a clock was set, the later one was recorded then.
