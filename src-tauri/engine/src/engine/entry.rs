@@ -45,6 +45,8 @@ pub(super) struct Ground {
     pub(super) demo: Option<Arc<dyn DemoCameras>>,
     pub(super) changes: Arc<watch::Sender<u64>>,
     pub(super) tasks: TaskTracker,
+    /// Those that give frames to the recorder: they alone are waited for before the files are finished.
+    pub(super) feeds: TaskTracker,
     pub(super) decoders: Decoders,
     pub(super) records: Option<Records>,
 }
@@ -463,7 +465,7 @@ fn schedule(spec: &CameraSpec) -> Option<Schedule> {
 fn recorder(ground: &Ground, id: &str, main: &Running, spec: &CameraSpec) -> Option<Arc<record::Recording>> {
     let recorder = ground.records.as_ref().and_then(|it| it.recorder(spec.record_disk.as_deref()))?;
     let status = main.status.clone();
-    Some(Arc::new(recorder.camera(id, &main.slot, &ground.tasks, move || status.touch())))
+    Some(Arc::new(recorder.camera(id, &main.slot, &ground.feeds, move || status.touch())))
 }
 
 fn policy(streaming: &Streaming) -> Policy {

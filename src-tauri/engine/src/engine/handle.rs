@@ -94,6 +94,7 @@ impl EngineHandle {
             demo,
             changes: Arc::new(watch::Sender::new(0)),
             tasks: TaskTracker::new(),
+            feeds: TaskTracker::new(),
             decoders: Decoders::new(STILLS_AT_ONCE),
             records: None,
         };
@@ -472,18 +473,24 @@ impl EngineHandle {
         for entry in &self.registry().entries {
             entry.close();
         }
-        let tasks = &self.inner.ground.tasks;
+        let Ground { tasks, feeds, .. } = &self.inner.ground;
         tasks.close();
+        feeds.close();
         self.inner.ground.changes.send_modify(|n| *n += 1);
         let farewell = self.inner.ground.sources.farewell();
-        let ended = async {
-            tokio::join!(self.inner.sfu.shutdown(), tasks.wait());
-            // The sessions are dropped now, and their goodbyes under way; what they gave is in the queue.
-            match self.records() {
-                Some(records) => drop(tokio::join!(farewell, records.shutdown())),
-                None => farewell.await,
+        let goodbyes = async {
+            // The sessions are dropped then, and their goodbyes under way.
+            tasks.wait().await;
+            farewell.await;
+        };
+        let files = async {
+            // What cameras gave is in the queue then. Whatever else is slow takes no time from the disk.
+            feeds.wait().await;
+            if let Some(records) = self.records() {
+                records.shutdown().await;
             }
         };
+        let ended = async { tokio::join!(self.inner.sfu.shutdown(), goodbyes, files) };
         if tokio::time::timeout(SHUTDOWN_PATIENCE, ended).await.is_err() {
             warn!(tag = "RTSP", left = tasks.len(), "some tasks did not end in time");
         }

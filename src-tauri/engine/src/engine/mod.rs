@@ -27,6 +27,8 @@ mod registry;
 mod rtsp;
 mod space;
 mod storage;
+#[cfg(test)]
+mod tests;
 mod whip;
 
 use std::path::PathBuf;
