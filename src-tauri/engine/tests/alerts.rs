@@ -100,3 +100,28 @@ async fn r_n10_alerts_are_there_after_a_restart_and_over() {
     assert!(again.cameras == ["door"] && again.until.is_none(), "what still lasts is told anew");
     engine.shutdown().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_listener_that_fell_far_behind_gets_everything_anew() {
+    let world = World::default();
+    let camera = "[[camera]]\nid = \"door\"\nurl = \"rtsp://10.0.0.1/main\"\nmax_reconnect_attempts = 0";
+    let engine = world.engine(camera, Arc::new(MemoryStore::default())).await;
+    let mut behind = engine.events();
+    let Some(Event::Snapshot { seq: 0, .. }) = behind.next().await else { panic!("no snapshot") };
+    let mut events = engine.events();
+    // Two changes each, and more than anybody remembers.
+    for _ in 0..140 {
+        world.set("rtsp://10.0.0.1/main", Host::Refuses(SourceErrorCode::Unreachable));
+        assert!(alert(&mut events).await.until.is_none());
+        world.set("rtsp://10.0.0.1/main", Host::Live);
+        engine.retry("door").unwrap();
+        assert!(alert(&mut events).await.until.is_some());
+    }
+    let Some(Event::Snapshot { seq, alerts, cameras, .. }) = behind.next().await else {
+        panic!("no snapshot")
+    };
+    assert_eq!((seq, cameras.len(), alerts), (1, 1, engine.alerts()));
+    world.set("rtsp://10.0.0.1/main", Host::Refuses(SourceErrorCode::Unreachable));
+    assert!(alert(&mut behind).await.until.is_none(), "and goes on");
+    engine.shutdown().await;
+}

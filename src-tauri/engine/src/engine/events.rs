@@ -58,6 +58,7 @@ impl EventStream {
     }
 
     fn snapshot(&mut self) {
+        self.seen.clear();
         let mut cameras = Vec::new();
         for entry in self.engine.entries() {
             // Read before the camera: a change in between is told once more, never missed.
@@ -72,6 +73,11 @@ impl EventStream {
     }
 
     fn look_around(&mut self) {
+        let Some((alerts, newest)) = self.engine.board().since(self.alerts) else {
+            // More changed than anybody remembers: it has everything anew.
+            self.seq += 1;
+            return self.snapshot();
+        };
         let entries = self.engine.entries();
         for entry in &entries {
             let version = entry.main.status.version();
@@ -87,7 +93,6 @@ impl EventStream {
             self.seq += 1;
             self.ready.push_back(Event::CameraRemoved { seq: self.seq, id });
         }
-        let (alerts, newest) = self.engine.board().since(self.alerts);
         self.alerts = newest;
         for alert in alerts {
             self.seq += 1;

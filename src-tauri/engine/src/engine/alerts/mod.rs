@@ -63,24 +63,27 @@ impl Board {
     /// Like [`Board::since`]; all where more changed than is remembered.
     pub(super) fn unwritten(&self, seen: u64) -> (Vec<Alert>, u64) {
         let state = self.state();
-        let forgotten = state.changes.front().is_some_and(|(oldest, _)| *oldest > seen + 1);
-        if forgotten { (state.ledger.all(), state.number) } else { state.since(seen) }
+        state.since(seen).unwrap_or_else(|| (state.ledger.all(), state.number))
     }
 
-    /// What changed after the change `seen`, each alert once, and the number of the newest change.
-    pub(super) fn since(&self, seen: u64) -> (Vec<Alert>, u64) {
+    /// What changed after the change `seen`, each alert once, and the number of the newest change; `None` where more
+    /// changed than is remembered.
+    pub(super) fn since(&self, seen: u64) -> Option<(Vec<Alert>, u64)> {
         self.state().since(seen)
     }
 }
 
 impl State {
-    fn since(&self, seen: u64) -> (Vec<Alert>, u64) {
+    fn since(&self, seen: u64) -> Option<(Vec<Alert>, u64)> {
+        if self.changes.front().is_some_and(|(oldest, _)| *oldest > seen + 1) {
+            return None;
+        }
         let mut found: Vec<Alert> = Vec::new();
         for (_, alert) in self.changes.iter().filter(|(number, _)| *number > seen) {
             found.retain(|known| known.id != alert.id);
             found.push(alert.clone());
         }
-        (found, self.number)
+        Some((found, self.number))
     }
 }
 
