@@ -5,13 +5,14 @@
 #[allow(dead_code, reason = "the other scenarios need all of it")]
 mod scripted;
 
+use std::io;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, SystemTime};
 
 use nightjar_engine::api::{CameraPatch, CameraSpec, ErrorCode, RecordingState};
-use nightjar_engine::config::{Config, MemoryStore};
+use nightjar_engine::config::{Config, ConfigStore, MemoryStore};
 use nightjar_engine::engine::{EngineHandle, KnownPhone, Parts};
 use nightjar_engine::env::Env;
 use nightjar_engine::record::local;
@@ -42,13 +43,17 @@ impl House {
     }
 
     async fn engine(&self) -> EngineHandle {
+        self.engine_with(Arc::clone(&self.store) as _).await
+    }
+
+    async fn engine_with(&self, store: Arc<dyn ConfigStore>) -> EngineHandle {
         let clock = Arc::clone(&self.clock);
         let wall = move || SystemTime::UNIX_EPOCH + Duration::from_secs(clock.load(Ordering::Relaxed));
         let data_dir: &Path = self.dir.path();
         let parts = Parts {
             env: Env::fixed(wall, 1),
             config: Config::parse("[recording]\nmin_free_gb = 0.0").expect("valid"),
-            store: Arc::clone(&self.store) as _,
+            store,
             sources: Arc::new(World::default()),
             demo: None,
             data_dir: Some(data_dir.to_owned()),
@@ -164,5 +169,81 @@ async fn r_n4_what_is_set_of_a_phone_outlives_the_program_and_its_name_is_checke
     engine.dismiss_phone("p1").await;
     engine.expect_phones(phones(), false).await;
     assert_eq!(engine.camera("shop").expect("there").recorded, Default::default());
+    engine.shutdown().await;
+}
+
+/// A store whose disk takes its time, from one moment on.
+#[derive(Default)]
+struct SlowStore {
+    store: MemoryStore,
+    slow: AtomicBool,
+    /// Somebody waits for it; nobody has to any more.
+    waits: (Mutex<bool>, Condvar),
+    done: (Mutex<bool>, Condvar),
+}
+
+fn wait((told, wakes): &(Mutex<bool>, Condvar)) {
+    let told = wakes.wait_timeout_while(told.lock().unwrap(), PATIENCE, |told| !*told).unwrap();
+    assert!(*told.0, "not in time");
+}
+
+fn tell((told, wakes): &(Mutex<bool>, Condvar)) {
+    *told.lock().unwrap() = true;
+    wakes.notify_all();
+}
+
+impl ConfigStore for SlowStore {
+    fn load(&self) -> io::Result<Option<String>> {
+        self.store.load()
+    }
+
+    fn save(&self, cameras: &str) -> io::Result<()> {
+        if self.slow.load(Ordering::Relaxed) {
+            tell(&self.waits);
+            wait(&self.done);
+        }
+        self.store.save(cameras)
+    }
+
+    fn load_secrets(&self) -> io::Result<Option<String>> {
+        self.store.load_secrets()
+    }
+
+    fn save_secrets(&self, secrets: &str) -> io::Result<()> {
+        self.store.save_secrets(secrets)
+    }
+
+    fn load_alerts(&self) -> io::Result<Option<String>> {
+        self.store.load_alerts()
+    }
+
+    fn save_alerts(&self, alerts: &str) -> io::Result<()> {
+        self.store.save_alerts(alerts)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_switched_while_a_camera_changes_is_switched_after_the_change() {
+    let (house, store) = (House::new(), Arc::new(SlowStore::default()));
+    let engine = house.engine_with(Arc::clone(&store) as _).await;
+    let spec = CameraSpec { id: Some("shop".into()), url: "rtsp://h/shop".into(), ..CameraSpec::default() };
+    engine.add_camera(spec).await.expect("added");
+    assert!(is_on(&engine));
+    store.slow.store(true, Ordering::Relaxed);
+    let patch = CameraPatch { record: Some(Some(true)), ..CameraPatch::default() };
+    let changes = tokio::spawn({
+        let engine = engine.clone();
+        async move { engine.change_camera("shop", patch).await }
+    });
+    let watched = Arc::clone(&store);
+    tokio::task::spawn_blocking(move || wait(&watched.waits)).await.unwrap();
+    // The change is as good as made: what is switched now comes after it.
+    let switched = engine.set_recording("shop", false);
+    tokio::pin!(switched);
+    assert!(tokio::time::timeout(Duration::from_millis(300), &mut switched).await.is_err(), "its turn");
+    tell(&store.done);
+    changes.await.unwrap().expect("changed");
+    switched.await.expect("switched");
+    assert!(!is_on(&engine), "the newer word counts");
     engine.shutdown().await;
 }

@@ -81,8 +81,8 @@ impl EngineHandle {
                 known_by(catalogue, camera.as_deref())?;
             }
             let query = Query { camera: camera.as_deref(), from_us, to_us };
-            let segments = catalogue.segments(query).map_err(tell_store)?;
-            let gaps = catalogue.gaps(query).map_err(tell_store)?;
+            let segments = catalogue.first_segments(query, LISTED_MAX + 1).map_err(tell_store)?;
+            let gaps = catalogue.first_gaps(query, LISTED_MAX + 1).map_err(tell_store)?;
             if segments.len().max(gaps.len()) > LISTED_MAX {
                 let reason = format!(
                     "more than {LISTED_MAX} recordings or gaps are in this span; ask for a shorter one"

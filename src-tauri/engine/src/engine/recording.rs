@@ -59,6 +59,8 @@ impl Records {
         }
         let catalogue = Arc::new(catalogue);
         let ledger = Arc::new(Ledger::open(data_dir.join(LEDGER)));
+        // What is listed for people keeps no file waiting.
+        let own = Arc::new(catalogue.beside()?);
         let others = config.disk.iter().map(|disk| (disk.name.clone(), disk.root.clone()));
         let estate = Estate::new(Disks::new(main, others));
         let start = |name: &str, min_free_gb: Option<f64>, quota_gb: Option<f64>| {
@@ -72,7 +74,7 @@ impl Records {
                     overwrite: config.overwrite,
                     quota: bytes(quota_gb.unwrap_or(config.quota_gb)),
                 },
-                catalogue: Arc::clone(&catalogue),
+                catalogue: Arc::clone(&own),
                 ledger: Arc::clone(&ledger),
             };
             Recorder::start(options, env)
@@ -166,6 +168,7 @@ impl EngineHandle {
     /// # Errors
     /// `NotFound`; `Invalid` where recording is switched off for all, or `Internal` where it cannot be kept.
     pub async fn set_recording(&self, id: &str, on: bool) -> Result<Camera, ApiError> {
+        let _one_at_a_time = self.one_change().await;
         let entry = self.entry(id)?;
         if on && entry.recording.is_none() {
             let reason = "recording is switched off in the configuration (recording.enabled)";

@@ -15,7 +15,7 @@ mod schema;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, Row, params};
@@ -28,6 +28,8 @@ pub use rows::{
 
 /// A connection waits so long for the other's lock; WAL needs it for moments only.
 const BUSY: Duration = Duration::from_secs(5);
+/// Gaps that are kept: sixteen cameras that are lost twice an hour fill it in four months.
+const GAPS_MAX: i64 = 100_000;
 /// Alerts that are kept; the oldest go.
 const ALERTS_MAX: u32 = 10_000;
 /// Alerts that are over are kept no longer than this behind the newest one: ninety days.
@@ -92,9 +94,10 @@ pub enum Opened {
 /// The catalogue. Shared by reference; calls may come from any thread that may block.
 #[derive(Debug)]
 pub struct Catalogue {
+    path: PathBuf,
     /// Goes first: the last one to go clears the log, and must be able to write.
     reading: Mutex<Connection>,
-    writing: Mutex<Connection>,
+    writing: Arc<Mutex<Connection>>,
 }
 
 /// A file in the root of the recordings: it tells the disk from an empty mount point.
@@ -126,9 +129,8 @@ impl Catalogue {
     }
 
     fn try_open(path: &Path, there: bool) -> Result<Self> {
-        let flags = OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let mut writing =
-            connect(path, flags | OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+        let mut writing = connect(path, OpenFlags::SQLITE_OPEN_NO_MUTEX | flags)?;
         if there {
             // Not the whole of `integrity_check`: indexes that disagree would cost a second a year.
             let said: String = writing.pragma_query_value(None, "quick_check", |row| row.get(0))?;
@@ -137,8 +139,18 @@ impl Catalogue {
             }
         }
         schema::bring_up_to_date(&mut writing)?;
-        let reading = connect(path, flags | OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        Ok(Self { reading: Mutex::new(reading), writing: Mutex::new(writing) })
+        let (path, writing) = (path.to_owned(), Arc::new(Mutex::new(writing)));
+        Ok(Self { reading: Mutex::new(read_only(&path)?), path, writing })
+    }
+
+    /// The same catalogue, with a way to read it that is its own: whoever must not wait while somebody lists a year
+    /// has one.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn beside(&self) -> Result<Self> {
+        let (path, writing) = (self.path.clone(), Arc::clone(&self.writing));
+        Ok(Self { reading: Mutex::new(read_only(&path)?), path, writing })
     }
 
     /// A recording begins.
@@ -244,11 +256,19 @@ impl Catalogue {
         Ok(new)
     }
 
-    /// Recordings that overlap the span, by camera's start, oldest first.
+    /// Recordings that overlap the span, oldest first.
     ///
     /// # Errors
     /// [`StoreError`].
     pub fn segments(&self, query: Query<'_>) -> Result<Vec<SegmentRow>> {
+        self.first_segments(query, usize::MAX)
+    }
+
+    /// The same, and no more than so many: whoever lists asks for one more than is wanted, to see that there are more.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn first_segments(&self, query: Query<'_>, most: usize) -> Result<Vec<SegmentRow>> {
         // A segment that reaches into the span began at most the longest segment's length before it. The
         // longest is one look at an index.
         self.rows(
@@ -256,13 +276,26 @@ impl Catalogue {
              FROM segments
              WHERE camera = ?1 AND start_us < ?3 AND end_us > ?2
                AND start_us >= ?2 - (SELECT ifnull(max(end_us - start_us), 0) FROM segments)
-             ORDER BY start_us, id",
+             ORDER BY start_us, id LIMIT ?4",
             "SELECT id, camera, disk, path, start_us, end_us, bytes, state, protected, codec, width, height
              FROM segments
              WHERE start_us < ?2 AND end_us > ?1
                AND start_us >= ?1 - (SELECT ifnull(max(end_us - start_us), 0) FROM segments)
-             ORDER BY start_us, id",
+             ORDER BY start_us, id LIMIT ?3",
             query,
+            most,
+            rows::segment,
+        )
+    }
+
+    /// A camera's newest recording that began before a time.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn newest_before(&self, camera: &str, before_us: Micros) -> Result<Option<SegmentRow>> {
+        self.one(
+            "SELECT * FROM segments WHERE camera = ?1 AND start_us < ?2 ORDER BY start_us DESC LIMIT 1",
+            params![camera, before_us],
             rows::segment,
         )
     }
@@ -364,7 +397,8 @@ impl Catalogue {
     }
 
     /// Nothing is recorded from here on, on which disk it was to be, and why (`cause` is a code such as `stalled`).
-    /// Answers its number.
+    /// Answers its number. Those that are over go when a hundred thousand newer ones were noted, whatever
+    /// their cameras.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -382,7 +416,11 @@ impl Catalogue {
                 "INSERT INTO gaps (camera, start_us, end_us, cause, disk) VALUES (?1, ?2, max(?2, ?3), ?4, ?5)",
             )?
             .execute(params![camera, start_us, end_us, cause, disk])?;
-        Ok(connection.last_insert_rowid())
+        let id = connection.last_insert_rowid();
+        connection
+            .prepare_cached("DELETE FROM gaps WHERE id <= ?1 AND end_us IS NOT NULL")?
+            .execute([id.saturating_sub(GAPS_MAX)])?;
+        Ok(id)
     }
 
     /// A gap is over. One that is not known is none.
@@ -399,14 +437,23 @@ impl Catalogue {
     /// # Errors
     /// [`StoreError`].
     pub fn gaps(&self, query: Query<'_>) -> Result<Vec<GapRow>> {
+        self.first_gaps(query, usize::MAX)
+    }
+
+    /// The same, and no more than so many.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn first_gaps(&self, query: Query<'_>, most: usize) -> Result<Vec<GapRow>> {
         self.rows(
             "SELECT id, camera, start_us, end_us, cause, disk FROM gaps
              WHERE camera = ?1 AND start_us < ?3 AND ifnull(end_us, 9223372036854775807) > max(?2, start_us)
-             ORDER BY start_us, id",
+             ORDER BY start_us, id LIMIT ?4",
             "SELECT id, camera, start_us, end_us, cause, disk FROM gaps
              WHERE start_us < ?2 AND ifnull(end_us, 9223372036854775807) > max(?1, start_us)
-             ORDER BY start_us, id",
+             ORDER BY start_us, id LIMIT ?3",
             query,
+            most,
             rows::gap,
         )
     }
@@ -420,12 +467,18 @@ impl Catalogue {
         self.many(sql, [], rows::gap)
     }
 
-    /// Forgets gaps that ended before a time: there is nothing left around them.
+    /// Forgets gaps that ended before a time, of one camera or of all: there is nothing left around them.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn forget_gaps(&self, before_us: Micros) -> Result<usize> {
-        self.write("DELETE FROM gaps WHERE end_us < ?1", params![before_us])
+    pub fn forget_gaps(&self, camera: Option<&str>, before_us: Micros) -> Result<usize> {
+        match camera {
+            Some(camera) => self.write(
+                "DELETE FROM gaps WHERE camera = ?1 AND start_us < ?2 AND end_us < ?2",
+                params![camera, before_us],
+            ),
+            None => self.write("DELETE FROM gaps WHERE start_us < ?1 AND end_us < ?1", params![before_us]),
+        }
     }
 
     /// Adds an alert, or renews the one of that id. The oldest beyond ten thousand go, and those that were
@@ -480,10 +533,12 @@ impl Catalogue {
         self.rows(
             "SELECT id, kind, camera, since_us, until_us, message, detail FROM alerts
              WHERE since_us >= ?2 AND since_us < ?3 AND (camera = ?1 OR camera IS NULL)
-             ORDER BY since_us, id",
+             ORDER BY since_us, id LIMIT ?4",
             "SELECT id, kind, camera, since_us, until_us, message, detail FROM alerts
-             WHERE since_us >= ?1 AND since_us < ?2 ORDER BY since_us, id",
+             WHERE since_us >= ?1 AND since_us < ?2 ORDER BY since_us, id LIMIT ?3",
             query,
+            // There are so many at most.
+            ALERTS_MAX as usize,
             rows::alert,
         )
     }
@@ -512,18 +567,20 @@ impl Catalogue {
         Ok(statement.query_map(values, read)?.collect::<rusqlite::Result<_>>()?)
     }
 
-    /// A span of one camera or of all.
+    /// A span of one camera or of all, so many rows at most.
     fn rows<T>(
         &self,
         of_one: &str,
         of_all: &str,
         query: Query<'_>,
+        most: usize,
         read: fn(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Vec<T>> {
         let Query { camera, from_us, to_us } = query;
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
         match camera {
-            Some(camera) => self.many(of_one, params![camera, from_us, to_us], read),
-            None => self.many(of_all, params![from_us, to_us], read),
+            Some(camera) => self.many(of_one, params![camera, from_us, to_us, most], read),
+            None => self.many(of_all, params![from_us, to_us, most], read),
         }
     }
 
@@ -550,6 +607,10 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection> {
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     connection.pragma_update(None, "cache_size", -4_096)?;
     Ok(connection)
+}
+
+fn read_only(path: &Path) -> Result<Connection> {
+    connect(path, OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_READ_ONLY)
 }
 
 fn known(changed: usize, id: Uuid) -> Result<()> {

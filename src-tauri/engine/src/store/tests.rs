@@ -116,8 +116,61 @@ fn gaps_are_open_until_they_are_closed() {
     catalogue.gap_closed(open, 200).unwrap();
     assert_eq!(of(Some("a"), 150, 6_000), [(100, Some(200))]);
     assert!(of(Some("a"), 200, 6_000).is_empty());
-    assert_eq!(catalogue.forget_gaps(150).unwrap(), 2);
+    assert_eq!(catalogue.forget_gaps(Some("b"), 150).unwrap(), 1, "of one camera");
+    assert_eq!(catalogue.forget_gaps(None, 150).unwrap(), 1);
     assert_eq!(of(None, 0, 1_000), [(100, Some(200))]);
+}
+
+#[test]
+fn gaps_do_not_grow_without_end() {
+    let (_dir, catalogue) = fresh();
+    let lasting = catalogue.gap("a", 1, None, "camera_lost").unwrap();
+    let over = catalogue.gap("a", 2, Some(3), "camera_lost").unwrap();
+    // As if all the others had been noted since.
+    let newest = over + GAPS_MAX - 1;
+    let noted =
+        "INSERT INTO gaps (id, camera, start_us, end_us, cause) VALUES (?1, 'b', 4, 5, 'camera_lost')";
+    catalogue.writing().execute(noted, [newest]).unwrap();
+    let listed = || catalogue.gaps(span(None, 0, 100)).unwrap().iter().map(|gap| gap.id).collect::<Vec<_>>();
+    assert_eq!(listed(), [lasting, over, newest]);
+    catalogue.gap("b", 6, Some(7), "camera_lost").unwrap();
+    assert_eq!(listed(), [lasting, newest, newest + 1], "one that lasts is closed yet");
+}
+
+#[test]
+fn a_listing_gives_no_more_rows_than_were_asked_for() {
+    let (_dir, catalogue) = fresh();
+    let many: Vec<_> = (1..=9).map(|n| sealed(n, "a", n as Micros * 10, n as Micros * 10 + 5)).collect();
+    catalogue.segments_found(&many).unwrap();
+    for n in 1..=9 {
+        catalogue.gap("a", n * 10 + 5, Some(n * 10 + 10), "camera_lost").unwrap();
+    }
+    for camera in [None, Some("a")] {
+        let all = span(camera, 0, 1_000);
+        assert_eq!(ids(&catalogue.first_segments(all, 3).unwrap()), [1, 2, 3]);
+        let gaps = catalogue.first_gaps(all, 3).unwrap();
+        assert_eq!(gaps.iter().map(|gap| gap.start_us).collect::<Vec<_>>(), [15, 25, 35]);
+        assert_eq!((catalogue.segments(all).unwrap().len(), catalogue.gaps(all).unwrap().len()), (9, 9));
+    }
+    assert_eq!(catalogue.newest_before("a", 40).unwrap().map(|row| row.id), Some(id(3)));
+    assert_eq!(catalogue.newest_before("b", 40).unwrap(), None);
+}
+
+#[test]
+fn who_has_a_way_of_its_own_does_not_wait_for_a_listing() {
+    let (_dir, catalogue) = fresh();
+    let own = catalogue.beside().unwrap();
+    let (tell, told) = std::sync::mpsc::channel();
+    // Somebody lists a year.
+    let listing = catalogue.reading();
+    let reader = std::thread::spawn(move || {
+        own.segment_opened(&new(1, "a", 10)).unwrap();
+        tell.send(own.open_segments().unwrap().len()).unwrap();
+    });
+    assert_eq!(told.recv_timeout(BUSY), Ok(1));
+    drop(listing);
+    reader.join().unwrap();
+    assert_eq!(catalogue.open_segments().unwrap().len(), 1, "it is one catalogue");
 }
 
 #[test]
