@@ -1,6 +1,6 @@
 //! Time of day as the contract writes it.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -35,16 +35,21 @@ impl Timestamp {
     }
 }
 
+/// The last moment that can be told, in milliseconds since 1970.
+const LAST_MS: u64 = 253_402_300_799_999;
+
+/// A moment before 1970 or after 9999 is told as the nearest that can be: a clock or a file may hold anything.
 impl From<SystemTime> for Timestamp {
     fn from(at: SystemTime) -> Self {
-        let at = OffsetDateTime::from(at);
+        let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let at = OffsetDateTime::UNIX_EPOCH + since.min(Duration::from_millis(LAST_MS));
         Self(at.format(MILLISECONDS).expect("every component is there in any time"))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, UNIX_EPOCH};
+    use std::time::UNIX_EPOCH;
 
     use super::*;
 
@@ -53,6 +58,14 @@ mod tests {
         let at = UNIX_EPOCH + Duration::from_micros(1_795_186_242_120_456);
         assert_eq!(Timestamp::from(at).0, "2026-11-20T14:50:42.120Z");
         assert_eq!(Timestamp::from(UNIX_EPOCH).0, "1970-01-01T00:00:00.000Z");
+    }
+
+    #[test]
+    fn no_time_is_beyond_telling() {
+        let far = UNIX_EPOCH + Duration::from_micros(i64::MAX.unsigned_abs());
+        assert_eq!(Timestamp::from(far).0, "9999-12-31T23:59:59.999Z");
+        assert_eq!(Timestamp::from(UNIX_EPOCH - Duration::from_secs(1)).0, "1970-01-01T00:00:00.000Z");
+        assert_eq!(Timestamp::from(crate::store::wall(i64::MIN)).0, "1970-01-01T00:00:00.000Z");
     }
 
     #[test]

@@ -21,7 +21,9 @@ use super::naming;
 use super::reel::Note;
 use super::root::{Base, write_at};
 use crate::fmp4::{Index, MuxError, Survey, SurveyError, survey};
-use crate::store::{Catalogue, FoundSegment, MAIN, MARKER, NewSegment, SegmentState, StoreError, keepsake};
+use crate::store::{
+    Catalogue, FoundSegment, MAIN, MARKER, Micros, NewSegment, SegmentState, StoreError, keepsake,
+};
 
 /// What is cut off a file lies here until the rest is known to be good.
 const TORN: &str = "torn";
@@ -30,6 +32,8 @@ pub(super) const DAMAGED: &str = "damaged";
 /// More than this is no torn end but damage: the file is left as it is. Some fragments at most were not waited
 /// for.
 const TORN_MAX: u64 = 4 * FRAGMENT_BYTES as u64;
+/// No recording ends later: the last moment of the year 9999.
+const LATEST: Micros = 253_402_300_799_999_999;
 
 /// Why a file could not be made whole. It is as it was.
 #[derive(Debug, thiserror::Error)]
@@ -77,16 +81,19 @@ pub fn mend(root: &Path, path: &str) -> Result<Option<FoundSegment>, RepairError
     let found = survey(&mut BufReader::new(File::open(&place)?), length);
     let segment = match found {
         Ok(Survey::Sealed { note, duration_us }) => {
-            found_segment(root, path, &note, duration_us, length, SegmentState::Sealed)?
+            let (note, end_us) = believed(&note, duration_us)?;
+            found_segment(root, path, note, end_us, length, SegmentState::Sealed)?
         }
         Ok(Survey::Open { note, index, damaged }) => {
+            // Before anything is changed.
+            let (note, end_us) = believed(&note, index.duration_us())?;
             let beside = if damaged { &place.with_extension(DAMAGED) } else { &torn };
             let whole = seal(&place, beside, length, &index)?;
             if damaged {
                 let cut = length - index.end();
                 warn!(tag = "STORAGE", path, cut, kept = %beside.display(), "a recording is damaged within");
             }
-            found_segment(root, path, &note, index.duration_us(), whole, SegmentState::Repaired)?
+            found_segment(root, path, note, end_us, whole, SegmentState::Repaired)?
         }
         Err(SurveyError::Empty) if length > TORN_MAX => return Err(RepairError::Damaged(length)),
         Err(SurveyError::Empty) => {
@@ -101,19 +108,26 @@ pub fn mend(root: &Path, path: &str) -> Result<Option<FoundSegment>, RepairError
     Ok(Some(segment))
 }
 
+/// What a file says of itself, and when it ends, where that is a time at which anybody can have recorded.
+fn believed(note: &[u8], duration_us: u64) -> Result<(Note, Micros), SurveyError> {
+    let note: Note = serde_json::from_slice(note).map_err(|_| SurveyError::Foreign)?;
+    let end_us = note.start_us.checked_add_unsigned(duration_us);
+    let end_us =
+        end_us.filter(|end_us| note.start_us >= 0 && *end_us <= LATEST).ok_or(SurveyError::Foreign)?;
+    Ok((note, end_us))
+}
+
 fn found_segment(
     root: &Path,
     path: &str,
-    note: &[u8],
-    duration_us: u64,
+    note: Note,
+    end_us: Micros,
     bytes: u64,
     state: SegmentState,
 ) -> Result<FoundSegment, SurveyError> {
-    let note: Note = serde_json::from_slice(note).map_err(|_| SurveyError::Foreign)?;
     let Note { id, start_us, codec, width, height, .. } = note;
     // The directory says whose it is: a file may have been moved to another camera by hand.
     let camera = naming::camera_of(Path::new(path)).ok_or(SurveyError::Foreign)?.to_owned();
-    let end_us = start_us.saturating_add(i64::try_from(duration_us).unwrap_or(0));
     let (disk, path_text) = (MAIN.to_owned(), path.to_owned());
     let segment = NewSegment { id, camera, disk, path: path_text, start_us, codec, width, height };
     Ok(FoundSegment { segment, end_us, bytes, state, protected: keepsake::is_on(root, path) })
@@ -188,6 +202,8 @@ pub(super) struct Shelf {
 #[derive(Debug)]
 pub(super) struct Mender {
     jobs: SyncSender<Job>,
+    /// Everything was gone through once in this run.
+    through: Arc<AtomicBool>,
 }
 
 impl Mender {
@@ -195,24 +211,36 @@ impl Mender {
     pub(super) fn start(shelf: Shelf, stop: Arc<AtomicBool>) -> io::Result<Self> {
         // Two jobs that wait are as good as one.
         let (jobs, inbox) = sync_channel(1);
+        let through = Arc::new(AtomicBool::new(false));
+        let done = Arc::clone(&through);
         std::thread::Builder::new()
             .name("nightjar-mend".to_owned())
-            .spawn(move || run(&inbox, &shelf, &stop))?;
-        Ok(Self { jobs })
+            .spawn(move || run(&inbox, &shelf, &stop, &done))?;
+        Ok(Self { jobs, through })
     }
 
-    pub(super) fn want(&self, job: Job) {
+    /// Makes whole what was left there. Everything is looked through until that was done once without the storage
+    /// having gone meanwhile.
+    pub(super) fn want(&self, base: Arc<Base>) {
+        let job = Job { base, all: !self.through.load(Ordering::Relaxed) };
         if let Err(TrySendError::Disconnected(_)) = self.jobs.try_send(job) {
             warn!(tag = "STORAGE", "files cannot be repaired any more in this run");
         }
     }
 }
 
-fn run(inbox: &Receiver<Job>, shelf: &Shelf, stop: &AtomicBool) {
+fn run(inbox: &Receiver<Job>, shelf: &Shelf, stop: &AtomicBool, through: &AtomicBool) {
     while let Ok(job) = inbox.recv() {
         match go_through(&job, shelf, stop) {
-            Ok(0) => {}
-            Ok(count) => info!(tag = "STORAGE", count, "recordings were looked through and made whole"),
+            Ok(count) => {
+                // A disk that goes looks like an empty one.
+                if job.all && !stop.load(Ordering::Relaxed) && job.base.path().join(MARKER).exists() {
+                    through.store(true, Ordering::Relaxed);
+                }
+                if count > 0 {
+                    info!(tag = "STORAGE", count, "recordings were looked through and made whole");
+                }
+            }
             Err(error) => warn!(tag = "STORAGE", %error, "recordings cannot be looked through"),
         }
     }
@@ -284,7 +312,8 @@ fn go_through(job: &Job, shelf: &Shelf, stop: &AtomicBool) -> Result<usize, Stor
         match (contained(|| mend(root, &path)), row) {
             (Ok(Some(found)), Some(row)) => {
                 debug!(tag = "STORAGE", path, state = ?found.state, "made whole");
-                let end = row.start_us.saturating_add(found.end_us.saturating_sub(found.segment.start_us));
+                let lasts = found.end_us.saturating_sub(found.segment.start_us);
+                let end = row.start_us.saturating_add(lasts).min(LATEST);
                 catalogue.segment_closed(row.id, found.state, end, found.bytes)?;
             }
             (Ok(Some(found)), None) => shelf.take_in(found)?,

@@ -12,6 +12,8 @@ use crate::hub::{Limits as HubLimits, Publisher, Subscriber};
 use crate::media::rescale;
 use crate::store::{Disks, MAIN, Query, SegmentRow, SegmentState};
 
+mod clock;
+
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A recorder on a directory of its own.
@@ -78,6 +80,8 @@ struct Cam {
     start: Instant,
     next: usize,
     length: f64,
+    /// Wall time of its start, as this computer's clock has it.
+    began: SystemTime,
     /// Somebody who watches, and what it got.
     viewer: Subscriber,
     seen: usize,
@@ -93,6 +97,7 @@ impl Cam {
             start: Instant::now(),
             next: 0,
             length: 4.0,
+            began: SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_186_242),
             viewer: slot.subscribe(),
             seen: 0,
             gaps: 0,
@@ -108,9 +113,7 @@ impl Cam {
             let mut frame = self.clip.frames[frame].frame(at);
             let scale = self.clip.tracks[usize::from(frame.track)].timescale;
             frame.pts += rescale(round as i64 * 4, 1, scale);
-            frame.wall = SystemTime::UNIX_EPOCH
-                + Duration::from_secs(1_795_186_242)
-                + Duration::from_secs_f64(self.at(self.next));
+            frame.wall = self.began + Duration::from_secs_f64(self.at(self.next));
             self.publisher.push(frame);
             self.next += 1;
             while let Some(item) = self.viewer.try_next() {

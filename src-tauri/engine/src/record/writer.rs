@@ -24,7 +24,7 @@ use super::cutter::{Cut, Cutter};
 use super::estate::Estate;
 use super::queue::{Queue, Word};
 use super::reel::{Reel, ReelError};
-use super::repair::{Job, Mender, Shelf, Taken};
+use super::repair::{Mender, Shelf, Taken};
 use super::retention::Retention;
 use super::root::{Fault, Root};
 use super::rotation::{Limits, Why};
@@ -58,8 +58,6 @@ pub(super) struct Writer {
     cameras: HashMap<u64, Camera>,
     mender: Mender,
     taken: Taken,
-    /// Everything below the root is to be gone through, as soon as it is there.
-    look_through: bool,
     next_tick: Instant,
     next_check: Instant,
     remark_until: Option<Instant>,
@@ -86,8 +84,8 @@ struct Camera {
     resumes: Option<Plan>,
     /// The gap that lasts.
     gap: Option<i64>,
-    /// When the newest picture that is on the disk ends.
-    end: Option<SystemTime>,
+    /// When the newest picture that is on the disk ends, and in which file it is.
+    end: Option<(u64, SystemTime)>,
     /// Frames are of no use until the stream begins anew.
     awaits: bool,
     /// The storage is well, but not where its files go.
@@ -128,7 +126,6 @@ impl Writer {
             cameras: HashMap::new(),
             mender,
             taken,
-            look_through: true,
             next_tick: now,
             next_check: now,
             remark_until: None,
@@ -309,7 +306,7 @@ impl Writer {
     ) -> Result<(), Fault> {
         let Some(reel) = camera.reels.remove(&take) else { return Ok(()) };
         let (file, end) = (reel.segment.path.clone(), reel.end());
-        self.finish(camera, reel, lasts)?;
+        self.finish(camera, take, reel, lasts)?;
         info!(tag = "RECORDING", camera = camera.cell.id(), file, why = why.name(), "the file is complete");
         if why == Why::SourceLost {
             self.open_gap(camera, end, "camera_lost");
@@ -318,7 +315,13 @@ impl Writer {
     }
 
     /// Seals a file. Where that fails it plays all the same, and is made whole later.
-    fn finish(&mut self, camera: &mut Camera, mut reel: Reel, lasts: &[(TrackId, u64)]) -> Result<(), Fault> {
+    fn finish(
+        &mut self,
+        camera: &mut Camera,
+        take: u64,
+        mut reel: Reel,
+        lasts: &[(TrackId, u64)],
+    ) -> Result<(), Fault> {
         let id = reel.segment.id;
         if reel.is_empty() {
             if let Ok(base) = self.root.base() {
@@ -341,7 +344,7 @@ impl Writer {
                     figures.files += 1;
                     figures.fragments += reel.waiting().fragments;
                 });
-                camera.end = camera.end.max(Some(reel.end()));
+                camera.reaches(take, reel.end());
                 let end = micros(reel.end());
                 if said(self.catalogue.segment_closed(id, SegmentState::Sealed, end, bytes)).is_some() {
                     // The catalogue says from here on that it is complete.
@@ -419,13 +422,13 @@ impl Writer {
         let held = camera.cutter.abandon();
         self.drop_frames(camera, held as u64);
         if seal {
-            for (_, reel) in std::mem::take(&mut camera.reels) {
-                let _ = self.finish(camera, reel, &[]);
+            for (take, reel) in std::mem::take(&mut camera.reels) {
+                let _ = self.finish(camera, take, reel, &[]);
             }
         }
         self.settle_one(camera);
         self.let_go(camera);
-        let since = camera.end.unwrap_or(camera.on);
+        let since = camera.since();
         self.open_gap(camera, since, gap);
     }
 
@@ -495,7 +498,7 @@ impl Writer {
                     info!(tag = "RECORDING RETRY", root = %self.root.path().display(), "recording goes on");
                 }
                 if let Ok(base) = self.root.base() {
-                    self.mender.want(Job { base, all: std::mem::take(&mut self.look_through) });
+                    self.mender.want(base);
                 }
             }
             Ok(Some(cause)) => {
@@ -563,6 +566,19 @@ impl Camera {
             raise,
             dropped: 0,
         }
+    }
+
+    /// So far goes what is on the disk of a file. The newest file tells: one that came after the clock was set
+    /// back ends before the one that it follows.
+    fn reaches(&mut self, take: u64, end: SystemTime) {
+        if self.end.is_none_or(|(newest, _)| take >= newest) {
+            self.end = Some((take, end));
+        }
+    }
+
+    /// From when on nothing is recorded, where nothing is.
+    fn since(&self) -> SystemTime {
+        self.end.map_or(self.on, |(_, end)| end)
     }
 
     /// Its stream begins anew at its newest key frame.

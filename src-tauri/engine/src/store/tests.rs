@@ -124,16 +124,15 @@ fn gaps_are_open_until_they_are_closed() {
 #[test]
 fn gaps_do_not_grow_without_end() {
     let (_dir, catalogue) = fresh();
-    let lasting = catalogue.gap("a", 1, None, "camera_lost").unwrap();
-    let over = catalogue.gap("a", 2, Some(3), "camera_lost").unwrap();
+    let lasting = catalogue.gap("a", MAIN, 1, None, "camera_lost").unwrap();
+    let over = catalogue.gap("a", MAIN, 2, Some(3), "camera_lost").unwrap();
     // As if all the others had been noted since.
     let newest = over + GAPS_MAX - 1;
-    let noted =
-        "INSERT INTO gaps (id, camera, start_us, end_us, cause) VALUES (?1, 'b', 4, 5, 'camera_lost')";
+    let noted = "INSERT INTO gaps (id, camera, start_us, end_us, cause, disk) VALUES (?1, 'b', 4, 5, '', '')";
     catalogue.writing().execute(noted, [newest]).unwrap();
     let listed = || catalogue.gaps(span(None, 0, 100)).unwrap().iter().map(|gap| gap.id).collect::<Vec<_>>();
     assert_eq!(listed(), [lasting, over, newest]);
-    catalogue.gap("b", 6, Some(7), "camera_lost").unwrap();
+    catalogue.gap("b", MAIN, 6, Some(7), "camera_lost").unwrap();
     assert_eq!(listed(), [lasting, newest, newest + 1], "one that lasts is closed yet");
 }
 
@@ -143,7 +142,7 @@ fn a_listing_gives_no_more_rows_than_were_asked_for() {
     let many: Vec<_> = (1..=9).map(|n| sealed(n, "a", n as Micros * 10, n as Micros * 10 + 5)).collect();
     catalogue.segments_found(&many).unwrap();
     for n in 1..=9 {
-        catalogue.gap("a", n * 10 + 5, Some(n * 10 + 10), "camera_lost").unwrap();
+        catalogue.gap("a", MAIN, n * 10 + 5, Some(n * 10 + 10), "camera_lost").unwrap();
     }
     for camera in [None, Some("a")] {
         let all = span(camera, 0, 1_000);
@@ -165,12 +164,12 @@ fn who_has_a_way_of_its_own_does_not_wait_for_a_listing() {
     let listing = catalogue.reading();
     let reader = std::thread::spawn(move || {
         own.segment_opened(&new(1, "a", 10)).unwrap();
-        tell.send(own.open_segments().unwrap().len()).unwrap();
+        tell.send(own.open_segments(MAIN).unwrap().len()).unwrap();
     });
     assert_eq!(told.recv_timeout(BUSY), Ok(1));
     drop(listing);
     reader.join().unwrap();
-    assert_eq!(catalogue.open_segments().unwrap().len(), 1, "it is one catalogue");
+    assert_eq!(catalogue.open_segments(MAIN).unwrap().len(), 1, "it is one catalogue");
 }
 
 #[test]

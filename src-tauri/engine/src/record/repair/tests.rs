@@ -172,6 +172,69 @@ fn times_beyond_all_bounds_end_nothing_and_neither_does_a_defect() {
 }
 
 #[test]
+fn a_time_at_which_nobody_recorded_makes_a_file_somebody_else_s() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path();
+    let reel = crashed(root, 0);
+    let place = root.join(&reel.segment.path);
+    let mut bytes = fs::read(&place).unwrap();
+    let told = reel.segment.start_us.to_string().into_bytes();
+    let at = bytes.windows(told.len()).position(|part| part == told).expect("it says so itself");
+    bytes[at] = b'-';
+    fs::write(&place, &bytes).unwrap();
+    assert!(matches!(mend(root, &reel.segment.path), Err(RepairError::Survey(SurveyError::Foreign))));
+    assert_eq!(fs::read(&place).unwrap(), bytes, "nothing is changed");
+
+    let note = |start_us| {
+        let NewSegment { id, camera, codec, width, height, .. } = reel.segment.clone();
+        serde_json::to_vec(&Note { id, camera, start_us, codec, width, height }).unwrap()
+    };
+    assert_eq!(believed(&note(LATEST - 7), 7).expect("just so").1, LATEST);
+    for (start_us, duration_us) in [(LATEST - 6, 7), (i64::MAX, 0), (0, u64::MAX), (-1, 5)] {
+        assert!(believed(&note(start_us), duration_us).is_err(), "{start_us} {duration_us}");
+    }
+}
+
+#[test]
+fn a_look_through_everything_that_was_interrupted_is_made_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (root, aside) = (dir.path().join("recordings"), dir.path().join("aside"));
+    fs::create_dir(&root).unwrap();
+    let (catalogue, _) = Catalogue::open(&dir.path().join("catalogue.db")).unwrap();
+    let unknown = crashed(&root, 60).segment;
+    let ledger = Arc::new(super::super::ledger::Ledger::open(dir.path().join("recording.json")));
+    let mut place = super::super::root::Root::new(MAIN.to_owned(), root.clone(), ledger);
+    place.open().expect("ready");
+    let base = place.base().expect("open");
+    let estate = Estate::new(Disks::one(root.clone()));
+    let shelf =
+        Shelf { catalogue: Arc::new(catalogue), disk: MAIN.to_owned(), estate, taken: Taken::default() };
+    let (stop, through) = (AtomicBool::new(false), AtomicBool::new(false));
+    let look = || {
+        let (jobs, inbox) = sync_channel(1);
+        jobs.send(Job { base: Arc::clone(&base), all: true }).unwrap();
+        drop(jobs);
+        run(&inbox, &shelf, &stop, &through);
+        through.load(Ordering::Relaxed)
+    };
+    // The disk goes: what is left of it looks empty.
+    fs::create_dir(&aside).unwrap();
+    for name in ["cam", MARKER] {
+        fs::rename(root.join(name), aside.join(name)).unwrap();
+    }
+    assert!(!look(), "it is not done");
+    for name in ["cam", MARKER] {
+        fs::rename(aside.join(name), root.join(name)).unwrap();
+    }
+    // The program ends.
+    stop.store(true, Ordering::Relaxed);
+    assert!(!look());
+    stop.store(false, Ordering::Relaxed);
+    assert!(look(), "all of it was seen");
+    assert!(shelf.catalogue.segment(unknown.id).unwrap().is_some());
+}
+
+#[test]
 fn the_catalogue_is_filled_from_the_files() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("recordings");

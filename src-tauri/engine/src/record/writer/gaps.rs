@@ -1,5 +1,6 @@
 //! What the writer notes of times without a recording, and why.
 
+use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
@@ -8,12 +9,14 @@ use tracing::warn;
 use super::super::queue::Hole;
 use super::super::schedule::Plan;
 use super::{Camera, Writer};
-use crate::store::{MAIN, Query, StoreError, micros, wall};
+use crate::store::{MAIN, Micros, Query, StoreError, micros, wall};
 
 /// A camera that is on and gives nothing for this long has a gap.
 const QUIET: Duration = Duration::from_secs(3);
 /// A shorter break is none that anybody would look for.
 const SHORT: i64 = 1_000_000;
+/// A recording that ends so much later than now is of before the clock was set back.
+const AHEAD: Duration = Duration::from_secs(5);
 
 impl Writer {
     pub(super) fn note_hole(&self, camera: &Camera, hole: &Hole) {
@@ -25,6 +28,9 @@ impl Writer {
 
     pub(super) fn open_gap(&self, camera: &mut Camera, since: SystemTime, cause: &str) {
         if camera.gap.is_none() {
+            // What was recorded before the clock was set back ends after all that is missing now.
+            let now = self.env.wall();
+            let since = if since > now + AHEAD { now } else { since };
             let (id, disk) = (camera.cell.id(), self.root.disk());
             camera.gap = said(self.catalogue.gap(id, disk, micros(since), None, cause));
         }
@@ -39,13 +45,13 @@ impl Writer {
     /// The program did not run from the end of what there is until now: what was planned then is missing.
     pub(super) fn note_absence(&self, id: &str, until: SystemTime, plan: &Plan) {
         let until = micros(until);
-        // It may have been recorded to another disk then.
-        let usage = said(self.catalogue.usage()).into_iter().flatten().filter(|usage| usage.camera == id);
-        let Some(newest) = usage.map(|usage| usage.newest_us).max() else { return };
-        let query = Query { camera: Some(id), from_us: newest, to_us: until };
+        // What lies after now was recorded before the clock was set back, and says nothing of this absence. The
+        // rest may lie on another disk.
+        let Some(newest) = said(self.catalogue.newest_before(id, until)).flatten() else { return };
+        let query = Query { camera: Some(id), from_us: newest.start_us, to_us: until };
         let ends = said(self.catalogue.segments(query)).into_iter().flatten().map(|row| row.end_us);
         let known = said(self.catalogue.gaps(query)).into_iter().flatten().filter_map(|row| row.end_us);
-        let Some(since) = ends.chain(known).max() else { return };
+        let Some(since) = ends.chain(known).filter(|end| *end <= until).max() else { return };
         for (from, until) in plan.spans(wall(since), wall(until)) {
             let (from, until) = (micros(from), micros(until));
             if until - from > SHORT {
@@ -54,11 +60,19 @@ impl Writer {
         }
     }
 
-    /// Gaps before the oldest recording say nothing any more.
+    /// Gaps before a camera's oldest recording say nothing any more, nor do those of a camera without any that are
+    /// older than all recordings.
     pub(super) fn forget_old_gaps(&self) {
-        let usage = said(self.catalogue.usage()).unwrap_or_default();
-        if let Some(oldest) = usage.iter().map(|camera| camera.oldest_us).min() {
-            said(self.catalogue.forget_gaps(oldest));
+        let mut oldest: HashMap<String, Micros> = HashMap::new();
+        for usage in said(self.catalogue.usage()).into_iter().flatten() {
+            let known = oldest.entry(usage.camera).or_insert(usage.oldest_us);
+            *known = usage.oldest_us.min(*known);
+        }
+        for (camera, oldest) in &oldest {
+            said(self.catalogue.forget_gaps(Some(camera), *oldest));
+        }
+        if let Some(oldest) = oldest.into_values().min() {
+            said(self.catalogue.forget_gaps(None, oldest));
         }
     }
 
@@ -83,7 +97,7 @@ impl Writer {
         let numbers: Vec<u64> = self.cameras.keys().copied().collect();
         for number in numbers {
             if let Some(mut camera) = self.cameras.remove(&number) {
-                let since = camera.end.unwrap_or(camera.on);
+                let since = camera.since();
                 self.open_gap(&mut camera, since, cause);
                 self.cameras.insert(number, camera);
             }
@@ -98,7 +112,7 @@ impl Writer {
             .collect();
         for number in quiet {
             if let Some(mut camera) = self.cameras.remove(&number) {
-                let since = camera.end.unwrap_or(camera.on);
+                let since = camera.since();
                 self.open_gap(&mut camera, since, "camera_lost");
                 self.cameras.insert(number, camera);
             }

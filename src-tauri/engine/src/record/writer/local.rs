@@ -4,7 +4,6 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::super::naming;
-use super::super::repair::Job;
 use super::super::root::Fault;
 use super::super::status::{Cause, State};
 use super::super::storage::{Due, Phase, Storage};
@@ -44,7 +43,7 @@ impl Writer {
                     camera.begin_anew();
                     if let Ok(base) = self.root.base() {
                         // What could not be sealed.
-                        self.mender.want(Job { base, all: false });
+                        self.mender.want(base);
                     }
                 }
                 Err(fault) => {

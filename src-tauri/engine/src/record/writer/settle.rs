@@ -83,13 +83,22 @@ impl Writer {
 /// Waits for what was written of a camera. Answers the fragments.
 fn wait_for(camera: &mut Camera, grown: &mut HashMap<Uuid, (Micros, u64)>) -> Result<u64, Fault> {
     let mut fragments = 0;
-    for reel in camera.reels.values_mut() {
-        let settled = reel.sync()?.fragments;
-        if settled > 0 {
-            fragments += settled;
-            camera.end = camera.end.max(Some(reel.end()));
-            grown.insert(reel.segment.id, (micros(reel.end()), reel.bytes()));
+    let mut ends = Vec::new();
+    let mut done = Ok(());
+    for (take, reel) in &mut camera.reels {
+        match reel.sync() {
+            Ok(settled) if settled.fragments > 0 => {
+                fragments += settled.fragments;
+                ends.push((*take, reel.end()));
+                grown.insert(reel.segment.id, (micros(reel.end()), reel.bytes()));
+            }
+            Ok(_) => {}
+            Err(fault) => {
+                done = Err(fault);
+                break;
+            }
         }
     }
-    Ok(fragments)
+    ends.into_iter().for_each(|(take, end)| camera.reaches(take, end));
+    done.map(|()| fragments)
 }
