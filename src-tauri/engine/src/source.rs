@@ -95,13 +95,18 @@ pub struct SourceError {
     pub code: SourceErrorCode,
     /// One sentence for people, free of secrets.
     pub detail: String,
+    /// How far the camera answered all the same: only what is more than that is news of it.
+    pub reached: Reach,
 }
 
 impl SourceError {
-    /// An error with its sentence.
+    /// An error with its sentence. A camera that could be found and did not refuse the connection is taken for one
+    /// that answers.
     #[must_use]
     pub fn new(code: SourceErrorCode, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into() }
+        let nothing = matches!(code, SourceErrorCode::Dns | SourceErrorCode::Unreachable);
+        let reached = if nothing { Reach::Nothing } else { Reach::Answers };
+        Self { code, detail: detail.into(), reached }
     }
 
     /// Its class, and what is done about it where it ended an attempt or a session.

@@ -27,6 +27,9 @@ const STATS_EVERY: Duration = Duration::from_secs(2);
 /// not wait for the end of one that began before.
 const CHECKS: usize = 4;
 
+/// Between two checks of a camera whose name has no address: a name server is asked.
+const NAME_EVERY: Duration = Duration::from_secs(1);
+
 /// Between two looks whether a camera that offered sound alone offers pictures: each is a login.
 const OFFER_EVERY: Duration = Duration::from_secs(3);
 
@@ -363,13 +366,12 @@ impl Supervisor {
         let mut least = match self.life.phase() {
             // R-N5: a connection brings it back.
             Phase::Failed { .. } => Reach::Nothing,
-            Phase::Reconnecting { cause, .. } => match cause.code {
-                SourceErrorCode::Unreachable | SourceErrorCode::Dns => Reach::Nothing,
-                SourceErrorCode::Timeout => Reach::Accepts,
-                _ => Reach::Answers,
-            },
+            // One that answered, but not in time, is waited for like any other.
+            Phase::Reconnecting { cause, .. } => cause.reached,
             _ => Reach::Answers,
         };
+        let nameless = matches!(self.life.phase(), Phase::Reconnecting { cause, .. } if cause.code == SourceErrorCode::Dns);
+        let every = if nameless { every.max(NAME_EVERY) } else { every };
         let mut pace = interval_at(Instant::now() + every, every);
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut checks = FuturesUnordered::new();

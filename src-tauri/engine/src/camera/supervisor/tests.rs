@@ -195,6 +195,20 @@ async fn r_n5_attempts_follow_the_schedule_and_end_in_failed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn r_n5_a_camera_that_answers_but_never_in_time_is_waited_for_all_the_same() {
+    let late = Attempt::Refuse(SourceErrorCode::Timeout);
+    let bench = Bench::run(vec![late; 6], Policy::default()).await;
+    *bench.script.reach.lock().unwrap() = Reach::Answers;
+    bench.until(failed).await;
+    let at = bench.attempts_at();
+    for (pair, full) in at[1..].windows(2).zip([5.0, 10.0, 20.0, 40.0]) {
+        let wait = pair[1] - pair[0];
+        assert!((0.8 * full..=full + 0.01).contains(&wait), "{wait} of {full}");
+    }
+    assert_eq!(at.len(), 6);
+}
+
+#[tokio::test(start_paused = true)]
 async fn r_k2_silence_is_shown_then_decided_and_viewers_are_told() {
     let play = |then| Attempt::Play { frames: 50, then };
     let bench = Bench::run([play(Then::Silence), play(Then::Silence)], Policy::default()).await;

@@ -20,6 +20,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 use url::{Host, Url};
 
+use super::names::{NAMES, Names};
 use crate::source::{Reach, SourceError, SourceErrorCode as Code};
 
 /// SHA-256 of a certificate's DER form.
@@ -31,6 +32,8 @@ const FRESH: Duration = Duration::from_millis(400);
 
 /// Addresses of one name that are tried, all at once.
 const MAX_ADDRESSES: usize = 4;
+/// A name server that takes longer than this is not waited for where it is known what the name meant last.
+const RESOLVE_SOON: Duration = Duration::from_millis(400);
 /// While no address answers, the name is looked up again after this.
 const RESOLVE_AGAIN: Duration = Duration::from_millis(400);
 
@@ -66,12 +69,13 @@ fn port_of(url: &Url) -> u16 {
 }
 
 /// How far the camera answers within `limit`. It is asked for nothing but its methods, without a login; a
-/// camera that speaks TLS is not asked, a handshake costs both sides more than it tells.
+/// camera that speaks TLS is not asked, a handshake costs both sides more than it tells: that it accepts is all that is
+/// known of it.
 pub async fn reach(url: &Url, limit: Duration) -> Reach {
     let deadline = Instant::now() + limit;
-    let Ok(mut stream) = connect(url, deadline).await else { return Reach::Nothing };
+    let Ok(mut stream) = connect(&NAMES, url, deadline).await else { return Reach::Nothing };
     if url.scheme() == "rtsps" {
-        return Reach::Answers;
+        return Reach::Accepts;
     }
     let host = url.host().map(|host| host.to_string()).unwrap_or_default();
     let question = format!("OPTIONS rtsp://{host}:{}/ RTSP/1.0\r\nCSeq: 1\r\n\r\n", port_of(url));
@@ -94,7 +98,7 @@ pub(super) async fn dial(
     limit: Duration,
 ) -> Result<Dialed, SourceError> {
     let deadline = Instant::now() + limit;
-    let stream = connect(url, deadline).await?;
+    let stream = connect(&NAMES, url, deadline).await?;
     let host = host_of(url);
     let ends = stream.set_nodelay(true).and_then(|()| Ok((stream.local_addr()?, stream.peer_addr()?)));
     let (local, peer) = ends.map_err(|error| lost(&host, &error))?;
@@ -132,7 +136,7 @@ pub(super) async fn dial(
     Ok(Dialed { reader: Box::new(reader), writer: Box::new(writer), local, peer, fingerprint })
 }
 
-async fn connect(url: &Url, deadline: Instant) -> Result<TcpStream, SourceError> {
+async fn connect(names: &Names, url: &Url, deadline: Instant) -> Result<TcpStream, SourceError> {
     let (host, port) = (host_of(url), port_of(url));
     let name = match url.host() {
         Some(Host::Domain(name)) => Some(name),
@@ -141,7 +145,7 @@ async fn connect(url: &Url, deadline: Instant) -> Result<TcpStream, SourceError>
     let mut tried: Vec<SocketAddr> = match url.host() {
         Some(Host::Ipv4(address)) => vec![(address, port).into()],
         Some(Host::Ipv6(address)) => vec![(address, port).into()],
-        Some(Host::Domain(name)) => timeout_at(deadline, resolve(name, port)).await.unwrap_or_default(),
+        Some(Host::Domain(name)) => resolve(names, name, port, deadline).await,
         None => Vec::new(),
     };
     if tried.is_empty() {
@@ -155,7 +159,7 @@ async fn connect(url: &Url, deadline: Instant) -> Result<TcpStream, SourceError>
             let later = async {
                 sleep(RESOLVE_AGAIN).await;
                 match name {
-                    Some(name) => resolve(name, port).await,
+                    Some(name) => on_port(names.look_up(name).await, port),
                     None => Vec::new(),
                 }
             };
@@ -181,19 +185,28 @@ async fn connect(url: &Url, deadline: Instant) -> Result<TcpStream, SourceError>
     }
     Err(match failure {
         Some(error) => unconnected(&host, port, &error),
-        None => {
-            let detail = format!("The camera at {host} did not answer on port {port} in time.");
-            SourceError::new(Code::Timeout, detail)
-        }
+        None => silent(&host, port),
     })
 }
 
-/// The addresses of a name; none where it cannot be resolved.
-async fn resolve(name: &str, port: u16) -> Vec<SocketAddr> {
-    match tokio::net::lookup_host((name, port)).await {
-        Ok(found) => found.take(MAX_ADDRESSES).collect(),
-        Err(_) => Vec::new(),
+/// The addresses of a name, as they are found now; where nobody says so in time, as they were found last. None where
+/// they never were.
+async fn resolve(names: &Names, name: &str, port: u16, deadline: Instant) -> Vec<SocketAddr> {
+    let soon = deadline.min(Instant::now() + RESOLVE_SOON);
+    let mut found = timeout_at(soon, names.look_up(name)).await.unwrap_or_default();
+    if found.is_empty() {
+        found = names.known(name);
     }
+    if found.is_empty() {
+        found = timeout_at(deadline, names.look_up(name)).await.unwrap_or_default();
+    }
+    on_port(found, port)
+}
+
+fn on_port(mut addresses: Vec<SocketAddr>, port: u16) -> Vec<SocketAddr> {
+    addresses.truncate(MAX_ADDRESSES);
+    addresses.iter_mut().for_each(|address| address.set_port(port));
+    addresses
 }
 
 /// Connects by whichever of two requests gets through: the first, for hosts that are far away, or the
@@ -227,15 +240,19 @@ fn unconnected(host: &str, port: u16, error: &io::Error) -> SourceError {
         Kind::NetworkUnreachable => {
             (Code::Unreachable, format!("{host} cannot be reached (network unreachable)."))
         }
-        Kind::TimedOut => {
-            (Code::Timeout, format!("The camera at {host} did not answer on port {port} in time."))
-        }
+        Kind::TimedOut => return silent(host, port),
         Kind::ConnectionReset => {
             (Code::Reset, format!("{host} reset the connection on port {port} at once."))
         }
         _ => (Code::Unreachable, format!("{host} cannot be reached ({}).", error.kind())),
     };
     SourceError::new(code, detail)
+}
+
+/// Nobody took the connection, or refused it.
+fn silent(host: &str, port: u16) -> SourceError {
+    let detail = format!("The camera at {host} did not answer on port {port} in time.");
+    SourceError { reached: Reach::Nothing, ..SourceError::new(Code::Timeout, detail) }
 }
 
 fn no_tls(host: &str, error: &io::Error, mismatched: bool) -> SourceError {
@@ -373,5 +390,37 @@ impl ServerCertVerifier for Verifier {
 
     fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use super::super::names::tests::server;
+    use super::*;
+
+    #[tokio::test]
+    async fn a_camera_is_found_where_it_was_when_the_name_server_is_gone() {
+        let camera = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = Url::parse(&format!("rtsp://door.test:{}/", camera.local_addr().unwrap().port())).unwrap();
+        let (names, asked) = server(1, Duration::ZERO, "127.0.0.1:0".parse().unwrap());
+        let begun = Instant::now();
+        while asked.load(Ordering::Relaxed) < 2 {
+            assert!(begun.elapsed() < Duration::from_secs(10), "it is asked again");
+            connect(&names, &url, Instant::now() + Duration::from_secs(1)).await.expect("there it is");
+            camera.accept().unwrap();
+            sleep(Duration::from_millis(50)).await;
+        }
+        let nobody = server(0, Duration::from_secs(60), "127.0.0.1:0".parse().unwrap()).0;
+        let soon = Instant::now() + Duration::from_millis(100);
+        assert_eq!(connect(&nobody, &url, soon).await.err().map(|error| error.code), Some(Code::Dns));
+    }
+
+    #[tokio::test]
+    async fn that_a_camera_with_tls_accepts_is_no_answer() {
+        let camera = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = Url::parse(&format!("rtsps://{}/", camera.local_addr().unwrap())).unwrap();
+        assert_eq!(reach(&url, Duration::from_secs(1)).await, Reach::Accepts);
     }
 }

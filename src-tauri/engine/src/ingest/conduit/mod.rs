@@ -13,6 +13,7 @@ mod auth;
 mod dial;
 mod keepalive;
 pub mod message;
+mod names;
 mod refusal;
 mod relay;
 mod repair;
