@@ -14,6 +14,15 @@ const FULL_LAG: Duration = Duration::from_secs(2);
 const CREEP: i64 = 100_000;
 /// Window of rates.
 const WINDOW: Duration = Duration::from_secs(4);
+/// A lag from here on is looked at: it may be a camera that set its clock back.
+const LATE: i64 = 300_000_000;
+/// A lag that stays for so long as it is, while all frames come, is none: what is really late catches up, falls further
+/// behind, or loses frames.
+const SETTLES: Duration = Duration::from_secs(10);
+/// The least lag of the first half of that time and of the second are this close, in nanoseconds.
+const STEADY: i64 = 20_000_000;
+/// This part of the frames is all of them.
+const ALL: f64 = 0.9;
 
 /// Measures one track by the arrival of its frames.
 #[derive(Debug, Default)]
@@ -22,6 +31,9 @@ pub struct Meter {
     bytes: usize,
     reference: Option<Reference>,
     lag: Duration,
+    /// Frames per second while there was no lag.
+    pace: f64,
+    late: Option<Late>,
     jitter: f64,
     previous: Option<i64>,
     /// Frames since a key frame was seen.
@@ -36,6 +48,15 @@ struct Reference {
     /// Arrival minus media time, both in nanoseconds, smallest seen.
     offset: i64,
     at: Instant,
+}
+
+/// A lag that lasts, since its first frame.
+#[derive(Clone, Copy, Debug)]
+struct Late {
+    since: Instant,
+    frames: u32,
+    /// The smallest offsets of both halves of the time in which it may settle.
+    least: [i64; 2],
 }
 
 /// What a [`Meter`] says.
@@ -67,7 +88,14 @@ impl Meter {
         let quiet = arrival.saturating_duration_since(reference.at).as_secs_f64();
         let crept = reference.offset.saturating_add((quiet * CREEP as f64) as i64);
         *reference = Reference { offset: offset.min(crept), at: arrival, ..*reference };
-        self.lag = Duration::from_nanos(u64::try_from(offset - reference.offset).unwrap_or(0));
+        let lag = offset.saturating_sub(reference.offset);
+        self.lag = Duration::from_nanos(u64::try_from(lag).unwrap_or(0));
+        if lag < LATE {
+            self.late = None;
+            self.pace = self.rate(arrival).unwrap_or(self.pace);
+        } else {
+            self.watch(arrival, offset);
+        }
         if let Some(previous) = self.previous.replace(offset) {
             let apart = (offset.saturating_sub(previous)).unsigned_abs() as f64;
             self.jitter += (apart - self.jitter) / 16.0;
@@ -78,6 +106,36 @@ impl Meter {
         } else if let Some(n) = &mut self.since_key {
             *n = n.saturating_add(1);
         }
+    }
+
+    /// A frame is late: takes the lag for the camera's clock once it has settled.
+    fn watch(&mut self, arrival: Instant, offset: i64) {
+        let fresh = Late { since: arrival, frames: 0, least: [i64::MAX; 2] };
+        let late = self.late.get_or_insert(fresh);
+        let passed = arrival.saturating_duration_since(late.since);
+        late.frames += 1;
+        let half = usize::from(passed * 2 >= SETTLES);
+        late.least[half] = late.least[half].min(offset);
+        if passed < SETTLES {
+            return;
+        }
+        let [first, second] = late.least;
+        let rate = f64::from(late.frames) / passed.as_secs_f64();
+        if first.abs_diff(second) <= STEADY.unsigned_abs()
+            && rate >= self.pace * ALL
+            && let Some(reference) = &mut self.reference
+        {
+            reference.offset = first.min(second);
+            self.lag = Duration::from_nanos(u64::try_from(offset - reference.offset).unwrap_or(0));
+        }
+        self.late = None;
+    }
+
+    /// Frames per second, where there were enough to say so.
+    fn rate(&self, now: Instant) -> Option<f64> {
+        let (first, _) = self.window.front()?;
+        let span = now.saturating_duration_since(*first);
+        (span * 2 >= WINDOW).then(|| (self.window.len() as f64 - 1.0) / span.as_secs_f64())
     }
 
     fn forget(&mut self, now: Instant) {
@@ -141,6 +199,39 @@ mod tests {
         assert_eq!(feed(101, 1_700).buffer_pct, 15);
         assert_eq!(feed(102, 3_000).buffer_pct, 0);
         assert!(feed(103, 0).buffer_pct >= 99);
+    }
+
+    #[test]
+    fn r_k3_a_clock_that_was_set_back_is_no_lag_for_long_and_a_lag_is_no_clock() {
+        let after = |late: &dyn Fn(u64) -> (u64, bool)| {
+            let (start, mut meter, mut told) = (Instant::now(), Meter::default(), Vec::new());
+            for n in 0..1_000_u64 {
+                let (late_ms, comes) = if n < 250 { (0, true) } else { late(n - 250) };
+                if !comes {
+                    continue;
+                }
+                let arrival = start + Duration::from_millis(n * 40 + late_ms);
+                meter.feed(arrival, n as i64 * 3_600, 90_000, 5_000, n % 50 == 0);
+                told.push(meter.read(arrival).buffer_pct);
+            }
+            *told.last().unwrap()
+        };
+        // Three seconds, as media time sees them: the arrivals go on as before.
+        let clock = {
+            let (start, mut meter, mut told) = (Instant::now(), Meter::default(), Vec::new());
+            for n in 0..700_u64 {
+                let arrival = start + Duration::from_millis(n * 40 + n % 3 * 30);
+                let back = if n < 250 { 0 } else { 3 * 90_000 };
+                meter.feed(arrival, n as i64 * 3_600 - back, 90_000, 5_000, n % 50 == 0);
+                told.push(meter.read(arrival).buffer_pct);
+            }
+            (told[260], told[480], *told.last().unwrap())
+        };
+        assert_eq!((clock.0, clock.1), (0, 0));
+        assert!(clock.2 >= 90, "{clock:?}");
+        // Falls behind, by one part in a hundred; every third frame is lost on the way.
+        assert!(after(&|n| (1_000 + n * 40 / 100, true)) < 50);
+        assert!(after(&|n| (1_000, n % 3 != 0)) <= 50);
     }
 
     #[test]
