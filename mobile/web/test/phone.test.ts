@@ -93,3 +93,18 @@ test('from a phone that was removed there is a way back', async () => {
   expect(phone.view.phase).toBe('idle');
   expect(settings.publishing).toBe(false);
 });
+
+test('the zoom is told as the camera that is used now has it', async () => {
+  const lens = { getCapabilities: () => ({ zoom: { min: 0.5, max: 4, step: 0.1 } }) };
+  const stands = vi.fn(() => ({ zoom: 1 }));
+  Object.assign(track, lens, { getSettings: stands });
+  const phone = phoneOf('hall', []);
+  phone.start();
+  await vi.advanceTimersByTimeAsync(100);
+  expect(phone.view.powers.zoom).toMatchObject({ min: 0.5, max: 4, now: 1 });
+  stands.mockReturnValue({ zoom: 2 });
+  phone.turn();
+  await vi.advanceTimersByTimeAsync(100);
+  expect(phone.view.powers.zoom?.now).toBe(2);
+  phone.stop();
+});

@@ -32,7 +32,7 @@ describe('what the phone says', () => {
     expect(said({ capture: 'refused' })).toMatchObject({ tone: 'fail', act: 'again' });
     expect(said({ phase: 'closed', end: 'replaced' })).toMatchObject({
       tone: 'fail',
-      act: 'again',
+      act: 'here',
     });
     expect(
       said({ phase: 'signaling', linked: false, dialAt: 4200, dialsFailed: 4 }).detail,

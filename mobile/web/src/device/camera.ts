@@ -16,7 +16,8 @@ export interface CameraWish {
 /** What the camera in use can do. */
 export interface CameraPowers {
   torch: boolean;
-  zoom: { min: number; max: number; step: number } | null;
+  /** `now`: where it stands. */
+  zoom: { min: number; max: number; step: number; now: number } | null;
 }
 
 /** Powers that the standard's types do not have yet. */
@@ -132,7 +133,9 @@ export class PhoneCamera {
     const [video] = stream.getVideoTracks();
     if (video) video.contentHint = 'motion';
     const can = video?.getCapabilities?.() as MoreCapabilities | undefined;
-    const zoom = can?.zoom && can.zoom.max > can.zoom.min ? can.zoom : null;
+    const { min = 1, max = 1, step = 0 } = can?.zoom ?? {};
+    const { zoom: now = min } = (video?.getSettings?.() ?? {}) as { zoom?: number };
+    const zoom = max > min ? { min, max, step, now } : null;
     this.#powers = { torch: can?.torch === true, zoom };
     this.#handlers.onTracks();
     this.#move(this.#seen());

@@ -74,7 +74,8 @@ export const en = {
       title: 'Your computer does not allow that',
       hint: 'Remove the phone there and add it again.',
     },
-    again: 'Start here',
+    again: 'Try again',
+    here: 'Start here',
     back: 'Back',
   },
   controls: {

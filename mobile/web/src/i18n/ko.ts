@@ -75,7 +75,8 @@ export const ko: Words = {
       title: '컴퓨터가 허용하지 않습니다',
       hint: '컴퓨터에서 휴대폰을 제거한 뒤 다시 추가하세요.',
     },
-    again: '여기서 시작',
+    again: '다시 시도',
+    here: '여기서 시작',
     back: '뒤로',
   },
   controls: {

@@ -10,7 +10,7 @@ export interface Saying {
   headline: string;
   detail: string | null;
   /** What the person can do about it. */
-  act: 'again' | 'go_on' | 'scan' | null;
+  act: 'again' | 'here' | 'go_on' | 'scan' | null;
 }
 
 export type Said = Pick<
@@ -33,7 +33,7 @@ export function say(view: Said, now: number, words: Words): Saying {
 
   if (view.end !== null && view.end !== 'stopped') {
     const { title, hint } = end[view.end];
-    return saying('fail', false, title, hint, view.end === 'replaced' ? 'again' : 'scan');
+    return saying('fail', false, title, hint, view.end === 'replaced' ? 'here' : 'scan');
   }
   if (view.capture === 'refused') {
     return saying('fail', false, state.refused, state.refusedHint, 'again');
