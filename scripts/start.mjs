@@ -1,6 +1,6 @@
 // npm start: sets the machine up, builds, and opens the app; without a display it serves the wall.
 //
-//   npm start [-- --release] [-- arguments of the program]
+//   npm start [-- [--release] [arguments of the program]]
 
 import { join } from 'node:path';
 import { bold, die, hasDisplay, run, say, claimTarget } from './machine.mjs';
@@ -8,7 +8,8 @@ import { setUp } from './setup.mjs';
 import { buildUi } from './ui.mjs';
 
 const release = process.argv.includes('--release');
-const rest = process.argv.slice(2).filter((argument) => argument !== '--release');
+// A second `--` is meant for this script, and no argument of the program.
+const rest = process.argv.slice(2).filter((argument) => !['--release', '--'].includes(argument));
 const desktop = hasDisplay();
 const program = desktop ? 'nightjar' : 'nightjar-server';
 
@@ -22,6 +23,6 @@ const build = ['build', '-p', program, '--bin', program, ...(release ? ['--relea
 if ((await run('cargo', build)) !== 0) die(`${program} could not be built; the message is above.`);
 
 if (desktop) say(bold('Opening Nightjar'));
-else say(bold('Serving the wall at http://127.0.0.1:8420 (Ctrl-C ends it)'));
+else say(bold('Serving the wall (Ctrl-C ends it); the program says where:'));
 const binary = join(targetDir, release ? 'release' : 'debug', program);
 process.exit(await run(binary, rest, { input: 'inherit' }));

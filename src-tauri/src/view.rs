@@ -26,16 +26,16 @@ fn is_offline(state: StateName) -> bool {
     matches!(state, StateName::Stalled | StateName::Reconnecting | StateName::Failed | StateName::Refused)
 }
 
-/// The state in a word or two.
+/// The state in a word or two, as the wall says it (`src-ui/test/i18n.test.ts` compares them).
 fn words(state: StateName, language: Language) -> &'static str {
     let (en, ko) = match state {
         StateName::Idle => ("off", "꺼짐"),
         StateName::Connecting => ("connecting", "연결 중"),
         StateName::Live => ("live", "실시간"),
         StateName::Stalled => ("no picture", "영상 없음"),
-        StateName::Reconnecting => ("reconnecting", "다시 연결 중"),
-        StateName::Failed => ("failed", "실패"),
-        StateName::Refused => ("refused", "거부됨"),
+        StateName::Reconnecting => ("reconnecting", "재연결 중"),
+        StateName::Failed => ("failed", "연결 실패"),
+        StateName::Refused => ("refused", "접속 거부됨"),
     };
     match language {
         Language::En => en,

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import tray from '../../src-tauri/src/view.rs?raw';
 import { languageOf } from '../src/i18n/choose';
 import { en } from '../src/i18n/en';
 import { ko } from '../src/i18n/ko';
@@ -32,7 +33,7 @@ test('the first language that there are words in decides', () => {
 
 /** Names, units and signs that are the same in Korean. */
 const SAME =
-  /^(app\.name|login\.title|transport\.(webrtc|mse)|units\.fps|stats\.(kbps|mbps|ms|none)|alerts\.span|exports\.span|timeline\.gap|tile\.label|wall\.changed|cameras\.what)$/;
+  /^(app\.name|login\.title|transport\.(webrtc|mse)|units\.fps|stats\.(kbps|mbps|ms|none)|exports\.span|timeline\.gap|tile\.label|wall\.changed|cameras\.what)$/;
 
 test('Korean is Korean', () => {
   for (const [path, value] of leaves(ko)) {
@@ -64,4 +65,16 @@ test('no component carries words of its own', () => {
     );
     expect(words, file).toEqual([]);
   }
+});
+
+test('the tray says of a camera what the wall says', () => {
+  const lines = [...tray.matchAll(/StateName::(\w+) => \("(.+?)", "(.+?)"\)/g)];
+  const told = (language: 2 | 3) =>
+    Object.fromEntries(
+      lines.map((line) => [line[1]?.toLowerCase(), line[language]?.toLowerCase()]),
+    );
+  const shown = (words: Record<string, string>) =>
+    Object.fromEntries(Object.entries(words).map(([name, text]) => [name, text.toLowerCase()]));
+  expect(told(2)).toEqual(shown(en.state));
+  expect(told(3)).toEqual(shown(ko.state));
 });

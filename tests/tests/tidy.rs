@@ -98,7 +98,7 @@ fn engine_modules_import_downwards() {
             continue;
         }
         let Some(own) = layer(module) else {
-            problems.push(format!("{name}: module `{module}` has no layer; give it one in tests/tidy.rs"));
+            problems.push(format!("{name}: module `{module}` has no layer; give it one in tests/tests/tidy.rs"));
             continue;
         };
         for import in imports(&code(&text)) {
@@ -255,7 +255,7 @@ fn the_web_view_may_do_little() {
         for permission in capability["permissions"].as_array().expect("a list") {
             let permission = permission.as_str().unwrap_or("(a scoped permission)");
             if !allowed.contains(&permission) {
-                problems.push(format!("{name}: `{permission}` is not on the list in tests/tidy.rs"));
+                problems.push(format!("{name}: `{permission}` is not on the list in tests/tests/tidy.rs"));
             }
         }
     }

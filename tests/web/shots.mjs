@@ -107,8 +107,6 @@ async function addingAPhone() {
 await wallOf(9, 'wall.png', { ...SIZE, prefs: { layout: 9 } });
 const light = { layout: 'focus', theme: 'light', language: 'ko' };
 await wallOf(10, 'wall-light-ko.png', { ...SIZE, prefs: light });
-const phone = { isMobile: true, hasTouch: true, deviceScaleFactor: 2 };
-await wallOf(8, 'phone-width.png', { width: 390, height: 844, context: phone });
 
 // What adding one looks like, and a bad day.
 const server = await startServer();

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { eventually, scene } from '../stage/scene.mjs';
 
-scene('r_m4 a camera is probed, added, watched and removed', async (stage) => {
+scene('R-M4 a camera is probed, added, watched and removed', async (stage) => {
   const server = await stage.server();
   const login = { user: 'viewer', password: 's3cret-word' };
   const source = await stage.camera({ clip: 'builtin:living-room', ...login });
@@ -103,7 +103,7 @@ scene('a camera that is not there is named, and nothing is saved', async (stage)
 });
 
 scene(
-  'r_n14 a camera without an address is recorded as its dialog and its tile say',
+  'R-N14 a camera without an address is recorded as its dialog and its tile say',
   async (stage) => {
     const server = await stage.server();
     await server.api('POST', '/demo', { count: 1 });

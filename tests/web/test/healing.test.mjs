@@ -84,7 +84,7 @@ scene('a camera that freezes, dies and returns moves again without a reload', as
   assert.equal((await wall.report('yard')).redials, 0);
 });
 
-scene('r_k2 viewers keep their connection while the camera is away for 10 s', async (stage) => {
+scene('R-K2 viewers keep their connection while the camera is away for 10 s', async (stage) => {
   const server = await stage.server();
   const clip = 'builtin:living-room';
   const gate = await stage.camera({ clip });

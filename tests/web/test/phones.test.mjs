@@ -74,7 +74,7 @@ const peers = () => {
 
 for (const codec of ['h264', 'vp8', 'vp9', 'av1']) {
   scene(
-    `r_p1 a phone that sends ${codec} is watched, and its viewer stays through its rebirth`,
+    `R-P1 a phone that sends ${codec} is watched, and its viewer stays through its rebirth`,
     async (stage) => {
       const server = await stage.server();
       // The camera is not there before and after; the browser notes that by itself.
@@ -125,7 +125,7 @@ for (const codec of ['h264', 'vp8', 'vp9', 'av1']) {
 }
 
 for (const codec of ['h264', 'vp9', 'av1']) {
-  scene(`r_m5 without WebRTC a phone that sends ${codec} plays by MSE`, async (stage) => {
+  scene(`R-M5 without WebRTC a phone that sends ${codec} plays by MSE`, async (stage) => {
     const server = await stage.server();
     const hand = await stage.wall(server.url);
     await hand.page.evaluate(peers);

@@ -6,7 +6,7 @@ import { eventually, scene } from '../stage/scene.mjs';
 
 const camera = (url, more = {}) => ({ id: 'cam', name: 'Gate', url, ...more });
 
-scene('r_m5 a demo camera plays by WebRTC on the wall', async (stage) => {
+scene('R-M5 a demo camera plays by WebRTC on the wall', async (stage) => {
   const server = await stage.server({ demo: 1 });
   const { cameras } = await server.api('GET', '/cameras');
   const id = cameras[0].id;
@@ -27,7 +27,7 @@ scene('r_m5 a demo camera plays by WebRTC on the wall', async (stage) => {
   await wall.page.getByText(/WebRTC · main/).waitFor();
 });
 
-scene('r_m5 without WebRTC a camera plays by MSE, at the live edge', async (stage) => {
+scene('R-M5 without WebRTC a camera plays by MSE, at the live edge', async (stage) => {
   const server = await stage.server();
   const source = await stage.camera({ sound: 'off' });
   await server.api('POST', '/cameras', camera(source.url));
@@ -50,7 +50,7 @@ scene('r_m5 without WebRTC a camera plays by MSE, at the live edge', async (stag
 });
 
 scene(
-  'r_m6 a picture is on the screen well within a second, by either transport',
+  'R-M6 a picture is on the screen well within a second, by either transport',
   async (stage) => {
     const server = await stage.server();
     const source = await stage.camera();
@@ -71,7 +71,7 @@ scene(
   },
 );
 
-scene('r_m3 without WebRTC a camera with AAC plays with its sound', async (stage) => {
+scene('R-M3 without WebRTC a camera with AAC plays with its sound', async (stage) => {
   const server = await stage.server();
   const source = await stage.camera();
   await server.api('POST', '/cameras', camera(source.url));
@@ -115,7 +115,7 @@ scene('another resolution on the way keeps playing, by WebRTC and by MSE', async
   }
 });
 
-scene('r_m3 H.265 that this browser cannot play says so', async (stage) => {
+scene('R-M3 H.265 that this browser cannot play says so', async (stage) => {
   const server = await stage.server();
   const source = await stage.camera({ clip: 'builtin:h265' });
   await server.api('POST', '/cameras', camera(source.url));

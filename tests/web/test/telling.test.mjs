@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { eventually, scene } from '../stage/scene.mjs';
 
-scene('r_n10 alert settings are kept over a reload, or refused with a word', async (stage) => {
+scene('R-N10 alert settings are kept over a reload, or refused with a word', async (stage) => {
   const server = await stage.server();
   const first = { id: 'gate', name: 'Gate' };
   await server.api('POST', '/cameras', { ...first, url: 'rtsp://127.0.0.1:1/' });
