@@ -3,7 +3,7 @@ import { en } from '../src/i18n/en';
 import type { ViewerState } from '../src/media/viewer';
 import { FakePlatform } from '../src/platform/fake';
 import type { Camera, CameraState } from '../src/platform/types';
-import { isFilmed, summary, tileView } from '../src/state/tile';
+import { faults, isFaulty, isFilmed, summary, tileView } from '../src/state/tile';
 import states from './states.json';
 
 const [base] = new FakePlatform(1).cameras.values();
@@ -171,7 +171,54 @@ describe('a tile', () => {
 
 test('the wall at a glance counts what has no picture', () => {
   const fake = new FakePlatform(10, 'broken');
-  expect(summary(fake.cameras.values())).toEqual({ all: 10, down: 8, failed: 4, connecting: 2 });
+  expect(summary(fake.cameras.values())).toMatchObject({
+    all: 10,
+    on: 10,
+    live: 0,
+    down: 8,
+    failed: 4,
+    connecting: 2,
+  });
+});
+
+test('a camera that is switched off is neither live nor missing', () => {
+  const camera = (name: CameraState['name']) => ({ ...base, state: { name, since } }) as Camera;
+  const off = summary([camera('live'), camera('live'), camera('idle')]);
+  expect(off).toMatchObject({ all: 3, on: 2, live: 2, down: 0 });
+  const down = summary([camera('live'), camera('idle'), camera('failed')]);
+  expect(down).toMatchObject({ on: 2, live: 1, down: 1 });
+  expect(summary([camera('idle')])).toMatchObject({ all: 1, on: 0, live: 0 });
+});
+
+test('a picture that is there does not hide that it is not recorded, or in trouble', () => {
+  const recording = (state: Camera['recording']['state']): Camera =>
+    ({ ...base, recording: { state, since }, state: { name: 'live', since } }) as Camera;
+  const warned = (...codes: string[]): Camera => ({
+    ...recording('recording'),
+    warnings: codes.map((code) => ({ code, class: 'BUFFERING', detail: '' })),
+  });
+  for (const state of ['storage_lost', 'disk_full', 'failed'] as const) {
+    expect(faults(recording(state), en)).toEqual([en.tile.notRecorded[state]]);
+    expect(isFaulty(recording(state))).toBe(true);
+  }
+  for (const state of ['off', 'recording'] as const) {
+    expect(faults(recording(state), en)).toEqual([]);
+    expect(isFaulty(recording(state))).toBe(false);
+  }
+  const both = {
+    ...warned('buffering', 'keepalive_unanswered'),
+    recording: recording('failed').recording,
+  };
+  expect(faults(both, en)).toEqual([
+    en.tile.notRecorded.failed,
+    en.cause.buffering.title,
+    en.tile.slow,
+  ]);
+  // Of a camera that is away its own state tells more.
+  const away: Camera = { ...warned('buffering'), state: { name: 'failed', since } };
+  expect([faults(away, en), isFaulty(away)]).toEqual([[], false]);
+  const all = [warned('buffering'), recording('disk_full'), recording('recording'), away];
+  expect(summary(all)).toMatchObject({ on: 4, live: 3, down: 1, faulty: 2 });
 });
 
 describe('a phone', () => {

@@ -58,7 +58,7 @@ function camera(state: CameraState['name'], more: Partial<Camera> = {}): Camera 
   return { ...base, sub: true, ...more };
 }
 
-function watch(first: Camera) {
+function watch(first: Camera, onHeld: (held: boolean) => void = () => {}) {
   const platform = new FakePlatform(1);
   const made: Puppet[] = [];
   const states: ViewerState['name'][] = [];
@@ -77,6 +77,7 @@ function watch(first: Camera) {
     onKept: (takenAt) => {
       kept.push(takenAt);
     },
+    onHeld,
   });
   viewer.update(first);
   viewer.setVisible(true);
@@ -275,7 +276,7 @@ describe('a viewer', () => {
     expect(made).toHaveLength(3);
   });
 
-  test('r_n2 heals a decoder by a new connection, then by another transport, and says so', () => {
+  test('R-N2 heals a decoder by a new connection, then by another transport, and says so', () => {
     const { made, newest, platform, viewer } = watch(camera('live'));
     newest().play();
     newest().end('undecodable');
@@ -473,6 +474,36 @@ describe('a viewer', () => {
     expect(made).toHaveLength(2);
     newest().play();
     expect(viewer.state.name).toBe('playing');
+  });
+
+  test('tells that the browser holds the sound back, and lets it be heard with the next gesture', async () => {
+    const element = HTMLMediaElement.prototype;
+    let gesture = false;
+    vi.spyOn(element, 'play').mockImplementation(async function (this: HTMLMediaElement) {
+      if (!this.muted && !gesture) throw new DOMException('no gesture yet', 'NotAllowedError');
+    });
+    const held: boolean[] = [];
+    const { viewer, newest, host } = watch(camera('live'), (now) => held.push(now));
+    viewer.setSound(true);
+    newest().play();
+    const video = () => host.querySelector('video');
+    // What the browser tells by itself wherever the sound of a video is switched.
+    const tell = async () => {
+      await vi.advanceTimersByTimeAsync(0);
+      video()?.dispatchEvent(new Event('volumechange'));
+    };
+    await tell();
+    expect([video()?.muted, held]).toEqual([true, [true]]);
+    gesture = true;
+    dispatchEvent(new Event('pointerup'));
+    await tell();
+    expect([video()?.muted, held]).toEqual([false, [true, false]]);
+    // Muted because nobody listens is not held back, and nobody waits for a gesture any more.
+    viewer.setSound(false);
+    dispatchEvent(new Event('pointerup'));
+    await tell();
+    expect([video()?.muted, held]).toEqual([true, [true, false]]);
+    viewer.close();
   });
 
   test('sends for the sound of MSE only when somebody listens, and keeps the picture meanwhile', () => {

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { FakePlatform } from '../src/platform/fake';
-import { ApiError } from '../src/platform/types';
+import { type Alert, ApiError } from '../src/platform/types';
 import { Feed, type Link } from '../src/state/feed';
 import { emptyWorld, parseEvent, step, type World } from '../src/state/world';
 
@@ -36,6 +36,33 @@ describe('the fold over events', () => {
     expect(folded(base, { type: 'camera', seq: 2, camera: second })).toBe('resnapshot');
     expect(folded(base, { type: 'camera', seq: 0, camera: second })).toBe('resnapshot');
     expect(folded({ type: 'camera', seq: 1, camera: second })).toBe('resnapshot');
+  });
+
+  test('keeps alerts as the server does: the newest first, 200 of them, and each that goes on', () => {
+    const at = (minute: number) => new Date(1_700_000_000_000 + minute * 60_000).toISOString();
+    const alert = (n: number, more = {}) =>
+      ({
+        id: `a${n}`,
+        kind: 'camera_lost',
+        message: '',
+        since: at(n),
+        until: at(n + 1),
+        ...more,
+      }) as Alert;
+    const messages = Array.from({ length: 250 }, (_, n) => ({
+      type: 'alert',
+      seq: n + 1,
+      alert: alert(n, n === 3 ? { until: null } : {}),
+    }));
+    // One of before has its end told late: that makes it no newer.
+    const late = { type: 'alert', seq: 251, alert: alert(240, { message: 'over' }) };
+    const world = folded({ ...snapshot, cameras: [], alerts: [] }, ...messages, late);
+    if (world === 'resnapshot') throw new Error('nothing is missing');
+    expect(world.alerts.map(({ id }) => id)).toEqual([
+      ...Array.from({ length: 200 }, (_, n) => `a${249 - n}`),
+      'a3',
+    ]);
+    expect(world.alerts[9]?.message).toBe('over');
   });
 
   test('counts messages of kinds it does not know', () => {

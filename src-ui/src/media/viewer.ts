@@ -60,6 +60,8 @@ export interface ViewerOptions {
   onChange(state: ViewerState): void;
   /** When the picture that is shown was taken, ms since 1970, where it stands; null while it is live. */
   onKept(takenAt: number | null): void;
+  /** The browser holds wanted sound back, or does so no more. */
+  onHeld?(held: boolean): void;
 }
 
 /** A tile that scrolls out and back, or a page that is turned quickly, costs no new connection. */
@@ -90,6 +92,8 @@ const FRUITLESS_LIMIT = 2;
 /** Where the picture is slower than this, a still bridges the wait. */
 const BRIDGE_AFTER_MS = 700;
 const KEPT_WIDTH = 960;
+/** What browsers take for a person's wish to hear something. */
+const GESTURES = ['pointerup', 'keydown'] as const;
 
 interface Attempt {
   player: Player;
@@ -142,6 +146,9 @@ export class Viewer {
   #keptAt: number | null = null;
   #fps = 0;
   #bitrate = 0;
+  /** The browser muted what is to be heard: it wants a gesture first. */
+  #held = false;
+  readonly #gesture = () => this.#hear();
   #closed = false;
 
   constructor(viewerOptions: ViewerOptions) {
@@ -240,7 +247,29 @@ export class Viewer {
       const missing = on && active?.option.sound === 'plays' && !active.sound;
       if (other || missing) this.#dial();
     }
-    if (this.#shown) this.#shown.video.muted = !on;
+    this.#hear();
+  }
+
+  /** Lets the picture that is shown be heard, or not. */
+  #hear(): void {
+    const attempt = this.#shown;
+    if (attempt === null) return;
+    attempt.video.muted = !this.#sound;
+    // Some browsers pause a video whose sound comes on.
+    if (this.#sound && attempt.option.transport !== 'stills') play(attempt.video);
+    this.#listen();
+  }
+
+  /** Without a gesture browsers mute a video that begins: this is told, and undone with the next one. */
+  #listen(): void {
+    const held = this.#sound && this.#shown?.video.muted === true;
+    if (held === this.#held) return;
+    this.#held = held;
+    for (const name of GESTURES) {
+      if (held) addEventListener(name, this.#gesture, true);
+      else removeEventListener(name, this.#gesture, true);
+    }
+    this.#o.onHeld?.(held);
   }
 
   redialNow(): void {
@@ -375,6 +404,7 @@ export class Viewer {
     video.tabIndex = -1;
     video.setAttribute('aria-hidden', 'true');
     video.dataset.pending = '';
+    video.addEventListener('volumechange', () => this.#listen());
     this.#o.host.append(video);
     const stream = this.#wanted;
     const now = performance.now();
@@ -419,9 +449,7 @@ export class Viewer {
     attempt.movedAt = now;
     attempt.movedAtWall = Date.now();
     delete attempt.video.dataset.pending;
-    attempt.video.muted = !this.#sound;
-    // Some browsers pause a video whose sound comes on.
-    if (this.#sound && attempt.option.transport !== 'stills') play(attempt.video);
+    this.#hear();
     this.#forgetKept();
     this.#move({ name: 'playing', option: attempt.option, whyNot: this.#whyNot(this.#options()) });
   }
@@ -530,6 +558,7 @@ export class Viewer {
     this.#opening = null;
     this.#shown = null;
     this.#attempt = 0;
+    this.#listen();
     this.#move({ name: 'idle' });
   }
 

@@ -78,7 +78,7 @@ export function httpPlatform(options: HttpPlatformOptions): Platform {
         headers,
         signal: init.signal ?? timeout,
         credentials: bearer === null ? 'same-origin' : 'omit',
-        cache: 'no-store',
+        cache: init.cache ?? 'no-store',
       });
     } catch (error) {
       throw new ApiError(0, 'unreachable', messageOf(error));
@@ -205,7 +205,9 @@ export function httpPlatform(options: HttpPlatformOptions): Platform {
       await request(cameraPath(id), { method: 'DELETE' });
     },
     probe(spec, signal) {
-      return json<Probe>('POST', '/api/v1/cameras/probe', spec, limited(signal, PROBE_TIMEOUT_MS));
+      return limited(signal, PROBE_TIMEOUT_MS, (ends) =>
+        json<Probe>('POST', '/api/v1/cameras/probe', spec, ends),
+      );
     },
     async retry(id) {
       await request(`${cameraPath(id)}/retry`, { method: 'POST' });
@@ -221,14 +223,15 @@ export function httpPlatform(options: HttpPlatformOptions): Platform {
     reportFault: (id, fault) => json<FaultAdvice>('POST', `${cameraPath(id)}/fault`, fault),
 
     async whep(id, stream, offer, signal): Promise<WhepSession> {
-      const response = await request(`${cameraPath(id)}/whep${streamQuery(stream)}`, {
-        method: 'POST',
-        headers: { 'Content-Type': 'application/sdp' },
-        body: offer,
-        signal: limited(signal, CALL_TIMEOUT_MS),
+      const [location, answer] = await limited(signal, CALL_TIMEOUT_MS, async (ends) => {
+        const response = await request(`${cameraPath(id)}/whep${streamQuery(stream)}`, {
+          method: 'POST',
+          headers: { 'Content-Type': 'application/sdp' },
+          body: offer,
+          signal: ends,
+        });
+        return [response.headers.get('Location'), await response.text()] as const;
       });
-      const location = response.headers.get('Location');
-      const answer = await response.text();
       return {
         answer,
         close() {
@@ -269,7 +272,9 @@ export function httpPlatform(options: HttpPlatformOptions): Platform {
       ),
     async thumbnail(id, at, width) {
       const size = width === null ? '' : `&width=${Math.round(width)}`;
-      return (await request(`${recordingPath(id)}/thumbnail.jpg?at=${iso(at)}${size}`)).blob();
+      const path = `${recordingPath(id)}/thumbnail.jpg?at=${iso(at)}${size}`;
+      // What was recorded stays as it is: the server says for how long it may be kept.
+      return (await request(path, { cache: 'default' })).blob();
     },
     protect: (id, on) => json<Segment>('PATCH', recordingPath(id), { protected: on }),
     async removeRecording(id) {
@@ -294,17 +299,23 @@ export function httpPlatform(options: HttpPlatformOptions): Platform {
   return options.desktop ? { ...platform, desktop: options.desktop } : platform;
 }
 
-/** `signal`, or the time-out, whichever comes first (`AbortSignal.any` is missing in Safari 16). */
-function limited(signal: AbortSignal, timeoutMs: number): AbortSignal {
+/** `act`, ended by `signal` or after the time, whichever is first (`AbortSignal.any` is missing in Safari 16). */
+async function limited<T>(
+  signal: AbortSignal,
+  timeoutMs: number,
+  act: (ends: AbortSignal) => Promise<T>,
+): Promise<T> {
   const controller = new AbortController();
   const timer = setTimeout(() => controller.abort(new Error('no answer in time')), timeoutMs);
-  const abort = () => {
-    clearTimeout(timer);
-    controller.abort(signal.reason);
-  };
+  const abort = () => controller.abort(signal.reason);
   if (signal.aborted) abort();
   else signal.addEventListener('abort', abort, { once: true });
-  return controller.signal;
+  try {
+    return await act(controller.signal);
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener('abort', abort);
+  }
 }
 
 /** The server's own words for a refusal, or the status line where it had none. */

@@ -1,6 +1,7 @@
 /** The cameras as the page knows them, reactive: the fold of `world.ts`, fed by `feed.ts`. */
 import type { Alert, Camera, Platform } from '../platform/types';
 import { Feed, type Link } from './feed';
+import { instant } from './format';
 import { emptyWorld, type World } from './world';
 
 export class Fleet {
@@ -20,6 +21,8 @@ export class Fleet {
       },
       onLink: (link) => {
         this.#link = link;
+        // Clocks are set, computers sleep: each snapshot is read by its own time.
+        if (link === 'online' && this.#known) this.#measure();
       },
     });
   }
@@ -46,14 +49,24 @@ export class Fleet {
     return this.#clockOffset;
   }
 
-  start(): () => void {
-    this.#feed.start();
+  /** A moment that the server tells, on this machine's clock; null where it is none. */
+  local(text: string | null | undefined): number | null {
+    const at = instant(text);
+    return at === null ? null : at - this.#clockOffset;
+  }
+
+  #measure(): void {
     this.platform
       .clockOffset()
       .then((offset) => {
         this.#clockOffset = offset;
       })
       .catch(() => {});
+  }
+
+  start(): () => void {
+    this.#feed.start();
+    this.#measure();
     const back = () => this.#feed.start();
     const gone = () => this.#feed.doubt();
     addEventListener('online', back);

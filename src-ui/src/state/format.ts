@@ -1,10 +1,11 @@
 /** Times, durations and figures as people read them. Pure but for the local time zone. */
 import type { Messages } from '../i18n/en';
 
+export const two = (value: number): string => String(value).padStart(2, '0');
+
 /** Local time with seconds; with the date in front where it is not today. */
 export function clockTime(at: number, now: number, locale: string): string {
   const date = new Date(at);
-  const two = (value: number) => String(value).padStart(2, '0');
   const time = `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
   if (date.toDateString() === new Date(now).toDateString()) return time;
   return `${date.toLocaleDateString(locale, { month: 'short', day: 'numeric' })} ${time}`;

@@ -3,7 +3,7 @@
  * Times are milliseconds since 1970. Pure.
  */
 import type { Recordings } from '../bindings/api';
-import { instant } from './format';
+import { instant, two } from './format';
 
 /** One recording. */
 export interface Take {
@@ -238,8 +238,6 @@ export function ticks(window: Window, width: number, room: number): { at: number
     found.push({ at, step });
   }
 }
-
-const two = (value: number): string => String(value).padStart(2, '0');
 
 /** `2026-11-20T14:00:05`, local: for addresses and fields. */
 export function localText(at: number): string {

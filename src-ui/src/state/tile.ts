@@ -26,6 +26,8 @@ export interface TileView {
   dim: boolean;
   /** Share of the wait that is left, 0–1, while there is a count-down. */
   ring: number | null;
+  /** The seconds of it. */
+  seconds: number;
   action: TileAction;
   cause: Cause | null;
   /** A small word for a picture that is live but not all it could be. */
@@ -56,6 +58,7 @@ const CALM: TileView = {
   more: null,
   dim: false,
   ring: null,
+  seconds: 0,
   action: null,
   cause: null,
   badge: null,
@@ -127,7 +130,7 @@ export function tileView(input: TileInput): TileView {
       if (camera.kind === 'phone' && isPaused(cause) && cause) return phoneView(cause, m);
       const retryAt = local(state.retry_at);
       const left = retryAt === null ? 0 : retryAt - now;
-      const seconds = Math.ceil(left / 1000);
+      const seconds = Math.max(0, Math.ceil(left / 1000));
       const attempt = state.attempt ?? 0;
       const words = seconds > 0 ? m.tile.tryingIn(seconds) : m.tile.tryingNow;
       const nth = attempt > 1 ? ` ${m.tile.nth(attempt)}` : '';
@@ -139,6 +142,7 @@ export function tileView(input: TileInput): TileView {
         detail: camera.kind === 'phone' ? m.cause[causeKey(cause)].title : dark,
         more: camera.kind === 'phone' ? m.cause[causeKey(cause)].remedy : null,
         dim: true,
+        seconds,
         ring: Math.max(0, Math.min(1, left / Math.max(RING_FULL_MS, (retryAt ?? since) - since))),
         action: 'retry',
         cause,
@@ -245,22 +249,50 @@ export function whyWords(why: Why, m: Messages): string {
   return m.why[why.code];
 }
 
+/** What is wrong with a camera although its picture is there, a few words each; the graver first. */
+export function faults({ state, recording, warnings = [] }: Camera, m: Messages): string[] {
+  const found = recording.state in m.tile.notRecorded ? [recording.state] : [];
+  const words = found.map((name) => m.tile.notRecorded[name as keyof typeof m.tile.notRecorded]);
+  if (state.name !== 'live') return words;
+  const seen = warnings.map((warning) => {
+    const key = causeKey(warning);
+    // It does not answer, and its pictures come all the same.
+    return key === 'timeout' ? m.tile.slow : m.cause[key].title;
+  });
+  return [...new Set([...words, ...seen])];
+}
+
+/** The same as a question. */
+export function isFaulty({ state, recording, warnings = [] }: Camera): boolean {
+  const recorded = recording.state === 'off' || recording.state === 'recording';
+  return !recorded || (state.name === 'live' && warnings.length > 0);
+}
+
 export interface Summary {
   all: number;
+  /** Those that are not switched off. */
+  on: number;
+  live: number;
   /** Without a picture, the failed ones included; those that are on their way are not. */
   down: number;
   /** Down, and nothing helps but a person. */
   failed: number;
   connecting: number;
+  /** With a picture, and with a fault: not recorded, for instance. */
+  faulty: number;
 }
 
 /** The wall at a glance: how many show a picture, and how many are on their way. */
 export function summary(cameras: Iterable<Camera>): Summary {
-  const count = { all: 0, down: 0, failed: 0, connecting: 0 };
-  for (const { state } of cameras) {
+  const count = { all: 0, on: 0, live: 0, down: 0, failed: 0, connecting: 0, faulty: 0 };
+  for (const camera of cameras) {
+    const { state } = camera;
     count.all += 1;
+    if (state.name !== 'idle') count.on += 1;
     if (state.name === 'connecting') count.connecting += 1;
-    else if (state.name !== 'live' && state.name !== 'idle') count.down += 1;
+    else if (state.name === 'live') count.live += 1;
+    else if (state.name !== 'idle') count.down += 1;
+    if (state.name === 'live' && isFaulty(camera)) count.faulty += 1;
     if (state.name === 'failed' || state.name === 'refused') count.failed += 1;
   }
   return count;

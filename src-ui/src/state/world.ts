@@ -14,6 +14,9 @@ export interface World {
   run: string | null;
 }
 
+/** As many as the server keeps; of a page that stays open for months no more than that. */
+const ALERTS_KEPT = 200;
+
 export type Step = { kind: 'ok'; world: World } | { kind: 'resnapshot' };
 
 export const emptyWorld: World = { seq: null, cameras: new Map(), alerts: [], run: null };
@@ -34,7 +37,9 @@ export function step(world: World, message: ServerEvent): Step {
     next.cameras = cameras;
   } else if (message.type === 'alert' && 'alert' in message) {
     const others = world.alerts.filter((alert) => alert.id !== message.alert.id);
-    next.alerts = [message.alert, ...others];
+    next.alerts = [message.alert, ...others]
+      .sort((a, b) => Date.parse(b.since) - Date.parse(a.since))
+      .filter((alert, index) => index < ALERTS_KEPT || alert.until == null);
   }
   // A newer server may speak of things this page does not know: they count, and change nothing.
   return { kind: 'ok', world: next };

@@ -110,3 +110,36 @@ scene('hidden tiles stop, and small ones take the small stream', async (stage) =
     await wall.until(`${id} is back`, (one) => window.__eye.tile(one).state === 'playing', id);
   }
 });
+
+scene(
+  'one shown alone fills a wall that was scrolled, and the wall stays where it was',
+  async (stage) => {
+    const server = await stage.server({ demo: 9 });
+    const ids = (await server.api('GET', '/cameras')).cameras.map((one) => one.id);
+    const wall = await stage.wall(server.url, {
+      width: 390,
+      height: 700,
+      context: { isMobile: true, hasTouch: true },
+    });
+    const { page } = wall;
+    await wall.playing(ids[0]);
+    const last = wall.tile(ids.at(-1));
+    await last.scrollIntoViewIfNeeded();
+    const scrolled = () => page.locator('#wall').evaluate((grid) => grid.parentElement.scrollTop);
+    const before = await scrolled();
+    assert.ok(before > 50, `scrolled by ${before} px`);
+    await last.click();
+    await page.waitForURL(new RegExp(`#/wall/${ids.at(-1)}$`));
+    const frame = await page.locator('#wall').evaluate((grid) => {
+      const { x, y, width, height } = grid.parentElement.getBoundingClientRect();
+      return { x, y, width, height };
+    });
+    await eventually('it lies exactly over the wall', async () => {
+      const box = await last.boundingBox();
+      return JSON.stringify(box) === JSON.stringify(frame);
+    });
+    await page.keyboard.press('Escape');
+    await page.waitForURL(/#\/wall$/);
+    assert.equal(await scrolled(), before);
+  },
+);
