@@ -33,7 +33,7 @@ use crate::hosts::Hosts;
 use crate::metrics::Figures;
 use crate::phones::{self, Kept, Listeners, PhoneOptions, Phones};
 use crate::routes;
-use crate::shares::{Share, Shares};
+use crate::shares::{Places, Share, Shares};
 use crate::signal::{Identity, Signal};
 use crate::tls::Tls;
 use crate::webhook;
@@ -41,6 +41,11 @@ use crate::wire::Wire;
 
 /// Connections beyond this wait in the system's queue. What became a WebSocket counts there instead.
 const MAX_CONNECTIONS: usize = 1_024;
+/// Further ones for this machine alone: who sits at it is not kept out by a crowd elsewhere.
+const OWN_CONNECTIONS: usize = 64;
+/// Of all, those of one address beyond this machine. It is more than the phones' [`SHARE`]: a proxy elsewhere has no
+/// more for everybody behind it.
+const MAIN_SHARE: usize = 256;
 /// The same for phones, and for those that want to trust us.
 const MAX_PHONE_CONNECTIONS: usize = 512;
 const MAX_TRUST_CONNECTIONS: usize = 64;
@@ -177,26 +182,26 @@ impl Server {
     pub async fn run(self, stop: CancellationToken) {
         let Self { listener, addr, tls, listeners, door } = self;
         let router = routes::router(Arc::clone(&door));
-        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let places = Places::new(MAX_CONNECTIONS, OWN_CONNECTIONS);
         info!(%addr, tls = tls.is_some(), "door open");
         let (engine, told) = (door.engine.clone(), door.stop.clone());
         door.tasks.spawn(async move {
             told.run_until_cancelled(webhook::run(engine)).await;
         });
-        let ways = WaysIn { door: Arc::clone(&door), places, shares: None, stop };
+        let ways = WaysIn { door: Arc::clone(&door), places, shares: Shares::new(MAIN_SHARE), stop };
         let Listeners { phones, trust } = listeners;
         let main = ways.take(listener, Way::Main, tls, router.clone());
         let for_phones = async {
             let Some((listener, tls)) = phones else { return };
             // Phones have places of their own: a crowd of them does not keep the wall out, nor it them.
-            let places = Arc::new(Semaphore::new(MAX_PHONE_CONNECTIONS));
-            let ways = WaysIn { places, shares: Some(Shares::new(SHARE)), ..ways.clone() };
+            let places = Places::new(MAX_PHONE_CONNECTIONS, 0);
+            let ways = WaysIn { places, shares: Shares::new(SHARE), ..ways.clone() };
             ways.take(listener, Way::Phones, Some(tls), router).await;
         };
         let for_trust = async {
             let (Some(listener), Some(phones)) = (trust, &door.phones) else { return };
-            let places = Arc::new(Semaphore::new(MAX_TRUST_CONNECTIONS));
-            let ways = WaysIn { places, shares: Some(Shares::new(SHARE / 4)), ..ways.clone() };
+            let places = Places::new(MAX_TRUST_CONNECTIONS, 0);
+            let ways = WaysIn { places, shares: Shares::new(SHARE / 4), ..ways.clone() };
             let router = phones::trust_router(Arc::clone(&phones.authority));
             ways.take(listener, Way::Trust, None, router).await;
         };
@@ -257,9 +262,9 @@ async fn open_phones(
 #[derive(Clone)]
 struct WaysIn {
     door: Arc<Door>,
-    places: Arc<Semaphore>,
-    /// What one address may have of the places, where anybody on the network may knock.
-    shares: Option<Arc<Shares>>,
+    places: Places,
+    /// What one address may have of the places.
+    shares: Arc<Shares>,
     stop: CancellationToken,
 }
 
@@ -269,15 +274,9 @@ impl WaysIn {
         loop {
             let (stream, peer, place) = tokio::select! {
                 () = self.stop.cancelled() => break,
-                arrived = accept(&listener, &self.places) => arrived,
+                arrived = self.accept(&listener) => arrived,
             };
-            let share = match &self.shares {
-                None => None,
-                Some(shares) => match shares.take(peer.ip()) {
-                    Some(share) => Some(share),
-                    None => continue,
-                },
-            };
+            let Some(share) = self.shares.take(peer.ip()) else { continue };
             let connection = Connection {
                 door: Arc::clone(&self.door),
                 router: router.clone(),
@@ -296,19 +295,22 @@ impl WaysIn {
             });
         }
     }
-}
 
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
-    let place = Arc::clone(places).acquire_owned().await.expect("the places are never closed");
-    loop {
-        match listener.accept().await {
-            Ok((stream, peer)) => return (stream, peer, place),
-            Err(error) => {
-                warn!(%error, "a connection cannot be taken");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+    /// The next connection and its place.
+    async fn accept(&self, listener: &TcpListener) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
+        loop {
+            let place = self.places.free().await;
+            match listener.accept().await {
+                // What has no place is hung up on.
+                Ok((stream, peer)) => {
+                    if let Some(place) = self.places.take(place, peer.ip()) {
+                        return (stream, peer, place);
+                    }
+                }
+                Err(error) => {
+                    warn!(%error, "a connection cannot be taken");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
             }
         }
     }
@@ -321,19 +323,11 @@ struct Connection {
     way: Way,
     peer: SocketAddr,
     /// Held as long as the connection.
-    share: Option<Share>,
+    share: Share,
     _place: OwnedSemaphorePermit,
 }
 
 impl Connection {
-    /// Ends when a newer connection of the same address wants this one's place.
-    async fn displaced(&self) {
-        match &self.share {
-            Some(share) => share.displaced().await,
-            None => std::future::pending().await,
-        }
-    }
-
     async fn run(self, stream: TcpStream) {
         let Ok(local) = stream.local_addr() else { return };
         // Frames are small and must not wait for each other.
@@ -347,7 +341,7 @@ impl Connection {
                 let stop = self.door.stop.clone();
                 tokio::select! {
                     () = stop.cancelled() => {}
-                    () = self.displaced() => debug!("TLS made way for a newer connection of its address"),
+                    () = self.share.displaced() => debug!("TLS made way for a newer connection of its address"),
                     shaken = handshake => match shaken {
                         Ok(Ok(stream)) => self.speak(stream, local).await,
                         Ok(Err(error)) => debug!(%error, "TLS could not be agreed on"),
@@ -381,7 +375,7 @@ impl Connection {
                 connection.await
             }
             // What is being answered is answered; a connection that only waits ends at once.
-            () = self.displaced() => {
+            () = self.share.displaced() => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }

@@ -1,5 +1,4 @@
-//! What one address may have of the places where anybody on the network may knock: so that one of them does not
-//! keep all others out.
+//! What one address may have of a door's places: so that one of them does not keep all others out.
 //!
 //! A connection beyond the share takes the place of the oldest of its own address, which ends as soon as it has
 //! answered what it was asked: twenty phones behind one address go on, although their browsers keep more
@@ -11,7 +10,43 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nightjar_signaling::relay::limits::network;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
+
+/// The places of a door.
+#[derive(Clone, Debug)]
+pub(crate) struct Places {
+    all: Arc<Semaphore>,
+    /// Further ones, for connections from this machine alone.
+    own: Arc<Semaphore>,
+}
+
+impl Places {
+    pub(crate) fn new(all: usize, own: usize) -> Self {
+        Self { all: Arc::new(Semaphore::new(all)), own: Arc::new(Semaphore::new(own)) }
+    }
+
+    /// Waits for a place.
+    pub(crate) async fn free(&self) -> OwnedSemaphorePermit {
+        let place = tokio::select! {
+            biased;
+            place = Arc::clone(&self.all).acquire_owned() => place,
+            place = Arc::clone(&self.own).acquire_owned() => place,
+        };
+        place.expect("the places are never closed")
+    }
+
+    /// The place of a connection from there, given the one that was free; `None` where only places of this machine's
+    /// own are left.
+    pub(crate) fn take(&self, free: OwnedSemaphorePermit, from: IpAddr) -> Option<OwnedSemaphorePermit> {
+        if Arc::ptr_eq(free.semaphore(), &self.all) {
+            return Some(free);
+        }
+        // Another one may have ended since.
+        let given_back = Arc::clone(&self.all).try_acquire_owned().ok();
+        given_back.or_else(|| from.to_canonical().is_loopback().then_some(free))
+    }
+}
 
 /// Connections of each address.
 #[derive(Debug)]
@@ -89,6 +124,23 @@ impl Drop for Share {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_crowd_elsewhere_keeps_nobody_at_this_machine_out() {
+        let (there, here) = ("192.0.2.1".parse().unwrap(), "::ffff:127.0.0.1".parse().unwrap());
+        let places = Places::new(2, 1);
+        let one = places.take(places.free().await, there).expect("free");
+        let _other = places.take(places.free().await, there).expect("free");
+        assert!(places.take(places.free().await, there).is_none());
+        let own = places.take(places.free().await, here).expect("its own");
+        let full = tokio::time::timeout(std::time::Duration::from_millis(10), places.free());
+        assert!(full.await.is_err(), "nobody is taken beyond that");
+        drop(own);
+        let free = places.free().await;
+        drop(one);
+        assert!(places.take(free, there).is_some(), "one ended while it was waited for");
+        assert!(places.take(places.free().await, here).is_some());
+    }
 
     #[test]
     fn an_address_has_its_share_and_the_newest_connections_of_it_go_on() {
