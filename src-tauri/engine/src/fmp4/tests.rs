@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use super::clips::{Clip, boxes, decoded, read_back};
 use super::*;
 use crate::media::Parameters;
+use crate::media::h264::{Sps, Vui};
 
 fn h265_sps() -> Vec<u8> {
     // Main profile, level 3.1, progressive: nal header, ids, profile_tier_level, and the picture's size.
@@ -65,6 +66,10 @@ fn codec_strings_are_exact() {
     assert_eq!(name(&track(Codec::Av1, hd)), "av01.0.08M.08");
 }
 
+fn vui(sps: &[u8]) -> Vui {
+    Sps::parse(sps).and_then(|set| set.vui).expect("readable")
+}
+
 #[test]
 fn an_sps_with_another_frame_rate_is_the_same_otherwise() {
     for clip in [Clip::h264(), Clip::h264_b_frames()] {
@@ -72,10 +77,10 @@ fn an_sps_with_another_frame_rate_is_the_same_otherwise() {
         // The second has zeros that must be escaped.
         for rate in [(1, 30), (18_000, 180_000), (u32::MAX, 1)] {
             let changed = nal::for_live(sps, rate, 0).expect("an SPS");
-            assert_eq!(nal::Vui::of_h264(&changed).expect("readable").rate, Some(rate));
+            assert_eq!(vui(&changed).rate, Some(rate));
             assert_eq!(nal::H264::parse(&changed), nal::H264::parse(sps));
-            let before = nal::Vui::of_h264(sps).expect("readable");
-            assert_eq!(before.reorder, Some(u32::from(clip.tracks[0].reorder())), "kept as it is");
+            let before = vui(sps);
+            assert_eq!(before.reorder, Some(clip.tracks[0].reorder()), "kept as it is");
             let (units, scale) = before.rate.expect("x264 writes one");
             let back = nal::for_live(&changed, (units, scale), 0).expect("an SPS");
             assert_eq!(back.len(), sps.len(), "there and back");
@@ -94,11 +99,10 @@ fn an_sps_without_vui_gets_one_that_says_rate_and_order() {
         let reorder = clip.tracks[0].reorder();
         let Parameters::H264 { sps, .. } = &clip.tracks[0].parameters else { panic!("H.264") };
         let bare = nal::without_vui(sps);
-        let vui = nal::Vui::of_h264(&bare).expect("an SPS");
-        assert_eq!((vui.rate, vui.matrix, vui.reorder), (None, 2, None));
+        assert_eq!(Sps::parse(&bare).expect("an SPS").vui, None);
         let told = nal::for_live(&bare, (1, 50), reorder).expect("an SPS");
-        let vui = nal::Vui::of_h264(&told).expect("readable");
-        assert_eq!((vui.rate, vui.reorder), (Some((1, 50)), Some(u32::from(reorder))));
+        let vui = vui(&told);
+        assert_eq!((vui.rate, vui.matrix, vui.reorder), (Some((1, 50)), 2, Some(reorder)));
         assert_eq!(nal::for_live(&told, (1, 50), 5), Some(told.clone()), "what is said stays");
         assert_eq!(nal::H264::parse(&told), nal::H264::parse(sps));
         let mut other = clip.clone();

@@ -10,9 +10,10 @@ use tracing::{debug, warn};
 
 use super::lane::{Anchor, Lane, NANOS, Tail, usual_distance};
 use super::{Plan, Sound};
-use crate::fmp4::nal::{Vui, for_live};
+use crate::fmp4::nal::for_live;
 use crate::fmp4::{MuxError, Muxer, Sample};
 use crate::hub::{Gap, Slot, Subscriber};
+use crate::media::h264::Sps;
 use crate::media::{Frame, Parameters, TrackInfo, TrackKind, rescale};
 
 /// Sound waits for a picture to travel with, but no longer than this (nanoseconds of it).
@@ -442,7 +443,7 @@ impl Stream {
 
 /// Ticks between frames as an SPS says it.
 fn declared_pace(sps: &[u8], timescale: u32) -> Option<i64> {
-    let (units, scale) = Vui::of_h264(sps)?.rate?;
+    let (units, scale) = Sps::parse(sps)?.vui?.rate?;
     let pace = rescale(i64::from(units).saturating_mul(2), (scale > 0).then_some(scale)?, timescale);
     (pace > 0).then_some(pace)
 }

@@ -496,8 +496,8 @@ fn declared(messages: &[MseMessage]) -> Vec<(u32, u32)> {
             let moov = boxes(init).find_map(|top| top.moov).expect("a moov");
             let entry = &moov.trak[0].mdia.minf.stbl.stsd.codecs[0];
             let mp4_atom::Codec::Avc1(entry) = entry else { panic!("H.264") };
-            let vui = crate::fmp4::nal::Vui::of_h264(&entry.avcc.sequence_parameter_sets[0]).expect("an SPS");
-            vui.rate.expect("said")
+            let set = crate::media::h264::Sps::parse(&entry.avcc.sequence_parameter_sets[0]);
+            set.and_then(|set| set.vui?.rate).expect("said")
         })
         .collect()
 }

@@ -3,18 +3,18 @@
 /// A reader over the raw payload of a NAL unit, emulation prevention removed. Reads past the end give
 /// `None`, nothing else can fail; it never allocates beyond [`MAX_PAYLOAD`].
 #[derive(Debug)]
-pub(super) struct BitReader {
+pub(crate) struct BitReader {
     bytes: Vec<u8>,
     /// In bits from the start.
     at: usize,
 }
 
 /// Longest parameter set that is looked at. Real ones have less than 200 bytes.
-pub(super) const MAX_PAYLOAD: usize = 4 << 10;
+pub(crate) const MAX_PAYLOAD: usize = 4 << 10;
 
 impl BitReader {
     /// Takes the payload of a NAL unit without its header.
-    pub(super) fn new(payload: &[u8]) -> Self {
+    pub(crate) fn new(payload: &[u8]) -> Self {
         let payload = &payload[..payload.len().min(MAX_PAYLOAD)];
         let mut bytes = Vec::with_capacity(payload.len());
         let mut zeros = 0;
@@ -29,7 +29,23 @@ impl BitReader {
         Self { bytes, at: 0 }
     }
 
-    pub(super) fn bit(&mut self) -> Option<bool> {
+    /// Bits that were read, counted from the start of the payload.
+    pub(crate) fn at(&self) -> usize {
+        self.at
+    }
+
+    /// All bits of the payload, up to the last that is set, which ends it (H.264 7.3.2.11).
+    pub(crate) fn all(&self) -> Vec<bool> {
+        let bit = |n: usize| self.bytes[n / 8] >> (7 - n % 8) & 1 == 1;
+        let end = (0..self.bytes.len() * 8).rev().find(|n| bit(*n)).unwrap_or(0);
+        (0..end).map(bit).collect()
+    }
+
+    pub(crate) fn byte(&mut self) -> Option<u8> {
+        self.bits(8).and_then(|value| u8::try_from(value).ok())
+    }
+
+    pub(crate) fn bit(&mut self) -> Option<bool> {
         let byte = *self.bytes.get(self.at / 8)?;
         let bit = byte >> (7 - self.at % 8) & 1;
         self.at += 1;
@@ -37,7 +53,7 @@ impl BitReader {
     }
 
     /// Up to 32 bits.
-    pub(super) fn bits(&mut self, count: u32) -> Option<u32> {
+    pub(crate) fn bits(&mut self, count: u32) -> Option<u32> {
         let mut value = 0u32;
         for _ in 0..count.min(32) {
             value = value << 1 | u32::from(self.bit()?);
@@ -45,13 +61,13 @@ impl BitReader {
         Some(value)
     }
 
-    pub(super) fn skip(&mut self, count: usize) -> Option<()> {
+    pub(crate) fn skip(&mut self, count: usize) -> Option<()> {
         let at = self.at.checked_add(count)?;
         (at <= self.bytes.len() * 8).then(|| self.at = at)
     }
 
     /// Unsigned Exp-Golomb.
-    pub(super) fn ue(&mut self) -> Option<u32> {
+    pub(crate) fn ue(&mut self) -> Option<u32> {
         let mut zeros = 0;
         while !self.bit()? {
             zeros += 1;
@@ -63,12 +79,12 @@ impl BitReader {
     }
 
     /// Unsigned Exp-Golomb within a bound.
-    pub(super) fn ue_max(&mut self, max: u32) -> Option<u32> {
+    pub(crate) fn ue_max(&mut self, max: u32) -> Option<u32> {
         self.ue().filter(|value| *value <= max)
     }
 
     /// Signed Exp-Golomb.
-    pub(super) fn se(&mut self) -> Option<i32> {
+    pub(crate) fn se(&mut self) -> Option<i32> {
         let code = i64::from(self.ue()?);
         let value = if code % 2 == 1 { (code + 1) / 2 } else { -(code / 2) };
         i32::try_from(value).ok()

@@ -32,6 +32,55 @@ pub struct Sps {
     /// Pictures that may precede a picture in decoding order and follow it in output order, where the
     /// stream says so.
     pub reorder: Option<u8>,
+    /// Frames that a decoder keeps for reference.
+    pub references: u32,
+    /// Bit of the payload where `vui_parameters_present_flag` stands, emulation prevention not counted.
+    pub vui_at: usize,
+    /// The usability information; `None` where there is none, and where it is damaged.
+    pub vui: Option<Vui>,
+}
+
+/// Sample format, as files repeat it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Format {
+    /// chroma_format_idc.
+    pub chroma: u8,
+    /// Bits of a sample.
+    pub luma_depth: u8,
+    /// Bits of a sample.
+    pub chroma_depth: u8,
+}
+
+/// The usability information of a sequence parameter set (ITU-T H.264 E.1.1). Bits are counted as for [`Sps::vui_at`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Vui {
+    /// Samples use 0–255.
+    pub full_range: bool,
+    /// Matrix coefficients as in ISO 23091-2; 2 = not said.
+    pub matrix: u32,
+    /// Where `timing_info_present_flag` stands.
+    pub timing_at: usize,
+    /// `num_units_in_tick` and `time_scale`; a frame takes two ticks.
+    pub rate: Option<(u32, u32)>,
+    /// Where what follows the timing begins.
+    pub rest_at: usize,
+    /// Where `bitstream_restriction_flag` stands.
+    pub restriction_at: usize,
+    /// Pictures out of order at most, where that is said.
+    pub reorder: Option<u8>,
+}
+
+/// Profile as in [`Sps::profile`] and, where the profile has one, the sample format: the beginning of a sequence
+/// parameter set, for those whose rest cannot be read.
+#[must_use]
+pub fn profile(unit: &[u8]) -> Option<([u8; 3], Option<Format>)> {
+    let mut bits = BitReader::new(unit.get(1..)?);
+    let profile = [bits.byte()?, bits.byte()?, bits.byte()?];
+    if !names_format(profile[0]) {
+        return Some((profile, None));
+    }
+    bits.ue()?;
+    Some((profile, Some(format(&mut bits)?.0)))
 }
 
 /// Whether a slice, its header byte included, is one that may look forward in time.
@@ -56,15 +105,12 @@ impl Sps {
         }
         let mut bits = BitReader::new(payload);
         let r = &mut bits;
-        let mut profile = [0u8; 3];
-        for byte in &mut profile {
-            *byte = r.bits(8)?.try_into().ok()?;
-        }
+        let profile = [r.byte()?, r.byte()?, r.byte()?];
         r.ue_max(31)?;
         let (chroma, separate) = chroma(r, profile[0])?;
         r.ue_max(12)?;
         let order_type = picture_order(r)?;
-        r.ue_max(16)?;
+        let references = r.ue_max(16)?;
         r.bit()?;
         let columns = r.ue_max(MAX_MACROBLOCKS - 1)? + 1;
         let map_rows = r.ue_max(MAX_MACROBLOCKS - 1)? + 1;
@@ -74,28 +120,41 @@ impl Sps {
         }
         r.bit()?;
         let (width, height) = size(r, columns, map_rows, frames_only, chroma, separate)?;
+        let vui_at = r.at();
         // Damage in what follows, which is about display, does not make the picture undecodable.
-        let declared = if r.bit() == Some(true) { vui(r).flatten() } else { None };
-        let reorder = match declared {
+        let vui = if r.bit() == Some(true) { vui(r) } else { None };
+        let reorder = match vui.and_then(|vui| vui.reorder) {
             Some(reorder) => Some(reorder),
             // Output order is decoding order, by definition or because the profile has no B slices.
             None if order_type == 2 || profile[0] == 66 => Some(0),
             None => None,
         };
-        Some(Self { profile, width, height, reorder })
+        Some(Self { profile, width, height, reorder, references, vui_at, vui })
     }
 }
 
-/// chroma_format_idc and separate_colour_plane_flag, and what profiles put around them.
-fn chroma(r: &mut BitReader, profile: u8) -> Option<(u32, bool)> {
-    const WITH_CHROMA: [u8; 13] = [100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135];
-    if !WITH_CHROMA.contains(&profile) {
-        return Some((1, false));
-    }
+/// Profiles whose sets name the sample format.
+fn names_format(profile: u8) -> bool {
+    matches!(profile, 100 | 110 | 122 | 244 | 44 | 83 | 86 | 118 | 128 | 138 | 139 | 134 | 135)
+}
+
+/// The sample format, and separate_colour_plane_flag.
+fn format(r: &mut BitReader) -> Option<(Format, bool)> {
+    let small = |value: u32| u8::try_from(value).ok();
     let chroma = r.ue_max(3)?;
     let separate = chroma == 3 && r.bit()?;
-    r.ue_max(6)?;
-    r.ue_max(6)?;
+    let (luma, other) = (r.ue_max(6)?, r.ue_max(6)?);
+    let format =
+        Format { chroma: small(chroma)?, luma_depth: small(8 + luma)?, chroma_depth: small(8 + other)? };
+    Some((format, separate))
+}
+
+/// chroma_format_idc and separate_colour_plane_flag, and what profiles put around them.
+fn chroma(r: &mut BitReader, profile: u8) -> Option<(u8, bool)> {
+    if !names_format(profile) {
+        return Some((1, false));
+    }
+    let (Format { chroma, .. }, separate) = format(r)?;
     r.bit()?;
     if r.bit()? {
         for i in 0..if chroma == 3 { 12 } else { 8 } {
@@ -144,7 +203,7 @@ fn size(
     columns: u32,
     map_rows: u32,
     frames_only: bool,
-    chroma: u32,
+    chroma: u8,
     separate: bool,
 ) -> Option<(u16, u16)> {
     let fields = if frames_only { 1 } else { 2 };
@@ -164,8 +223,7 @@ fn size(
     Some((width.try_into().ok()?, height.try_into().ok()?))
 }
 
-/// max_num_reorder_frames, if the usability information has it. The outer `None` is damage.
-fn vui(r: &mut BitReader) -> Option<Option<u8>> {
+fn vui(r: &mut BitReader) -> Option<Vui> {
     const EXTENDED_SAR: u32 = 255;
     if r.bit()? && r.bits(8)? == EXTENDED_SAR {
         r.skip(32)?;
@@ -173,19 +231,26 @@ fn vui(r: &mut BitReader) -> Option<Option<u8>> {
     if r.bit()? {
         r.bit()?;
     }
+    let (mut full_range, mut matrix) = (false, 2);
     if r.bit()? {
-        r.skip(4)?;
+        r.skip(3)?;
+        full_range = r.bit()?;
         if r.bit()? {
-            r.skip(24)?;
+            r.skip(16)?;
+            matrix = r.bits(8)?;
         }
     }
     if r.bit()? {
         r.ue()?;
         r.ue()?;
     }
+    let timing_at = r.at();
+    let mut rate = None;
     if r.bit()? {
-        r.skip(65)?;
+        rate = Some((r.bits(32)?, r.bits(32)?));
+        r.bit()?;
     }
+    let rest_at = r.at();
     let nal_hrd = r.bit()?;
     if nal_hrd {
         hrd(r)?;
@@ -198,16 +263,16 @@ fn vui(r: &mut BitReader) -> Option<Option<u8>> {
         r.bit()?;
     }
     r.bit()?;
-    if !r.bit()? {
-        return Some(None);
+    let restriction_at = r.at();
+    let mut reorder = None;
+    if r.bit()? {
+        r.bit()?;
+        for _ in 0..4 {
+            r.ue()?;
+        }
+        reorder = u8::try_from(r.ue_max(16)?).ok();
     }
-    r.bit()?;
-    r.ue()?;
-    r.ue()?;
-    r.ue()?;
-    r.ue()?;
-    let reorder = r.ue_max(16)?;
-    Some(u8::try_from(reorder).ok())
+    Some(Vui { full_range, matrix, timing_at, rate, rest_at, restriction_at, reorder })
 }
 
 fn hrd(r: &mut BitReader) -> Option<()> {

@@ -3,7 +3,7 @@
 //! Layer 0: no I/O, no async, no protocol. The invariant is that a [`Frame`] never changes once it was
 //! made; everybody shares it by `Arc`. Nothing here knows where a frame came from or where it goes.
 
-mod bits;
+pub(crate) mod bits;
 mod codec;
 mod frame;
 pub mod h264;

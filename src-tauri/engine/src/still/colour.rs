@@ -1,6 +1,9 @@
 //! What the numbers of a decoded picture mean, and how they become JPEG's.
 
-use crate::fmp4::nal::Vui;
+use crate::media::h264::Sps;
+
+/// Matrix coefficients that are none (ISO 23091-2).
+const NOT_SAID: u32 = 2;
 
 /// Range and matrix of a picture's samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,8 +38,9 @@ impl Colour {
 
     /// From the VUI of an H.264 SPS, where it has one.
     pub(super) fn of_h264(sps: &[u8], height: usize) -> Self {
-        let vui = Vui::of_h264(sps).unwrap_or_default();
-        Self::new(vui.full_range, vui.matrix, height)
+        let vui = Sps::parse(sps).and_then(|set| set.vui);
+        let (full, matrix) = vui.map_or((false, NOT_SAID), |vui| (vui.full_range, vui.matrix));
+        Self::new(full, matrix, height)
     }
 
     /// Turns rows of luma and two rows of chroma at the same resolution into JPEG's numbers.
