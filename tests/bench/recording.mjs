@@ -56,12 +56,25 @@ async function house(cameras, count, root, record = true) {
   return server;
 }
 
-async function play(count) {
+async function play(count, more = {}) {
   const sound = true;
   const started = Array.from({ length: Math.ceil(count / SESSIONS) }, () =>
-    startCamera({ clip: clip(MEGABITS, { sound }) }),
+    startCamera({ clip: clip(MEGABITS, { sound }), ...more }),
   );
   return Promise.all(started);
+}
+
+/** The same sixteen with the sound of telephones, which is turned into Opus. */
+async function telephones({ quick }) {
+  const cameras = await play(CAMERAS, { sound: 'pcmu' });
+  const root = place();
+  const server = await house(cameras, CAMERAS, root);
+  await pause(quick ? 5_000 : 15_000);
+  const seen = await windows(server.pid, quick ? 5 : 30, 2_000);
+  await server.stop();
+  for (const camera of cameras) await camera.stop();
+  rmSync(root, { recursive: true, force: true });
+  return seen;
 }
 
 const place = () => mkdtempSync(join(tmpdir(), 'nightjar-bench-'));
@@ -86,6 +99,7 @@ async function sixteen({ quick }) {
   rmSync(root, { recursive: true, force: true });
   const device = await amplification(cameras, quick);
   for (const camera of cameras) await camera.stop();
+  const turned = await telephones({ quick });
   const cpu = (rows) => rows.map((w) => w.cpuNs / 1e7 / w.seconds);
   const waited = seen.map(
     ({ before: a, after: b }) =>
@@ -108,6 +122,12 @@ async function sixteen({ quick }) {
       values: cpu(calm),
     }),
     figure({
+      id: 'record_cpu_g711',
+      name: 'the same with G.711 sound, which becomes Opus',
+      unit: '% of a core',
+      values: cpu(turned),
+    }),
+    figure({
       id: 'record_rss',
       name: 'memory of the server',
       unit: 'MB',
@@ -120,6 +140,12 @@ async function sixteen({ quick }) {
       name: 'the same cameras, not recorded',
       unit: 'MB',
       values: calm.map((w) => (w.rssKib * 1024) / 1e6),
+    }),
+    figure({
+      id: 'record_rss_g711',
+      name: 'the same with G.711 sound, which becomes Opus',
+      unit: 'MB',
+      values: turned.map((w) => (w.rssKib * 1024) / 1e6),
     }),
     figure({
       id: 'record_size',
