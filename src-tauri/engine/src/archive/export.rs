@@ -7,10 +7,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::{Archive, ArchiveError};
 use crate::fmp4::{Extent, Footage, Splice, SpliceError, Start};
+use crate::media::rescale;
 use crate::store::{Micros, SegmentRow, SegmentState};
 
 /// Bytes that are copied at a time; a cancelled export ends after so many.
 const BLOCK: usize = 1 << 20;
+/// Clocks that tell of the same picture differ by less, in microseconds.
+const NEAR: u64 = 1_000_000;
 /// The longest export: a day, and what a change of the clocks adds.
 const LONGEST: Micros = 25 * 3_600 * 1_000_000;
 
@@ -102,6 +105,14 @@ impl Archive {
         };
         let mut splice = Splice::new();
         let mut parts = Vec::new();
+        let mut push = |(row, footage): (SegmentRow, Footage), to_us: Micros| {
+            let from = (span.from_us - row.start_us).max(0);
+            if splice.push(&footage, from, to_us - row.start_us, start)? {
+                parts.push(row);
+            }
+            Ok::<_, ArchiveError>(())
+        };
+        let mut before: Option<(SegmentRow, Footage)> = None;
         for row in self.within(span)? {
             progress.go_on()?;
             let (file, length) = match self.open(&row) {
@@ -116,10 +127,15 @@ impl Archive {
                 Err(_) if row.state == SegmentState::Open => continue,
                 Err(error) => return Err(error.into()),
             };
-            let from = (span.from_us - row.start_us).max(0);
-            if splice.push(&footage, from, span.to_us - row.start_us, start)? {
-                parts.push(row);
+            let part = (row, footage);
+            if let Some(before) = before.take() {
+                let until = repeated(&before, &part).unwrap_or(span.to_us);
+                push(before, until.min(span.to_us))?;
             }
+            before = Some(part);
+        }
+        if let Some(last) = before {
+            push(last, span.to_us)?;
         }
         if parts.is_empty() {
             return Err(ArchiveError::Nothing);
@@ -162,6 +178,17 @@ impl Archive {
         }
         out.sync_all().map_err(failed)
     }
+}
+
+/// The moment from which on the pictures of a recording are those with which the next begins.
+fn repeated((row, footage): &(SegmentRow, Footage), (next, again): &(SegmentRow, Footage)) -> Option<Micros> {
+    let strip = &footage.picture;
+    let near = |from: Micros, to: Micros| from.abs_diff(to) <= NEAR;
+    let overlap =
+        next.start_us >= row.start_us && (next.start_us < row.end_us || near(next.start_us, row.end_us));
+    let at = strip.repeated_by(&again.picture).filter(|_| overlap)?;
+    let at = row.start_us.saturating_add(rescale(at - strip.begins(), strip.timescale, 1_000_000));
+    near(at, next.start_us).then_some(at)
 }
 
 fn fault(error: io::Error, needs: u64) -> ArchiveError {

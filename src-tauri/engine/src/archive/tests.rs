@@ -197,6 +197,25 @@ fn a_gap_is_left_out_and_the_rest_is_whole() {
 }
 
 #[test]
+fn r_n8_what_is_in_two_files_is_exported_once() {
+    // The storage was away for a moment: the second file begins with the group of pictures that ends the first.
+    let shelf = Shelf::new(&[(0, 50), (40, 90)], false, 0);
+    let root = shelf.archive.disks().root(MAIN).unwrap().join(CAMERA);
+    let whole = Shelf::new(&[(0, 90)], false, 0);
+    let all = whole.archive.disks().root(MAIN).unwrap().join(CAMERA).join("0.mp4");
+    let all = all.to_str().unwrap();
+    let cut = |from: &str, length: &str, name: &str| {
+        let to = root.join(name);
+        let copy = ["-c", "copy", "-avoid_negative_ts", "make_zero", to.to_str().unwrap()];
+        ffmpeg(&[&["-ss", from, "-t", length, "-i", all], &copy[..]].concat());
+    };
+    cut("0", "1.666", "0.mp4");
+    cut("1.3334", "9", "1.mp4");
+    assert_frames(shelf.export(at(7), at(85), Cut::Exact), 7..85);
+    assert_frames(shelf.export(at(42), at(48), Cut::Exact), 42..48);
+}
+
+#[test]
 fn a_cut_at_key_frames_begins_with_the_one_before() {
     let shelf = Shelf::new(&[(0, 60), (60, 130)], false, 0);
     assert_frames(shelf.export(at(27), at(90), Cut::Key), 20..90);

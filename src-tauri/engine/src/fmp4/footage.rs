@@ -175,6 +175,20 @@ impl Strip {
             .map_or_else(|| self.samples.iter().position(|s| s.key).unwrap_or(0), |(index, _)| index)
     }
 
+    /// When the pictures begin that the strip of the next file has again at its own beginning, in ticks as
+    /// [`Strip::shown`]. A recorder whose storage was away for less than a group of pictures writes from the group's
+    /// key frame on, as only that begins a file, and has written some of the group before.
+    #[must_use]
+    pub fn repeated_by(&self, next: &Self) -> Option<i64> {
+        let again = |from: usize| {
+            let (own, other) = (self.samples[from..].iter(), next.samples.iter());
+            own.len() <= other.len() && own.zip(other).all(|(a, b)| (a.key, a.size) == (b.key, b.size))
+        };
+        let keys = self.samples.iter().enumerate().filter(|(_, s)| s.key);
+        let mut found = keys.filter(|(index, _)| again(*index));
+        found.next().map(|(_, key)| self.shown(key))
+    }
+
     /// What a decoder must know, where the codec is one that stills can be made of.
     #[must_use]
     pub fn track(&self) -> Option<TrackInfo> {
