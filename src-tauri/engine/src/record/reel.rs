@@ -61,8 +61,8 @@ pub(super) struct Reel {
     pub(super) segment: NewSegment,
     start: SystemTime,
     reaches: Duration,
-    /// Its directory, until its name is on the disk.
-    dir: Option<File>,
+    /// Its directory, and those above where they were made for it, until their names are on the disk.
+    dirs: Vec<File>,
     waiting: Waiting,
     /// Bytes that are on the disk.
     durable: u64,
@@ -100,10 +100,12 @@ impl Reel {
         let created = start.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         let text = serde_json::to_vec(&note).map_err(io::Error::from)?;
         let (hybrid, head) = Hybrid::new(tracks, created, &text)?;
-        let (file, path) = unused(root, camera, start, taken)?;
+        let (file, path, fresh) = unused(root, camera, start, taken)?;
         // Its name reaches the disk with the first fragment; only Unix can say so.
+        let above = if fresh { 3 } else { 1 };
         let place = root.join(&path);
-        let dir = place.parent().filter(|_| cfg!(unix)).map(File::open).transpose()?;
+        let dirs = place.ancestors().skip(1).take(above).filter(|_| cfg!(unix)).map(File::open);
+        let dirs = dirs.collect::<io::Result<Vec<_>>>()?;
         let Note { id, camera, start_us, codec, width, height } = note;
         let disk = disk.to_owned();
         let segment = NewSegment { id, camera, disk, path, start_us, codec, width, height };
@@ -114,7 +116,7 @@ impl Reel {
             segment,
             start,
             reaches: Duration::ZERO,
-            dir,
+            dirs,
             waiting: Waiting::default(),
             durable: 0,
             failed: false,
@@ -174,10 +176,11 @@ impl Reel {
             return Err(io::Error::other("an earlier part did not reach the disk"));
         }
         self.file.sync_data()?;
-        if let Some(dir) = &self.dir {
+        for dir in &self.dirs {
             dir.sync_all()?;
         }
-        (self.dir, self.durable, self.failed) = (None, self.bytes(), false);
+        self.dirs.clear();
+        (self.durable, self.failed) = (self.bytes(), false);
         Ok(())
     }
 
@@ -218,18 +221,25 @@ impl Reel {
     }
 }
 
-/// A file of a name that is not taken.
-fn unused(root: &Path, camera: &str, start: SystemTime, taken: &Taken) -> Result<(File, String), ReelError> {
+/// A file of a name that is not taken, its path, and whether its directory was made for it.
+fn unused(
+    root: &Path,
+    camera: &str,
+    start: SystemTime,
+    taken: &Taken,
+) -> Result<(File, String, bool), ReelError> {
+    let mut made = false;
     for nth in 1..=naming::TRIES {
         let (dir, name) = naming::name(camera, start, nth);
         let path = format!("{dir}/{name}");
+        made |= !root.join(&dir).exists();
         fs::create_dir_all(root.join(&dir))?;
         let names = || taken.lock().unwrap_or_else(PoisonError::into_inner);
         let fresh = names().insert(path.clone());
         // What was there before is left to whoever makes it whole.
         let release = || fresh && names().remove(&path);
         match OpenOptions::new().write(true).create_new(true).open(root.join(&path)) {
-            Ok(file) => return Ok((file, path)),
+            Ok(file) => return Ok((file, path, made)),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 release();
             }

@@ -17,6 +17,7 @@ use tracing::{debug, info, warn};
 
 use super::cutter::FRAGMENT_BYTES;
 use super::estate::Estate;
+use super::ledger::sync_dir;
 use super::naming;
 use super::reel::Note;
 use super::root::{Base, write_at};
@@ -148,10 +149,14 @@ fn seal(place: &Path, beside: &Path, length: u64, index: &Index) -> Result<u64, 
     let mut head = seal.header;
     file.seek(SeekFrom::Start(seal.at))?;
     file.read_exact(&mut head)?;
-    if !tail.is_empty() {
-        let mut beside = File::create(beside)?;
-        beside.write_all(&tail)?;
-        beside.sync_all()?;
+    // Where an earlier repair was itself cut short, what it laid aside is more than what is left.
+    let kept = fs::metadata(beside).is_ok_and(|there| there.len() >= tail.len() as u64);
+    let lay_aside = !(tail.is_empty() || kept && beside.extension().is_some_and(|ending| ending == DAMAGED));
+    if lay_aside {
+        let mut aside = File::create(beside)?;
+        aside.write_all(&tail)?;
+        aside.sync_all()?;
+        sync_dir(beside.parent().unwrap_or(Path::new(".")))?;
     }
     let whole = seal.end + seal.moov.len() as u64;
     let written = (|| {
@@ -172,7 +177,9 @@ fn seal(place: &Path, beside: &Path, length: u64, index: &Index) -> Result<u64, 
         file.set_len(seal.end)?;
         write_at(&mut file, seal.end, &tail)?;
         file.sync_data()?;
-        let _ = fs::remove_file(beside);
+        if lay_aside {
+            let _ = fs::remove_file(beside);
+        }
         return Err(error);
     }
     Ok(whole)

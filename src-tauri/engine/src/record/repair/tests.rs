@@ -104,6 +104,12 @@ fn r_n9_a_repair_never_makes_it_worse() {
     assert_eq!(fs::read(&kept).unwrap(), damaged[third - 4..]);
     assert_eq!(mend(root, &reel.segment.path).unwrap().unwrap().state, SegmentState::Sealed);
     assert!(kept.exists());
+    // A repair that was itself cut short wrote over some of it: what it laid aside is more.
+    let mut half = damaged.clone();
+    half[third - 4..third + 200].fill(0x11);
+    fs::write(&place, &half).unwrap();
+    mend(root, &reel.segment.path).expect("what is whole is kept");
+    assert_eq!(fs::read(&kept).unwrap(), damaged[third - 4..]);
 
     // The first is damaged, or the head: it is no file without a picture.
     let first = whole.windows(4).position(|four| four == b"moof").unwrap();
