@@ -1,4 +1,4 @@
-//! Keeps the computer from going to sleep by itself while anything is recorded (a setting).
+//! Keeps the computer from going to sleep by itself while anything is to be recorded (a setting).
 //!
 //! What is wanted is decided by [`Recorders`]; the system is asked from a thread of its own, because asking
 //! blocks. A system that cannot be asked is told of once, in the log: recording goes on.
@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::mpsc::{Receiver, sync_channel};
 
-use nightjar_engine::api::{Camera, Event, RecordingState};
+use nightjar_engine::api::{Event, RecordingState};
 use nightjar_engine::engine::EventStream;
 use tauri::{AppHandle, Manager};
 
@@ -15,7 +15,7 @@ use crate::settings::Settings;
 /// Wishes that may wait; only the last one counts, so the follower waits with a full one.
 const WISHES: usize = 4;
 
-/// The cameras that are recorded now.
+/// The cameras that are to be recorded now.
 #[derive(Debug, Default)]
 struct Recorders(BTreeSet<String>);
 
@@ -24,9 +24,9 @@ impl Recorders {
         match event {
             Event::Snapshot { cameras, .. } => {
                 self.0.clear();
-                cameras.iter().for_each(|camera| self.look(camera));
+                cameras.iter().for_each(|camera| self.look(&camera.id, camera.recording.state));
             }
-            Event::Camera { camera, .. } => self.look(&camera),
+            Event::Camera { camera, .. } => self.look(&camera.id, camera.recording.state),
             Event::CameraRemoved { id, .. } => {
                 self.0.remove(&id);
             }
@@ -34,11 +34,15 @@ impl Recorders {
         }
     }
 
-    /// One that is to be recorded and is away counts too: it could not come back to a sleeping computer.
-    fn look(&mut self, camera: &Camera) {
-        match camera.recording.state {
-            RecordingState::Recording => drop(self.0.insert(camera.id.clone())),
-            _ => drop(self.0.remove(&camera.id)),
+    /// One that is away counts too, and one whose disk is gone or full: neither could come back to a sleeping computer,
+    /// and nobody could make room.
+    fn look(&mut self, id: &str, state: RecordingState) {
+        match state {
+            RecordingState::Off => drop(self.0.remove(id)),
+            RecordingState::Recording
+            | RecordingState::StorageLost
+            | RecordingState::DiskFull
+            | RecordingState::Failed => drop(self.0.insert(id.to_owned())),
         }
     }
 }
@@ -96,4 +100,24 @@ fn ask() -> keepawake::Result<keepawake::KeepAwake> {
         .app_name("Nightjar")
         .app_reverse_domain("app.nightjar")
         .create()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_is_to_be_recorded_keeps_the_computer_awake() {
+        use RecordingState::{DiskFull, Failed, Off, Recording, StorageLost};
+        let mut recorders = Recorders::default();
+        for state in [Recording, StorageLost, DiskFull, Failed] {
+            recorders.look("door", state);
+            assert_eq!(recorders.0.len(), 1, "{state:?}");
+            recorders.look("door", Off);
+            assert!(recorders.0.is_empty());
+        }
+        recorders.look("yard", Recording);
+        recorders.take(Event::CameraRemoved { seq: 1, id: "yard".to_owned() });
+        assert!(recorders.0.is_empty());
+    }
 }

@@ -33,6 +33,8 @@ const ORIGINS: [&str; 3] = ["tauri://localhost", "http://tauri.localhost", "http
 const DEV_ORIGIN: &str = "http://localhost:5173";
 /// The end is not waited for any longer than this.
 const END: Duration = Duration::from_millis(4500);
+/// Nor is a door that is being opened at the end: it may be a keychain that waits for a person.
+const OPENING: Duration = Duration::from_millis(2500);
 
 /// The running engine; dropping it does not stop it, [`Door::close`] does.
 pub(crate) struct Door {
@@ -45,13 +47,17 @@ pub(crate) struct Door {
 
 impl Door {
     /// Starts the engine with the app's data directory and opens its door.
-    /// The names and states of its cameras are mirrored into `mirror`.
+    /// The names and states of its cameras are mirrored into `mirror`. Nothing is left of it when the person quits
+    /// meanwhile.
     pub(crate) async fn open(
         app: &AppHandle,
         mirror: watch::Sender<Vec<CameraLine>>,
+        leaving: &CancellationToken,
     ) -> Result<Self, ShellError> {
         let dir = app.path().app_data_dir().map_err(|error| ShellError::new("data_dir", error))?;
-        let store = Arc::new(open_store(dir.clone()).await?);
+        let left = || ShellError::new("quit", "Nightjar is being ended.");
+        let store = leaving.run_until_cancelled(open_store(dir.clone())).await.ok_or_else(left)??;
+        let store = Arc::new(store);
         let env = Env::system();
         let parts = Parts {
             env: env.clone(),
@@ -62,6 +68,10 @@ impl Door {
             data_dir: Some(dir),
         };
         let engine = EngineHandle::start(parts).await.map_err(|error| ShellError::new("engine", error))?;
+        if leaving.is_cancelled() {
+            engine.shutdown().await;
+            return Err(left());
+        }
 
         let token: String = env.token::<32>().iter().map(|byte| format!("{byte:02x}")).collect();
         let own = ORIGINS.into_iter().chain(cfg!(dev).then_some(DEV_ORIGIN));
@@ -127,34 +137,51 @@ impl Door {
 type Outcome = Option<Result<Arc<Door>, ShellError>>;
 
 /// Where the window's page waits for the door.
-pub(crate) struct Doorway(watch::Receiver<Outcome>);
+pub(crate) struct Doorway {
+    told: watch::Receiver<Outcome>,
+    leaving: CancellationToken,
+}
 
 /// Tells those who wait.
-pub(crate) struct Opened(watch::Sender<Outcome>);
+pub(crate) struct Opened {
+    tell: watch::Sender<Outcome>,
+    leaving: CancellationToken,
+}
 
 impl Doorway {
     pub(crate) fn new() -> (Self, Opened) {
         let (tell, told) = watch::channel(None);
-        (Self(told), Opened(tell))
+        let leaving = CancellationToken::new();
+        (Self { told, leaving: leaving.clone() }, Opened { tell, leaving })
     }
 
     /// The door, once it is open, or why it is not.
     pub(crate) async fn door(&self) -> Result<Arc<Door>, ShellError> {
-        let mut told = self.0.clone();
+        let mut told = self.told.clone();
         let outcome =
             told.wait_for(Option::is_some).await.map_err(|error| ShellError::new("engine", error))?;
         outcome.clone().expect("it was waited for")
     }
 
-    /// The door, where it is open.
-    pub(crate) fn now(&self) -> Option<Arc<Door>> {
-        self.0.borrow().clone()?.ok()
+    /// Closes the door. One that is being opened is waited for, as what it started has to be ended; not for long.
+    pub(crate) async fn leave(&self) {
+        self.leaving.cancel();
+        match tokio::time::timeout(OPENING, self.door()).await {
+            Ok(Ok(door)) => door.close().await,
+            Ok(Err(error)) => tracing::debug!(code = error.code, "there is no door to close"),
+            Err(_) => tracing::warn!("the engine was still being started at the end"),
+        }
     }
 }
 
 impl Opened {
     pub(crate) fn tell(&self, door: Result<Door, ShellError>) {
-        self.0.send_replace(Some(door.map(Arc::new)));
+        self.tell.send_replace(Some(door.map(Arc::new)));
+    }
+
+    /// Cancelled when nobody wants the door any more.
+    pub(crate) fn leaving(&self) -> &CancellationToken {
+        &self.leaving
     }
 }
 
@@ -199,5 +226,23 @@ async fn reflect(mut events: EventStream, tell: watch::Sender<Vec<CameraLine>>) 
             | Event::DeviceRemoved { .. }
             | Event::Alive { .. } => false,
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_quits_while_the_door_is_opened_waits_until_what_was_started_is_ended() {
+        let (doorway, opened) = Doorway::new();
+        let begun = tokio::time::Instant::now();
+        let opening = tauri::async_runtime::spawn(async move {
+            opened.leaving().cancelled().await;
+            opened.tell(Err(ShellError::new("quit", "ended")));
+        });
+        tauri::async_runtime::block_on(doorway.leave());
+        assert!(doorway.told.borrow().is_some() && begun.elapsed() < OPENING, "{:?}", begun.elapsed());
+        tauri::async_runtime::block_on(opening).expect("no panic");
     }
 }

@@ -80,9 +80,9 @@ pub fn run() -> ExitCode {
     };
     let code = app.run_return(|app, event| {
         if let RunEvent::Exit = event
-            && let Some(door) = app.try_state::<Doorway>().and_then(|doorway| doorway.now())
+            && let Some(doorway) = app.try_state::<Doorway>()
         {
-            tauri::async_runtime::block_on(door.close());
+            tauri::async_runtime::block_on(doorway.leave());
         }
     });
     u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from)
@@ -98,7 +98,7 @@ async fn appear_without_tray(app: AppHandle) {
 
 /// Starts the engine and what follows it.
 async fn start(app: AppHandle, mirror: watch::Sender<Vec<CameraLine>>, opened: Opened) {
-    let door = Door::open(&app, mirror).await;
+    let door = Door::open(&app, mirror, opened.leaving()).await;
     match &door {
         Ok(door) => {
             tauri::async_runtime::spawn(notice::follow(app.clone(), door.events()));
