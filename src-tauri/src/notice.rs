@@ -57,6 +57,7 @@ fn words(alert: &Alert, names: &HashMap<String, String>, language: Language) -> 
         [one] => names.get(one).unwrap_or(one).clone(),
         many => format!("카메라 {}대", many.len()),
     };
+    let disk = alert.disk.as_ref().map(|name| format!(" (디스크 ‘{name}’)")).unwrap_or_default();
     match alert.kind {
         AlertKind::CameraLost if alert.cameras.len() > 1 => format!("{who}가 함께 끊어졌습니다."),
         AlertKind::CameraLost => format!("{who}: 영상이 없습니다."),
@@ -64,9 +65,9 @@ fn words(alert: &Alert, names: &HashMap<String, String>, language: Language) -> 
         AlertKind::CameraRefused => format!("{who}: 카메라가 연결을 거부합니다."),
         AlertKind::CameraDegraded => format!("{who}: 영상은 나오지만 문제가 있습니다."),
         AlertKind::Buffering => format!("{who}: 영상이 늦게 도착합니다."),
-        AlertKind::StorageLost => "녹화 저장소가 사라졌습니다.".to_owned(),
-        AlertKind::DiskFull => "디스크가 가득 찼습니다.".to_owned(),
-        AlertKind::SpaceShort => "녹화 공간이 보관 일수만큼 충분하지 않습니다.".to_owned(),
+        AlertKind::StorageLost => format!("녹화 저장소가 사라졌습니다{disk}."),
+        AlertKind::DiskFull => format!("디스크가 가득 찼습니다{disk}."),
+        AlertKind::SpaceShort => format!("녹화 공간이 보관 일수만큼 충분하지 않습니다{disk}."),
         AlertKind::RecordingFailed => format!("{who}: 녹화할 수 없습니다."),
         AlertKind::PhoneAsleep => format!("{who}: 휴대폰이 잠들어 있습니다."),
     }

@@ -1,15 +1,22 @@
 import { describe, expect, it } from 'vitest';
 import { en } from '../src/i18n/en';
 import { ko } from '../src/i18n/ko';
-import type { Camera, Track } from '../src/platform/types';
-import { isRecorded, leftOut, recordForm, recordPatch, recordSpec } from '../src/state/recorded';
+import type { Camera, DiskState, Storage, Track } from '../src/platform/types';
+import {
+  diskChoices,
+  isRecorded,
+  leftOut,
+  recordForm,
+  recordPatch,
+  recordSpec,
+} from '../src/state/recorded';
 
 const camera = (own: Partial<Camera>) => ({ record: true, ...own }) as Camera;
 
 describe('how a camera is recorded', () => {
   it('says nothing of what is as usual', () => {
     const form = recordForm(null);
-    expect(form).toEqual({ when: 'always', spans: '', preRoll: 0, quota: null });
+    expect(form).toEqual({ when: 'always', spans: '', preRoll: 0, quota: null, disk: '' });
     expect(recordSpec(form)).toEqual({});
     expect(recordPatch(form, form)).toEqual({});
   });
@@ -20,11 +27,13 @@ describe('how a camera is recorded', () => {
       spans: ' Mon-Fri 08:00-18:00\n\n22:00-06:00 ',
       preRoll: 10,
       quota: 5,
+      disk: 'attic',
     };
     expect(recordSpec(form)).toEqual({
       record_schedule: ['Mon-Fri 08:00-18:00', '22:00-06:00'],
       pre_roll_seconds: 10,
       record_quota_gb: 5,
+      record_disk: 'attic',
     });
   });
 
@@ -33,6 +42,22 @@ describe('how a camera is recorded', () => {
     expect(before.when).toBe('schedule');
     expect(recordPatch({ ...before, preRoll: 30 }, before)).toEqual({ pre_roll_seconds: 30 });
     expect(recordPatch({ ...before, spans: 'Sat 00:00-24:00\n' }, before)).toEqual({});
+  });
+
+  it('offers disks only where there is more than one', () => {
+    const storage = (...disks: [string, DiskState][]) =>
+      ({ disks: disks.map(([name, state]) => ({ name, state })) }) as Storage;
+    expect(diskChoices(null, 'attic')).toEqual([]);
+    expect(diskChoices(storage(['', 'ready']), '')).toEqual([]);
+    expect(diskChoices(storage(['', 'ready'], ['sold', 'not_configured']), '')).toEqual([]);
+    const two = storage(['', 'ready'], ['attic', 'lost']);
+    expect(diskChoices(two, 'attic').map(({ name }) => name)).toEqual(['', 'attic']);
+    expect(diskChoices(storage(['', 'ready'], ['sold', 'not_configured']), 'sold')).toEqual([
+      { name: '', gone: false },
+      { name: 'sold', gone: true },
+    ]);
+    const before = recordForm(camera({ record_disk: 'attic' }));
+    expect(recordPatch({ ...before, disk: '' }, before)).toEqual({ record_disk: null });
   });
 
   it('is on whatever the storage makes of it', () => {
@@ -56,7 +81,7 @@ describe('how a camera is recorded', () => {
     const before = recordForm(
       camera({ record_schedule: ['Sat 00:00-24:00'], record_quota_gb: 5, pre_roll_seconds: 10 }),
     );
-    expect(recordPatch({ when: 'never', spans: '', preRoll: 0, quota: null }, before)).toEqual({
+    expect(recordPatch({ ...recordForm(null), when: 'never' }, before)).toEqual({
       record: false,
       record_schedule: null,
       pre_roll_seconds: 0,

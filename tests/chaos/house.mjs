@@ -11,16 +11,31 @@ import { Witness } from './witness.mjs';
 
 const SEGMENT_SECONDS = 5;
 
-/** `urls`: of the cameras; `options`: more lines of `[recording]`; `dir`: of an earlier one, to go on with. */
+/**
+ * `urls`: of the cameras; `options`: more lines of `[recording]`; `dir`: of an earlier one, to go on with; `attic`: the
+ * root of another disk, to which every second camera is recorded.
+ */
 export class House {
-  constructor({ root = null, cameras = 4, urls = null, options = '', dir = null } = {}) {
+  constructor({
+    root = null,
+    cameras = 4,
+    urls = null,
+    options = '',
+    dir = null,
+    attic = null,
+  } = {}) {
     this.dir = dir ?? mkdtempSync(join(tmpdir(), 'nightjar-disk-'));
     this.root = root ?? join(this.dir, 'recordings');
     const places = urls ?? Array.from({ length: cameras }, (_, i) => `demo:${i + 1}`);
     this.ids = places.map((_, i) => `cam_${i + 1}`);
-    const blocks = places.map(
-      (url, i) => `[[camera]]\nid = "${this.ids[i]}"\nurl = "${url}"\nrecord = true\n`,
-    );
+    const isAbove = (i) => attic !== null && i % 2 === 1;
+    this.above = this.ids.filter((_, i) => isAbove(i));
+    this.roots = Object.fromEntries(this.ids.map((id, i) => [id, isAbove(i) ? attic : this.root]));
+    const blocks = places.map((url, i) => {
+      const disk = isAbove(i) ? 'record_disk = "attic"\n' : '';
+      return `[[camera]]\nid = "${this.ids[i]}"\nurl = "${url}"\nrecord = true\n${disk}`;
+    });
+    if (attic !== null) blocks.unshift(`[[recording.disk]]\nname = "attic"\nroot = "${attic}"\n`);
     const recording = `[recording]\nroot = "${this.root}"\nsegment_seconds = ${SEGMENT_SECONDS}\nmin_free_gb = 0.0\n${options}`;
     this.config = join(this.dir, `${places.length}.toml`);
     writeFileSync(this.config, `${recording}\n${blocks.join('')}`);
@@ -89,10 +104,10 @@ export class House {
   }
 
   /** When the last of all cameras was told to be in this state since then; throws when it takes too long. */
-  async told(state, from, patience = 30_000) {
+  async told(state, from, patience = 30_000, ids = this.ids) {
     const end = now() + patience;
     for (;;) {
-      const first = this.ids.map((id) =>
+      const first = ids.map((id) =>
         this.witness.first(id, from, ({ camera }) => camera.recording.state === state),
       );
       if (first.every(Boolean)) return Math.max(...first.map(({ at }) => at));
@@ -114,8 +129,8 @@ export class House {
   async writes(patience = 20_000) {
     const sums = () =>
       this.ids.map((id) =>
-        files(this.root)
-          .filter((name) => name.startsWith(join(this.root, id)))
+        files(this.roots[id])
+          .filter((name) => name.startsWith(join(this.roots[id], id)))
           .reduce((sum, name) => sum + size(name), 0),
       );
     const [before, end] = [sums(), now() + patience];

@@ -258,6 +258,59 @@ async function single() {
   return run;
 }
 
+/** A fault of one of two disks: its cameras stop and go on, those of the other never notice. */
+const apart = (fault) => async () => {
+  const [disk, other] = [fault.disk(), new Memory(256)];
+  await disk.make();
+  await other.make();
+  const house = await recording({ root: other.root, attic: disk.root });
+  const run = { misses: [] };
+  const miss = (text) => run.misses.push(text);
+  const well = house.ids.filter((id) => !house.above.includes(id));
+  try {
+    const from = now();
+    await fault.strike(disk, house);
+    const struck = now();
+    const announced = await house.told(fault.state ?? 'storage_lost', from, 30_000, house.above);
+    run.announced = Math.max(0, announced - struck) / 1000;
+    await pause(Math.max(0, (fault.hold ?? HOLD) - (now() - struck)));
+    if (fault.empties && readdirSync(disk.root).length > 0)
+      miss('files below the empty mount point');
+    const mended = now();
+    await fault.mend(disk, house);
+    const mending = now();
+    await house.told('recording', mended, 30_000, house.above);
+    run.resumed = Math.max(0, (await house.writes()) - mending) / 1000;
+    const left = well.filter((id) =>
+      house.witness.first(id, from, ({ camera }) => camera.recording.state !== 'recording'),
+    );
+    if (left.length > 0) miss(`cameras of the other disk stopped: ${left}`);
+    // Without a label: those of the main root.
+    run.dropped = await house.figure('dropped_frames_total');
+    none(run, miss);
+    const { longest, closed } = house.live(from, now());
+    [run.still, run.closed] = [longest / 1000, closed];
+    const code = await house.stop();
+    if (code !== 0) miss(`the server ended with ${code}`);
+    for (const root of [other.root, disk.root]) {
+      const { seen, broken } = await lookAll(root);
+      run.files = (run.files ?? 0) + seen.length;
+      run.decoded = (run.decoded ?? 0) + seen.length - broken.length;
+      for (const { name, words } of broken) miss(`${name}: ${words.slice(0, 200)}`);
+      if (files(root).some(isOpen)) miss('a file is not complete at the end');
+    }
+    const strays = readdirSync(other.root).filter((name) => house.above.includes(name));
+    if (strays.length > 0) miss(`${strays} landed on the other disk`);
+  } catch (error) {
+    miss(`${error.message}\n${house.log.slice(-2_000)}`);
+    await house.kill();
+  }
+  house.clean();
+  await disk.clean();
+  await other.clean();
+  return run;
+};
+
 /** Somebody sets the clock: another file begins, and not one frame is missing. */
 const clock = (days) => async () => {
   const house = await recording();
@@ -459,6 +512,14 @@ const faults = [
     goals,
     play: () => repeated(Math.min(runs, 3), single),
   },
+  ...lasting
+    .filter(({ id }) => ['full', 'lazy', 'freeze'].includes(id))
+    .map((fault) => ({
+      id: `apart-${fault.id}`,
+      title: `one of two disks, the other’s cameras go on without a lost frame: ${fault.title}`,
+      goals,
+      play: () => repeated(Math.min(runs, 3), apart(fault)),
+    })),
   ...[1, -1].map((days) => ({
     id: days > 0 ? 'clock-on' : 'clock-back',
     title: `clock set ${days > 0 ? 'on' : 'back'} by a day, and right again`,

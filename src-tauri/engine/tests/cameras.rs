@@ -141,7 +141,10 @@ async fn a_password_goes_only_where_it_went_before() {
     moved.url = Some("rtsp://new/".into());
     assert!(change(moved).await, "who gives it anew means it");
     assert_eq!(sent().as_deref(), Some("hunter2"));
-    engine.probe(CameraSpec { username: Some("admin".into()), ..spec("a", "rtsp://new/x") }).await.expect_err("scripted");
+    engine
+        .probe(CameraSpec { username: Some("admin".into()), ..spec("a", "rtsp://new/x") })
+        .await
+        .expect_err("scripted");
     assert!(world.looks().pop().expect("looked").password.is_some(), "whoever edits need not know it");
     assert!(!change(CameraPatch { password: Some(None), ..CameraPatch::default() }).await, "forgotten");
 }
@@ -163,7 +166,11 @@ async fn what_is_private_in_an_address_is_told_to_nobody_and_kept() {
     assert!(!store.load().unwrap().unwrap().contains("hunter"), "kept with the secrets");
     until(&engine, "a", StateName::Live).await;
     // What was told comes back as it was, with or without a change.
-    let same = CameraPatch { url: added.url.clone(), sub_url: Some(added.sub_url.clone()), ..CameraPatch::default() };
+    let same = CameraPatch {
+        url: added.url.clone(),
+        sub_url: Some(added.sub_url.clone()),
+        ..CameraPatch::default()
+    };
     engine.change_camera("a", same).await.expect("changed");
     sleep(Duration::from_secs(5)).await;
     assert_eq!(world.attempts().len(), 1, "nothing changed");

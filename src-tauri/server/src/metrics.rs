@@ -259,3 +259,19 @@ impl Page {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn disks_are_told_apart_by_a_label_and_the_main_one_has_none() {
+        let figures = |files| RecorderFigures { files, ..RecorderFigures::default() };
+        let mut page = Page::new();
+        page.recorders(&[(String::new(), figures(7)), ("attic".to_owned(), figures(9))]);
+        let text = page.finish();
+        assert_eq!(text.matches("# TYPE nightjar_recorder_files_total counter").count(), 1);
+        assert!(text.contains("\nnightjar_recorder_files_total 7\n"), "{text}");
+        assert!(text.contains("\nnightjar_recorder_files_total{disk=\"attic\"} 9\n"), "{text}");
+    }
+}

@@ -421,6 +421,10 @@ export const en = {
       quota: 'At most, in GB',
       noQuota: 'no limit',
       quotaHint: 'Above it this camera’s oldest recordings go.',
+      disk: 'Disk',
+      diskHint: 'What was recorded before stays where it is.',
+      diskGoneHint: 'It is recorded to the main disk meanwhile.',
+      diskGone: (name: string) => `${name} (not in the configuration)`,
       of: (name: string) => `Recording of ${name}`,
       noSound: (codec: string) =>
         `Its ${codec} sound cannot be recorded: recordings are without sound. Choose AAC or G.711 (8 kHz) in the camera.`,
@@ -566,6 +570,17 @@ export const en = {
     aDay: 'A day',
     oldest: 'Since',
     unknown: 'Not known yet.',
+    disk: 'Disk',
+    mainDisk: 'Main disk',
+    state: 'State',
+    states: {
+      ready: 'well',
+      unknown: 'not known yet',
+      lost: 'gone',
+      full: 'full',
+      failed: 'given up',
+      not_configured: 'not in the configuration',
+    },
     outlook: {
       short: 'There is not enough room for all the days to keep: older recordings go early.',
       ending:
@@ -584,6 +599,7 @@ export const en = {
     togetherRemedy: 'Look at what they share: a switch, its power, or the network here.',
     isBack: 'back',
     quiet: 'in quiet hours',
+    onDisk: (what: string, disk: string) => `${what} (disk “${disk}”)`,
     kinds: {
       camera_lost: 'No picture',
       camera_refused: 'The camera refuses',

@@ -417,6 +417,10 @@ export const ko: Messages = {
       quota: '최대 용량(GB)',
       noQuota: '제한 없음',
       quotaHint: '넘으면 이 카메라의 가장 오래된 녹화부터 지웁니다.',
+      disk: '디스크',
+      diskHint: '이전 녹화는 있던 곳에 그대로 둡니다.',
+      diskGoneHint: '그동안 기본 디스크에 녹화합니다.',
+      diskGone: (name) => `${name} (설정에 없음)`,
       of: (name) => `${name} 녹화`,
       noSound: (codec) =>
         `${codec} 소리는 녹화할 수 없어 녹화에 소리가 없습니다. 카메라에서 AAC나 G.711(8 kHz)을 선택하세요.`,
@@ -559,6 +563,17 @@ export const ko: Messages = {
     aDay: '하루',
     oldest: '처음',
     unknown: '아직 알 수 없습니다.',
+    disk: '디스크',
+    mainDisk: '기본 디스크',
+    state: '상태',
+    states: {
+      ready: '정상',
+      unknown: '아직 알 수 없음',
+      lost: '사라짐',
+      full: '가득 참',
+      failed: '포기함',
+      not_configured: '설정에 없음',
+    },
     outlook: {
       short: '보관할 날을 모두 담을 공간이 모자랍니다. 오래된 녹화가 먼저 지워집니다.',
       ending:
@@ -577,6 +592,7 @@ export const ko: Messages = {
     togetherRemedy: '함께 쓰는 스위치, 전원 또는 이곳의 네트워크를 확인하세요.',
     isBack: '돌아옴',
     quiet: '방해 금지 시간',
+    onDisk: (what, disk) => `${what} (디스크 ‘${disk}’)`,
     kinds: {
       camera_lost: '영상 없음',
       camera_refused: '카메라가 거부함',

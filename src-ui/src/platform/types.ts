@@ -25,6 +25,8 @@ import type {
   Recordings,
   Segment,
   StateName,
+  DiskState,
+  DiskStorage,
   Storage,
   Stream,
   Track,
@@ -55,6 +57,8 @@ export type {
   Recordings,
   Segment,
   StateName,
+  DiskState,
+  DiskStorage,
   Storage,
   Track,
 };

@@ -28,7 +28,8 @@ export function alertWords(alert: Alert, m: Messages): AlertWords {
   const cause = m.cause[causeKey(alert.cause)];
   // A newer server may know kinds that this page does not: it says them in English.
   const kinds: Partial<Record<Alert['kind'], string>> = m.alerts.kinds;
-  const kind = kinds[alert.kind] ?? alert.message;
+  const named = kinds[alert.kind] ?? alert.message;
+  const kind = alert.disk ? m.alerts.onDisk(named, alert.disk) : named;
   const title = alert.cause && own[alert.kind] === undefined ? `${kind}: ${cause.title}` : kind;
   return { title, remedy: own[alert.kind] ?? cause.remedy, grave };
 }

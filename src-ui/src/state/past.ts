@@ -20,6 +20,8 @@ export interface Hole {
   end: number;
   cause: string;
   open: boolean;
+  /** The disk it was to be recorded to, where that has a name. */
+  disk?: string;
 }
 
 export interface Mark {
@@ -72,11 +74,17 @@ export function sorted(recordings: Recordings): Map<string, Past> {
       protected: kept,
     });
   }
-  for (const { camera, start, end, cause, open } of recordings.gaps) {
+  for (const { camera, start, end, cause, open, disk } of recordings.gaps) {
     const from = instant(start);
     const to = instant(end);
     if (from === null || to === null) continue;
-    of(camera).holes.push({ start: from, end: to, cause, open: open === true });
+    of(camera).holes.push({
+      start: from,
+      end: to,
+      cause,
+      open: open === true,
+      ...(disk ? { disk } : {}),
+    });
   }
   for (const { id, camera, cameras, kind, start, end, message } of recordings.events) {
     const at = instant(start);

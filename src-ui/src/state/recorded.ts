@@ -1,6 +1,6 @@
 /** When and how a camera is recorded, as a form has it, and what of it is to be told to the server. Pure. */
 import type { Messages } from '../i18n/en';
-import type { Camera, CameraPatch, CameraSpec, Track } from '../platform/types';
+import type { Camera, CameraPatch, CameraSpec, Storage, Track } from '../platform/types';
 import { codecName } from './format';
 
 export interface RecordForm {
@@ -11,6 +11,25 @@ export interface RecordForm {
   preRoll: number;
   /** Gigabytes; empty where there is no limit. */
   quota: number | null;
+  /** The name of the disk; empty for the main one. */
+  disk: string;
+}
+
+/** A disk that is offered. */
+export interface DiskChoice {
+  name: string;
+  /** The camera names it, and the configuration does not know it. */
+  gone: boolean;
+}
+
+/** The disks to choose from, `chosen` among them; none where there is nothing to choose. */
+export function diskChoices(storage: Storage | null, chosen: string): readonly DiskChoice[] {
+  const known = (storage?.disks ?? []).filter(({ state }) => state !== 'not_configured');
+  const choices = known.map(({ name }) => ({ name, gone: false }));
+  if (storage !== null && !known.some(({ name }) => name === chosen)) {
+    choices.push({ name: chosen, gone: true });
+  }
+  return choices.length > 1 ? choices : [];
 }
 
 /** Whether its recording is switched on, whatever the storage makes of that. */
@@ -43,6 +62,7 @@ export function recordForm(camera: Camera | null): RecordForm {
     spans: spans.join('\n'),
     preRoll: camera?.pre_roll_seconds ?? 0,
     quota: camera?.record_quota_gb ?? null,
+    disk: camera?.record_disk ?? '',
   };
 }
 
@@ -58,6 +78,7 @@ export function recordSpec(form: RecordForm): Partial<CameraSpec> {
     ...(form.when === 'schedule' ? { record_schedule: spansOf(form) } : {}),
     ...(form.preRoll === 0 ? {} : { pre_roll_seconds: form.preRoll }),
     ...(form.quota ? { record_quota_gb: form.quota } : {}),
+    ...(form.disk ? { record_disk: form.disk } : {}),
   };
 }
 
@@ -71,5 +92,6 @@ export function recordPatch(form: RecordForm, before: RecordForm): Partial<Camer
     ...(same ? {} : { record: form.when !== 'never', record_schedule: spans }),
     ...(form.preRoll === before.preRoll ? {} : { pre_roll_seconds: form.preRoll }),
     ...(form.quota === before.quota ? {} : { record_quota_gb: form.quota || null }),
+    ...(form.disk === before.disk ? {} : { record_disk: form.disk || null }),
   };
 }

@@ -166,7 +166,8 @@ impl Config {
         }
         for (i, host) in server.allowed_hosts.iter().enumerate() {
             if allowed_host(host).is_none() {
-                let reason = "must be a whole name or an address, such as \"cams.example.org\", with a port at most";
+                let reason =
+                    "must be a whole name or an address, such as \"cams.example.org\", with a port at most";
                 return Err(Invalid::new(format!("server.allowed_hosts[{i}]"), reason));
             }
         }

@@ -19,7 +19,8 @@ use crate::api::CameraSpec;
 use crate::env::Secret;
 
 pub use check::{
-    DEMO_MAX, ID_MAX, Invalid, check_camera, check_shown, allowed_host, demo_camera, fingerprint, fingerprint_text, is_id,
+    DEMO_MAX, ID_MAX, Invalid, allowed_host, check_camera, check_shown, demo_camera, fingerprint,
+    fingerprint_text, is_id,
 };
 pub use store::{ConfigStore, MemoryStore};
 

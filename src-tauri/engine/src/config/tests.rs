@@ -164,8 +164,32 @@ fn an_allowed_host_is_one_that_a_browser_can_ask_for() {
         assert_eq!(host(text), Some((name.to_owned(), port)), "{text}");
     }
     for wrong in [
-        "", "*", "*.lan", "a b", "a,b", "http://x/", "x/", "x/y", "x?", "x#", "u@x", "u:p@x", "x:", "x:y", "x:99999",
-        "::1", "[::1", "[x]", "x]", "1", "0x7f.1", "a..b*", "x\n", "x\t", "%61", "a:1:2",
+        "",
+        "*",
+        "*.lan",
+        "a b",
+        "a,b",
+        "http://x/",
+        "x/",
+        "x/y",
+        "x?",
+        "x#",
+        "u@x",
+        "u:p@x",
+        "x:",
+        "x:y",
+        "x:99999",
+        "::1",
+        "[::1",
+        "[x]",
+        "x]",
+        "1",
+        "0x7f.1",
+        "a..b*",
+        "x\n",
+        "x\t",
+        "%61",
+        "a:1:2",
     ] {
         assert_eq!(host(wrong), None, "{wrong:?}");
     }
@@ -176,8 +200,20 @@ fn a_demo_camera_has_one_address() {
     assert_eq!(demo_camera("demo:1"), Some((1, false)));
     assert_eq!(demo_camera("demo:16/sub"), Some((16, true)));
     for other in [
-        "demo:0", "demo:17", "demo:", "demo:x", "demo:1/main", "demo:-1", "demo:+1", "demo:01", "demo://1",
-        "DEMO:1", "demo:1 ", "demo:1?x", "demo:99999999999", "rtsp:1",
+        "demo:0",
+        "demo:17",
+        "demo:",
+        "demo:x",
+        "demo:1/main",
+        "demo:-1",
+        "demo:+1",
+        "demo:01",
+        "demo://1",
+        "DEMO:1",
+        "demo:1 ",
+        "demo:1?x",
+        "demo:99999999999",
+        "rtsp:1",
     ] {
         assert_eq!(demo_camera(other), None, "{other}");
     }

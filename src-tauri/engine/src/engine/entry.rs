@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::Instrument as _;
+use tracing::{Instrument as _, warn};
 
 use super::complaints::{Complaints, ViewerFaults};
 use super::demo::DemoSource;
@@ -464,6 +464,14 @@ fn schedule(spec: &CameraSpec) -> Option<Schedule> {
 /// What records a camera, where something can be recorded.
 fn recorder(ground: &Ground, id: &str, main: &Running, spec: &CameraSpec) -> Option<Arc<record::Recording>> {
     let recorder = ground.records.as_ref().and_then(|it| it.recorder(spec.record_disk.as_deref()))?;
+    if let Some(disk) = spec.record_disk.as_deref().filter(|disk| *disk != recorder.disk()) {
+        warn!(
+            tag = "RECORDING",
+            camera = id,
+            disk,
+            "the disk is not configured: it is recorded to the main root"
+        );
+    }
     let status = main.status.clone();
     Some(Arc::new(recorder.camera(id, &main.slot, &ground.feeds, move || status.touch())))
 }

@@ -13,7 +13,7 @@ use super::alerts::rules::Rules;
 use super::alerts::{self, Board};
 use super::archive::Shelf;
 use super::entry::{Entry, Ground};
-use super::patch::{apply, same_recording, same_source, same_times, tidy};
+use super::patch::{apply, new_disk, same_recording, same_source, same_times, tidy};
 use super::phone::{self, Phone};
 use super::private::{leads_elsewhere, uncover};
 use super::recording::{self, Records, RecordsError};
@@ -21,20 +21,16 @@ use super::registry::{self, LoadError, Registry};
 use super::space;
 use super::whip::Whip;
 use super::{Address, EventStream, Parts};
-use crate::api::{Alert, ApiError, Camera, CameraPatch, CameraSpec, ErrorCode, Stream};
+use crate::api::{Alert, ApiError, Camera, CameraPatch, CameraSpec, ErrorCode};
 use crate::config::{Config, ConfigStore, Webrtc, check_camera, check_shown};
 use crate::env::Env;
-use crate::hub::{Gap, Slot, Subscriber};
 use crate::ingest::ProbeReport;
-use crate::media::TrackKind;
 use crate::sfu::{IceServer, Sfu, SfuOptions};
 use crate::source::SourceError;
 use crate::still::Decoders;
 
 /// More cameras than this are refused: no machine of this class carries them.
 const MAX_CAMERAS: usize = 256;
-/// A sub-stream that does not come in this time is replaced by the main stream.
-const SUB_PATIENCE: Duration = Duration::from_secs(3);
 /// Pictures decoded at a time, for all cameras together: stills must not take the machine.
 const STILLS_AT_ONCE: usize = 2;
 /// Longest wait for the tasks at the end.
@@ -239,10 +235,7 @@ impl EngineHandle {
         let mut spec = old.spec.clone();
         let with_password = patch.password.is_some();
         apply(&mut spec, patch);
-        if spec.record_disk != old.spec.record_disk {
-            // One that went from the configuration is no reason to refuse another change.
-            self.config().recording.check_choice(spec.record_disk.as_deref())?;
-        }
+        self.config().recording.check_choice(new_disk(&old.spec, &spec))?;
         if old.phone.is_some() {
             // It has no address, and comes and goes by itself: nothing of it is kept.
             return self.change_phone(&old, spec).await;
@@ -416,25 +409,6 @@ impl EngineHandle {
         Ok(entry.to_api())
     }
 
-    /// Where a camera's frames are to be had. For the sub-stream: opens it where it rests, and gives the
-    /// main stream where the camera has none or it does not come within three seconds.
-    ///
-    /// # Errors
-    /// `NotFound`.
-    pub async fn slot(&self, id: &str, stream: Stream) -> Result<Slot, ApiError> {
-        let entry = self.entry(id)?;
-        if stream == Stream::Sub
-            && let Some(sub) = &entry.sub
-        {
-            // Holding a subscription is what opens it.
-            let wanted = sub.slot.subscribe();
-            if tokio::time::timeout(SUB_PATIENCE, has_picture(wanted)).await.is_ok() {
-                return Ok(sub.slot.clone());
-            }
-        }
-        Ok(entry.main.slot.clone())
-    }
-
     /// What the user would want to know, newest first: what lasts, then what is over.
     #[must_use]
     pub fn alerts(&self) -> Vec<Alert> {
@@ -581,22 +555,6 @@ impl EngineHandle {
 impl Inner {
     pub(super) fn entries(&self) -> Vec<Arc<Entry>> {
         self.cameras.read().unwrap_or_else(PoisonError::into_inner).entries.clone()
-    }
-}
-
-/// Returns with the first picture. A subscriber's first is a key frame.
-async fn has_picture(mut wanted: Subscriber) {
-    loop {
-        match wanted.next().await {
-            Ok(frame) => {
-                let track = wanted.tracks().get(usize::from(frame.track));
-                if track.is_some_and(|t| t.kind == TrackKind::Video) {
-                    return;
-                }
-            }
-            Err(Gap::Closed) => return std::future::pending().await,
-            Err(_) => {}
-        }
     }
 }
 

@@ -35,6 +35,12 @@ pub(super) fn tidy(spec: &mut CameraSpec) {
     }
 }
 
+/// The disk that it is to be recorded to from now on. One that it had before may have gone from the configuration:
+/// that is no reason to refuse another change.
+pub(super) fn new_disk<'a>(old: &CameraSpec, new: &'a CameraSpec) -> Option<&'a str> {
+    new.record_disk.as_deref().filter(|_| new.record_disk != old.record_disk)
+}
+
 /// Makes the change.
 pub(super) fn apply(spec: &mut CameraSpec, patch: CameraPatch) {
     fn set<T>(field: &mut Option<T>, change: Option<Option<T>>) {

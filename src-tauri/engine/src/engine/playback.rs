@@ -1,5 +1,7 @@
 //! Ways to watch: WebRTC, MSE and stills.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use uuid::Uuid;
 
@@ -7,11 +9,35 @@ use super::patch::tidy;
 use super::private::{leads_elsewhere, shown, uncover};
 use super::{EngineHandle, entry, probe};
 use crate::api::{ApiError, CameraSpec, ErrorCode, Probe, Stream};
+use crate::hub::{Gap, Slot, Subscriber};
 use crate::live::{Mse, Sound};
+use crate::media::TrackKind;
 use crate::sfu::{Answer, IceServerReading, SfuError, ViewerStats};
 use crate::still::StillError;
 
+/// A sub-stream that does not come in this time is replaced by the main stream.
+const SUB_PATIENCE: Duration = Duration::from_secs(3);
+
 impl EngineHandle {
+    /// Where a camera's frames are to be had. For the sub-stream: opens it where it rests, and gives the
+    /// main stream where the camera has none or it does not come within three seconds.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn slot(&self, id: &str, stream: Stream) -> Result<Slot, ApiError> {
+        let entry = self.entry(id)?;
+        if stream == Stream::Sub
+            && let Some(sub) = &entry.sub
+        {
+            // Holding a subscription is what opens it.
+            let wanted = sub.slot.subscribe();
+            if tokio::time::timeout(SUB_PATIENCE, has_picture(wanted)).await.is_ok() {
+                return Ok(sub.slot.clone());
+            }
+        }
+        Ok(entry.main.slot.clone())
+    }
+
     /// Looks at a camera without keeping it. Takes as long as the camera needs, some ten seconds at most.
     /// Where `id` names a camera that is kept, on the same host and for the same user, and no password is
     /// given, its own is used: whoever edits a camera need not know it.
@@ -113,6 +139,22 @@ impl EngineHandle {
     #[must_use]
     pub fn viewers(&self) -> Vec<ViewerStats> {
         self.sfu().viewers()
+    }
+}
+
+/// Returns with the first picture. A subscriber's first is a key frame.
+async fn has_picture(mut wanted: Subscriber) {
+    loop {
+        match wanted.next().await {
+            Ok(frame) => {
+                let track = wanted.tracks().get(usize::from(frame.track));
+                if track.is_some_and(|t| t.kind == TrackKind::Video) {
+                    return;
+                }
+            }
+            Err(Gap::Closed) => return std::future::pending().await,
+            Err(_) => {}
+        }
     }
 }
 

@@ -41,7 +41,8 @@ pub(super) fn uncover(spec: &mut CameraSpec, kept: Option<&CameraSpec>) -> Resul
     // Of both, the address in the same place is asked first.
     let fields =
         [("url", Some(&mut spec.url), [url, sub_url]), ("sub_url", spec.sub_url.as_mut(), [sub_url, url])];
-    for (field, url, known) in fields.into_iter().filter_map(|(field, url, known)| Some((field, url?, known))) {
+    for (field, url, known) in fields.into_iter().filter_map(|(field, url, known)| Some((field, url?, known)))
+    {
         let known: Vec<&str> = known.into_iter().flatten().map(String::as_str).collect();
         *url = uncovered(url, &known).ok_or_else(|| Invalid {
             field: field.to_owned(),
@@ -127,9 +128,9 @@ fn value_end(url: &str, at: usize, in_path: bool) -> usize {
     let rest = &rest[..end.unwrap_or(rest.len())];
     // In a path "_" may part the pairs, and may be of a value.
     let next = rest.match_indices('_').filter(|_| in_path).find(|(from, _)| {
-        rest[from + 1..].split_once('=').is_some_and(|(key, _)| {
-            !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric())
-        })
+        rest[from + 1..]
+            .split_once('=')
+            .is_some_and(|(key, _)| !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric()))
     });
     at + next.map_or(rest.len(), |(from, _)| from)
 }
@@ -148,7 +149,10 @@ mod tests {
             ("rtsp://h/live?user=u&password=p%26w&subtype=1", "rtsp://h/live?user=u&password=***&subtype=1"),
             ("rtsp://h/live?PWD=a/b_c?d=e", "rtsp://h/live?PWD=***"),
             ("rtsp://h?p%61ss=x;token=", "rtsp://h?p%61ss=***;token="),
-            ("rtsp://h/user=u_password=a_b_channel=1.sdp?x=1", "rtsp://h/user=u_password=***_channel=1.sdp?x=1"),
+            (
+                "rtsp://h/user=u_password=a_b_channel=1.sdp?x=1",
+                "rtsp://h/user=u_password=***_channel=1.sdp?x=1",
+            ),
             ("rtsp://h/user=u&password=p&channel=1", "rtsp://h/user=u&password=***&channel=1"),
             ("rtsp://h/?auth=YWJj_x==&auth=2#key=3", "rtsp://h/?auth=***&auth=***#key=***"),
             ("rtsp://h/ch1?é=ü&password=ü", "rtsp://h/ch1?é=ü&password=***"),
@@ -178,15 +182,20 @@ mod tests {
             let error = uncover(&mut spec(foreign, None), Some(&kept)).expect_err(foreign);
             assert_eq!(error.field, "url");
         }
-        let error = uncover(&mut spec("rtsp://h/", Some("rtsp://h/?pw=***")), Some(&kept)).expect_err("unknown");
+        let error =
+            uncover(&mut spec("rtsp://h/", Some("rtsp://h/?pw=***")), Some(&kept)).expect_err("unknown");
         assert_eq!(error.field, "sub_url");
         uncover(&mut spec("rtsp://h/?token=***", None), None).expect_err("nothing is kept");
     }
 
     #[test]
     fn a_login_goes_where_it_went_before() {
-        let old = CameraSpec { username: Some("u".to_owned()), ..spec("rtsp://h/a", Some("rtsp://h:8554/b")) };
-        let with = |url: &str, sub_url: Option<&str>| CameraSpec { username: old.username.clone(), ..spec(url, sub_url) };
+        let old =
+            CameraSpec { username: Some("u".to_owned()), ..spec("rtsp://h/a", Some("rtsp://h:8554/b")) };
+        let with = |url: &str, sub_url: Option<&str>| CameraSpec {
+            username: old.username.clone(),
+            ..spec(url, sub_url)
+        };
         for same in [with("rtsp://H:554/c?d", None), with("rtsp://h:8554/", Some("rtsp://h/"))] {
             assert!(!leads_elsewhere(&old, &same), "{same:?}");
         }

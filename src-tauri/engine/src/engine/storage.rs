@@ -134,8 +134,9 @@ impl EngineHandle {
         let look = |name: &str, min_free_gb: Option<f64>, quota_gb: Option<f64>| {
             let recorder = recorders.iter().find(|recorder| recorder.disk() == name);
             let (state, cause) = recorder.map_or((DiskState::Unknown, None), disk_state);
-            // Nothing at all is what a recorder says that has not looked yet.
-            let free = recorder.map(|recorder| recorder.figures().free_bytes).filter(|free| *free > 0);
+            // Nothing at all is what a recorder says that has not looked yet; of what is gone it says what was.
+            let free = recorder.filter(|_| matches!(state, DiskState::Ready | DiskState::Full));
+            let free = free.map(|recorder| recorder.figures().free_bytes).filter(|free| *free > 0);
             Look {
                 name: name.to_owned(),
                 state,

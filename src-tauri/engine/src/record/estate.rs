@@ -17,7 +17,7 @@ pub struct Estate {
     pub(super) budget: Arc<Budget>,
     /// Bytes by camera, where it has a limit of its own.
     quotas: Mutex<HashMap<String, u64>>,
-    /// Disks that can be cleaned up now.
+    /// Disks that are well: they can be cleaned up now.
     ready: Mutex<BTreeSet<String>>,
 }
 

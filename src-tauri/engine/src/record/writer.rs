@@ -530,7 +530,7 @@ impl Writer {
 
     fn tell_phase(&self) {
         let phase = self.storage.phase();
-        self.estate.set_ready(self.root.disk(), matches!(phase, Phase::Ready | Phase::Full(_)));
+        self.estate.set_ready(self.root.disk(), *phase == Phase::Ready);
         self.board.set_phase(phase, self.env.wall());
     }
 

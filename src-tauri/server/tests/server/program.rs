@@ -188,13 +188,19 @@ async fn a_wrong_configuration_is_one_line_that_names_the_field() {
         ("[server]\npublic_url = \"nope\"", "server.public_url"),
         ("[streaming]\nkeepalive_timeout = 11", "streaming.keepalive_timeout"),
         ("[recording]\nmin_free_gb = \"2\"", "recording.min_free_gb"),
+        ("[[recording.disk]]\nname = \"a b\"\nroot = \"/x\"", "recording.disk[0].name"),
+        (
+            "[[recording.disk]]\nname = \"a\"\nroot = \"DATA/recordings/a\"",
+            "recording.disk[0].root: lies inside",
+        ),
+        ("[[camera]]\nurl = \"rtsp://h/\"\nrecord_disk = \"a\"", "camera[0].record_disk"),
         ("[webrtc]\nudp_ports = \"2-1\"", "webrtc.udp_ports"),
         ("[[camera]]\nid = \"a\"", "camera[0].url"),
         ("[[camera]]\nid = \"a\"\nurl = \"rtsp://u:hunter2@h/\"", "camera[0].url"),
         ("[nope]", "nope"),
         ("x", "given.toml: line 1"),
     ] {
-        std::fs::write(&file, text).unwrap();
+        std::fs::write(&file, text.replace("DATA", dir.path().to_str().unwrap())).unwrap();
         let mut command = program(dir.path());
         command.args(["--listen", "127.0.0.1:0"].iter().filter(|_| !text.contains("listen")));
         command.arg("--config").arg(&file);
