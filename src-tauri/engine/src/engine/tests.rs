@@ -13,6 +13,7 @@ use crate::config::MemoryStore;
 use crate::fmp4::clips::Clip;
 use crate::media::{TrackInfo, rescale};
 use crate::source::{Session, SessionEvent, SourceErrorCode};
+use crate::store::MARKER;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 const PACE: Duration = Duration::from_millis(40);
@@ -94,7 +95,15 @@ async fn r_n12_files_are_finished_whatever_else_does_not_end() {
     engine.ground().tasks.spawn(async move { drop(holds.await) });
     let ending = engine.clone();
     let end = tokio::spawn(async move { ending.shutdown().await });
-    until(&engine, SegmentState::Sealed).await;
+    // Who records holds the root; it is let go of when all files are finished.
+    let root = dir.path().join("recordings").join(MARKER);
+    let finished = async {
+        while std::fs::File::open(&root).unwrap().try_lock().is_err() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, finished).await.expect("the recorder ends");
+    assert_eq!(files(&engine).await, [SegmentState::Sealed]);
     assert!(!end.is_finished(), "the task is still there");
     drop(held);
     end.await.expect("no panic");
