@@ -262,7 +262,7 @@ export const ko: Messages = {
     allLive: (n, off) =>
       `${n === 1 ? '실시간' : `${n}대 모두 실시간`}${off > 0 ? ` · ${off}대 꺼짐` : ''}`,
     noneOn: '켜진 카메라 없음',
-    someFaulty: (n, all) => `${all}대 중 ${n}대 이상`,
+    someFaulty: (n, all) => `${all}대 중 ${n}대에 문제 있음`,
     someDown: (down, all) => `${all}대 중 ${down}대 영상 없음`,
     waiting: (n) => `${n}대 연결 중`,
     serverLost: 'Nightjar가 응답하지 않습니다',

@@ -22,7 +22,8 @@ import json, sqlite3, sys
 wanted = json.load(sys.stdin)
 catalogue = sqlite3.connect(wanted["catalogue"])
 for s in wanted["segments"]:
-    catalogue.execute("INSERT INTO segments VALUES (?,?,?,?,?,?,?,0,'h264',?,?)", (bytes.fromhex(s["id"]),
+    catalogue.execute("INSERT INTO segments (id, camera, disk, path, start_us, end_us, bytes, state, protected, codec, "
+        "width, height) VALUES (?,?,'',?,?,?,?,?,0,'h264',?,?)", (bytes.fromhex(s["id"]),
         s["camera"], s["path"], s["start"], s["end"], s["bytes"], s["state"], s["width"], s["height"]))
 for g in wanted["gaps"]:
     catalogue.execute("INSERT INTO gaps (camera, start_us, end_us, cause) VALUES (?,?,?,?)", tuple(g))
