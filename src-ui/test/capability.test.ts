@@ -43,6 +43,13 @@ describe('the chooser', () => {
     ]);
   });
 
+  test('R-M3 reckons with no sound that is not received', () => {
+    const noted: Track = { ...audio('opus'), note: 'not received', note_code: 'not_received' };
+    const found = options([video('h264'), noted], chromium, true);
+    expect(found.map((option) => option.sound)).toEqual(['none', 'none', 'none']);
+    expect(options([video('h264'), audio('opus')], chromium)[0]?.sound).toBe('plays');
+  });
+
   test('goes to MSE for AAC only while somebody listens', () => {
     const tracks = [video('h264'), audio('aac')];
     expect(best(tracks, chromium)).toBe('webrtc');

@@ -681,6 +681,8 @@ export type Track = {
 	channels?: number | null,
 	/**  Why it cannot be played, in plain words. */
 	note?: string | null,
+	/**  What kind of reason `note` is, such as `not_received`; others may come. */
+	note_code?: string | null,
 	/**  Why it is not in recordings although it is received, in plain words. */
 	unrecorded?: string | null,
 };

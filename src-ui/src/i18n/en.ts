@@ -106,6 +106,16 @@ export const en = {
     b_frames: 'The stream has B-frames, which WebRTC cannot play',
     tried: 'It was tried, and the stream could not be played',
   },
+  notes: {
+    soundNotReceived: (codec: string) =>
+      `Its ${codec}sound cannot be received by RTSP. Choose AAC or G.711 in the camera.`,
+    pictureNotReceived: (codec: string) =>
+      `Its ${codec}picture cannot be received by RTSP. Choose H.264 or H.265 in the camera.`,
+    aac_form: 'Its AAC sound comes in a form that cannot be received. Choose G.711 in the camera.',
+    aac_latm: 'Its AAC sound comes in LATM packets, which cannot be received. Choose G.711.',
+    withheld: 'The camera offers sound and does not send it. Restart the camera.',
+    unreadable: 'Its sound comes in packets that cannot be read. The picture goes on without.',
+  },
   transport: { webrtc: 'WebRTC', mse: 'MSE', stills: 'single pictures' },
   cause: {
     unauthorized: {
@@ -230,6 +240,9 @@ export const en = {
     fill: 'Fill the tile',
     statistics: 'Statistics',
     makeBig: 'Make it the big one',
+    earlier: 'Move one place forward',
+    later: 'Move one place back',
+    noSound: 'No sound',
     edit: 'Edit camera',
     retry: 'Connect again',
     timeline: 'What was recorded',
@@ -245,7 +258,7 @@ export const en = {
     size: 'Size',
     transport: 'Transport',
     latency: 'Behind',
-    lost: 'Lost',
+    lost: 'Lost: camera, here',
     dropped: 'Dropped',
     buffer: 'Buffer',
     first: 'First picture',
@@ -677,6 +690,31 @@ export const en = {
     hint: 'It stands in nightjar.toml under [server] token.',
     enter: 'Open the wall',
     wrong: 'That token is not right.',
+  },
+  broken: {
+    codes: {
+      config: {
+        title: 'Nightjar did not start: a setting is wrong',
+        remedy: 'Correct it in the file, then try again. Nothing was changed or lost.',
+      },
+      data_dir: {
+        title: 'Nightjar did not start: its folder cannot be used',
+        remedy:
+          'End the other Nightjar, or connect the disk that the folder is on. Then try again.',
+      },
+      engine: {
+        title: 'Nightjar did not start: what it keeps cannot be read',
+        remedy: 'Put the named file right, or move it away to begin anew. Then try again.',
+      },
+      listen: {
+        title: 'Nightjar did not start: this computer gave it no port',
+        remedy: 'Look whether security software is in the way. Then try again.',
+      },
+    },
+    other: {
+      title: 'Nightjar did not start',
+      remedy: 'Try again. If it stays so, report it with the words below.',
+    },
   },
   help: {
     title: 'Keyboard',

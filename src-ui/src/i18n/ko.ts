@@ -104,6 +104,16 @@ export const ko: Messages = {
     b_frames: 'WebRTC가 재생할 수 없는 B 프레임이 있습니다',
     tried: '시도했지만 스트림을 재생할 수 없었습니다',
   },
+  notes: {
+    soundNotReceived: (codec) =>
+      `${codec}소리는 RTSP로 받을 수 없습니다. 카메라에서 AAC 또는 G.711을 선택하세요.`,
+    pictureNotReceived: (codec) =>
+      `${codec}영상은 RTSP로 받을 수 없습니다. 카메라에서 H.264 또는 H.265를 선택하세요.`,
+    aac_form: '받을 수 없는 형식의 AAC 소리입니다. 카메라에서 G.711을 선택하세요.',
+    aac_latm: 'LATM 패킷의 AAC 소리는 받을 수 없습니다. 카메라에서 G.711을 선택하세요.',
+    withheld: '카메라가 소리를 보내지 않습니다. 카메라를 재시작하세요.',
+    unreadable: '소리 패킷을 읽을 수 없습니다. 영상은 소리 없이 계속됩니다.',
+  },
   transport: { webrtc: 'WebRTC', mse: 'MSE', stills: '정지 영상' },
   cause: {
     unauthorized: {
@@ -228,6 +238,9 @@ export const ko: Messages = {
     fill: '타일 채우기',
     statistics: '통계',
     makeBig: '큰 화면으로',
+    earlier: '한 칸 앞으로',
+    later: '한 칸 뒤로',
+    noSound: '소리 없음',
     edit: '카메라 편집',
     retry: '다시 연결',
     timeline: '녹화 보기',
@@ -243,7 +256,7 @@ export const ko: Messages = {
     size: '크기',
     transport: '전송',
     latency: '지연',
-    lost: '손실',
+    lost: '손실: 카메라, 화면',
     dropped: '버림',
     buffer: '버퍼',
     first: '첫 영상',
@@ -669,6 +682,30 @@ export const ko: Messages = {
     hint: 'nightjar.toml의 [server] token에 있습니다.',
     enter: '열기',
     wrong: '토큰이 맞지 않습니다.',
+  },
+  broken: {
+    codes: {
+      config: {
+        title: '설정이 잘못되어 Nightjar를 시작하지 못했습니다',
+        remedy: '파일에서 고친 뒤 다시 시도하세요. 바뀌거나 사라진 것은 없습니다.',
+      },
+      data_dir: {
+        title: '데이터 폴더를 쓸 수 없어 Nightjar를 시작하지 못했습니다',
+        remedy: '다른 Nightjar를 끝내거나 폴더가 있는 디스크를 연결한 뒤 다시 시도하세요.',
+      },
+      engine: {
+        title: '저장된 내용을 읽을 수 없어 Nightjar를 시작하지 못했습니다',
+        remedy: '아래 파일을 고치거나, 처음부터 시작하려면 다른 곳으로 옮긴 뒤 다시 시도하세요.',
+      },
+      listen: {
+        title: '포트를 열 수 없어 Nightjar를 시작하지 못했습니다',
+        remedy: '보안 프로그램이 막고 있는지 확인한 뒤 다시 시도하세요.',
+      },
+    },
+    other: {
+      title: 'Nightjar를 시작하지 못했습니다',
+      remedy: '다시 시도하세요. 계속되면 아래 내용과 함께 알려 주세요.',
+    },
   },
   help: {
     title: '키보드',

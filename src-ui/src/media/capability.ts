@@ -3,6 +3,7 @@
  * others. Decided by what the browser offers, never by its name. Pure but for `detect`.
  */
 import type { Probe, Track } from '../platform/types';
+import { received } from '../state/tracks';
 
 export type Transport = 'webrtc' | 'mse' | 'stills';
 
@@ -80,8 +81,8 @@ function receivable(scope: Scope, kind: string, served: ReadonlySet<string>): Re
 
 /** Every transport's prospects, the preferred first. */
 export function options(tracks: readonly Track[], caps: Capabilities, wantSound = false): Option[] {
-  const video = tracks.find((track) => track.kind === 'video')?.codec ?? null;
-  const audio = tracks.find((track) => track.kind === 'audio')?.codec ?? null;
+  const video = received(tracks, 'video')?.codec ?? null;
+  const audio = received(tracks, 'audio')?.codec ?? null;
   const webrtc = webrtcOption(video, audio, caps);
   const mse = mseOption(video, audio, caps);
   const stills: Option = {

@@ -10,6 +10,7 @@
 import type { Camera, Fault, Platform, StreamChoice } from '../platform/types';
 import { randomName } from '../state/chance';
 import { GOOD_AFTER_MS, redialDelay } from '../state/redial';
+import { received } from '../state/tracks';
 import {
   type Capabilities,
   choose,
@@ -692,7 +693,7 @@ const FAULTS: Partial<Record<EndReason, Fault['class']>> = {
 };
 
 function pictureFlows({ state, tracks, stats, warnings = [] }: Camera): boolean {
-  const moves = tracks.some((track) => track.kind === 'video');
+  const moves = received(tracks, 'video') !== null;
   const fresh = stats.last_frame_ms !== null && stats.last_frame_ms < 2000;
   const whole = !warnings.some((warning) => warning.code === 'no_key_frame');
   return state.name === 'live' && moves && fresh && whole;
@@ -709,5 +710,5 @@ function hasPicture(camera: Camera): boolean {
 }
 
 function signature(camera: Camera): string {
-  return camera.tracks.map((track) => `${track.kind}:${track.codec}`).join();
+  return camera.tracks.map(({ kind, codec, note }) => `${kind}:${codec}:${!note}`).join();
 }

@@ -2,7 +2,7 @@
  * A platform without a server: scripted cameras for tests, for development and for looking at the
  * wall in every state. `?fake=16` shows sixteen, `&state=live|mixed|broken|<state name>` says how
  * they fare, `&via=webrtc|mse|stills` what carries the pictures, `&locked` asks for a token,
- * `&phone=quick|none|late|off` what comes of adding one.
+ * `&phone=quick|none|late|off` what comes of adding one, `&broken=config|…` that nothing started.
  * Pictures are painted here and go through the real players.
  */
 import { downloadBlob } from './download';
@@ -72,6 +72,8 @@ const CAUSES: Partial<Record<string, Cause>> & { refused: Cause; failed: Cause }
   },
 };
 
+const BROKEN_WORDS = 'settings.json: streaming.keepalive_timeout: 99 is not between 3 and 10';
+
 export class FakePlatform implements Platform {
   readonly kind = 'fake' as const;
   readonly address = 'http://127.0.0.1:8420';
@@ -91,7 +93,12 @@ export class FakePlatform implements Platform {
   }
 
   #settings: DesktopSettings = { autostart: false, close_to_tray: true, keep_awake: true };
+  /** Why there is no server. */
+  broken: string | null = null;
   desktop: Desktop = {
+    again: async () => {
+      this.broken = null;
+    },
     settings: async () => this.#settings,
     apply: async (settings) => {
       this.#settings = settings;
@@ -196,6 +203,7 @@ export class FakePlatform implements Platform {
     return 0;
   }
   async check(): Promise<void> {
+    if (this.broken) throw new ApiError(0, this.broken, BROKEN_WORDS);
     if (this.#locked) throw new ApiError(401, 'unauthorized', 'token needed');
   }
   async login(token: string): Promise<void> {
@@ -204,6 +212,7 @@ export class FakePlatform implements Platform {
   }
 
   async events(handlers: SocketHandlers): Promise<Socket> {
+    if (this.broken) throw new ApiError(0, this.broken, BROKEN_WORDS);
     if (this.#locked) throw new ApiError(0, 'unreachable', 'refused');
     this.#seq = 0;
     this.#listeners.add(handlers);
@@ -589,6 +598,7 @@ export function fakePlatform(query: URLSearchParams): FakePlatform {
     query.has('locked'),
   );
   platform.phone = query.get('phone') ?? 'quick';
+  platform.broken = query.get('broken');
   setInterval(() => platform.emit({ type: 'alive' }), 5_000);
   return platform;
 }

@@ -9,6 +9,7 @@ import type { Camera, CameraState, Cause } from '../platform/types';
 import type { Why } from '../media/capability';
 import { causeKey, isPaused } from './cause';
 import { clockTime, codecName, duration, instant } from './format';
+import { received } from './tracks';
 
 export type Mark = 'none' | 'spinner' | 'bar' | 'ring' | 'padlock' | 'cross' | 'blocked' | 'pause';
 export type Tone = 'quiet' | 'live' | 'warn' | 'fail';
@@ -203,8 +204,7 @@ function outlook({ attempt, cause }: CameraState, m: Messages): string {
 }
 
 function liveView({ camera, viewer, now, m }: TileInput): TileView {
-  const hasVideo =
-    camera.tracks.length === 0 || camera.tracks.some((track) => track.kind === 'video');
+  const hasVideo = camera.tracks.length === 0 || received(camera.tracks, 'video') !== null;
   switch (viewer.name) {
     case 'playing': {
       if (!hasVideo) return { ...CALM, badge: m.tile.soundOnly };

@@ -186,6 +186,9 @@ pub struct Track {
     /// Why it cannot be played, in plain words.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub note: Option<String>,
+    /// What kind of reason `note` is, such as `not_received`; others may come.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub note_code: Option<String>,
     /// Why it is not in recordings although it is received, in plain words.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub unrecorded: Option<String>,

@@ -548,6 +548,7 @@ pub(super) fn track(all: &[media::TrackInfo], info: &media::TrackInfo) -> Track 
         sample_rate,
         channels,
         note: info.note.as_deref().map(str::to_owned),
+        note_code: info.note.as_ref().map(|note| note.code().to_owned()),
         unrecorded: record::unrecorded(all, info),
     }
 }

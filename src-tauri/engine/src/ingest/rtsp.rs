@@ -22,7 +22,7 @@ use super::picture::{self, Order, Picture};
 use super::tracks::{self, Choice};
 use super::{RtspOptions, Transport};
 use crate::env::Env;
-use crate::media::{Codec, Frame, Parameters, TrackId, TrackInfo, TrackKind};
+use crate::media::{Codec, Frame, Note, NoteKind, Parameters, TrackId, TrackInfo, TrackKind};
 use crate::source::{
     BoxFuture, Reach, Session, SessionEvent, SessionStats, Source, SourceError, SourceErrorCode as Code,
 };
@@ -106,7 +106,8 @@ impl RtspSource {
                         && ids.iter().any(Option::is_some)
                         && matches!(error.code, Code::Rejected | Code::NotFound) =>
                 {
-                    track.note = Some("The camera refused to send its sound.".into());
+                    let text = "The camera refused to send its sound.";
+                    track.note = Some(Note::new(NoteKind::Withheld, text));
                 }
                 Err(error) => return Err(error),
             }

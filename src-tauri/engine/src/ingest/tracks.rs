@@ -4,7 +4,7 @@ use bytes::Bytes;
 use retina::client::Stream;
 use retina::codec::{ParametersRef, VideoParametersCodec};
 
-use crate::media::{Codec, Parameters, TrackId, TrackInfo, TrackKind, h264, h265};
+use crate::media::{Codec, Note, NoteKind, Parameters, TrackId, TrackInfo, TrackKind, h264, h265};
 use crate::source::{SourceError, SourceErrorCode};
 
 /// Streams of one camera that are looked at. Real ones have up to five.
@@ -33,7 +33,7 @@ impl Choice {
         }
         self.wanted.retain(|(id, _)| is_video(*id));
         for track in self.tracks.iter_mut().filter(|track| track.kind == TrackKind::Audio) {
-            track.note.get_or_insert_with(|| UNREADABLE.into());
+            track.note.get_or_insert_with(|| Note::new(NoteKind::Unreadable, UNREADABLE));
         }
         self.wanted.len() < before
     }
@@ -66,7 +66,7 @@ pub(super) fn choose(streams: &[Stream], audio: bool, host: &str) -> Result<Choi
             timescale: stream.clock_rate_hz().max(1),
             parameters: parameters(stream),
             generation: 0,
-            note: usable.is_none().then(|| note(stream, kind).into()),
+            note: usable.is_none().then(|| note(stream, kind)),
         });
     }
     if choice.wanted.is_empty() {
@@ -142,21 +142,26 @@ fn offer(stream: &Stream) -> String {
     }
 }
 
-fn note(stream: &Stream, kind: TrackKind) -> String {
-    match (kind, stream.encoding_name()) {
-        (TrackKind::Audio, "mpeg4-generic") => {
-            "The camera's sound is AAC in a form that can't be received over RTSP yet.".to_owned()
-        }
-        (TrackKind::Audio, "mp4a-latm") => {
-            "The camera's sound is AAC in LATM packets, which can't be received over RTSP yet.".to_owned()
-        }
-        (TrackKind::Audio, _) => {
-            format!("The camera's sound is {}, which can't be received over RTSP yet.", spoken(stream))
-        }
-        (TrackKind::Video, _) => {
-            format!("The camera's video is {}, which can't be received over RTSP yet.", spoken(stream))
-        }
-    }
+fn note(stream: &Stream, kind: TrackKind) -> Note {
+    let (noted, text) = match (kind, stream.encoding_name()) {
+        (TrackKind::Audio, "mpeg4-generic") => (
+            NoteKind::AacForm,
+            "The camera's sound is AAC in a form that can't be received over RTSP yet.".to_owned(),
+        ),
+        (TrackKind::Audio, "mp4a-latm") => (
+            NoteKind::AacLatm,
+            "The camera's sound is AAC in LATM packets, which can't be received over RTSP yet.".to_owned(),
+        ),
+        (TrackKind::Audio, _) => (
+            NoteKind::NotReceived,
+            format!("The camera's sound is {}, which can't be received over RTSP yet.", spoken(stream)),
+        ),
+        (TrackKind::Video, _) => (
+            NoteKind::NotReceived,
+            format!("The camera's video is {}, which can't be received over RTSP yet.", spoken(stream)),
+        ),
+    };
+    Note::new(noted, text)
 }
 
 /// What a decoder must know of the stream, as far as the client knows it by now.

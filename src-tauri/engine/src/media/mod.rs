@@ -14,7 +14,7 @@ mod track;
 pub use codec::Codec;
 pub use frame::{Frame, Packets};
 pub use timeline::Timeline;
-pub use track::{Parameters, TrackId, TrackInfo, TrackKind};
+pub use track::{Note, NoteKind, Parameters, TrackId, TrackInfo, TrackKind};
 
 /// Rescales `ticks` from one timescale to another, rounding to nearest, without overflow.
 #[must_use]

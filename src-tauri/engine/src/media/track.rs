@@ -1,5 +1,7 @@
 //! The description of a track.
 
+use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -29,8 +31,65 @@ pub struct TrackInfo {
     /// Raised whenever `parameters` change; frames name the generation they need. Never repeats within
     /// the life of a camera's slot, reconnects included.
     pub generation: u32,
-    /// Why the track gives no frames, in plain words, where it gives none.
-    pub note: Option<Arc<str>>,
+    /// Why the track gives no frames, where it gives none.
+    pub note: Option<Note>,
+}
+
+/// Why a track gives no frames: a kind that pages have words for, and one sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    kind: NoteKind,
+    text: Arc<str>,
+}
+
+/// Kinds of notes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoteKind {
+    /// Its codec cannot be received over RTSP.
+    NotReceived,
+    /// AAC in a form that cannot be received.
+    AacForm,
+    /// AAC in LATM packets.
+    AacLatm,
+    /// The camera offered it and would not send it.
+    Withheld,
+    /// Its packets cannot be read.
+    Unreadable,
+}
+
+impl Note {
+    /// A note in plain words.
+    #[must_use]
+    pub fn new(kind: NoteKind, text: impl Into<Arc<str>>) -> Self {
+        Self { kind, text: text.into() }
+    }
+
+    /// The name of its kind.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self.kind {
+            NoteKind::NotReceived => "not_received",
+            NoteKind::AacForm => "aac_form",
+            NoteKind::AacLatm => "aac_latm",
+            NoteKind::Withheld => "withheld",
+            NoteKind::Unreadable => "unreadable",
+        }
+    }
+}
+
+/// Its words.
+impl Deref for Note {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.text
+    }
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self)
+    }
 }
 
 /// Decoder configuration by codec.

@@ -18,7 +18,7 @@ use far::Far;
 
 use super::*;
 use crate::hub::{Limits, Publisher};
-use crate::media::{Codec, Frame, Parameters, TrackInfo, TrackKind};
+use crate::media::{Codec, Frame, Note, NoteKind, Parameters, TrackInfo, TrackKind};
 
 /// Far more than anything here takes, however busy the machine.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -382,7 +382,7 @@ async fn every_refusal_has_its_reason_and_leaves_nothing_behind() {
             },
             ..h264(SPS)
         },
-        TrackInfo { note: Some("no way".into()), ..h264(SPS) },
+        TrackInfo { note: Some(Note::new(NoteKind::NotReceived, "no way")), ..h264(SPS) },
         TrackInfo { id: 0, ..sound(Codec::Aac, 48_000) },
     ] {
         let publisher = publish(&slot, &[track]);

@@ -186,7 +186,9 @@ async fn r_m3_opus_sound_is_named_and_the_pictures_play() {
     let mut watched = open(options(&url)).await.unwrap();
     let track = watched.track(TrackKind::Audio);
     assert_eq!((track.codec, track.carried()), (Codec::Opus, false));
-    assert!(track.note.unwrap().contains("Opus"));
+    let note = track.note.unwrap();
+    assert!(note.contains("Opus"));
+    assert_eq!(note.code(), "not_received");
     watched.key().await.unwrap();
 }
 

@@ -13,4 +13,6 @@ export interface TileCommands {
   record(id: string): void;
   why(id: string): void;
   makeBig(id: string): void;
+  /** So many places on in the order of the wall; back where it is negative. */
+  move(id: string, by: number): void;
 }

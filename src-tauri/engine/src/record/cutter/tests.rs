@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::media::{Codec, Parameters};
+use crate::media::{Codec, Note, NoteKind, Parameters};
 
 fn video(generation: u32) -> TrackInfo {
     TrackInfo {
@@ -306,7 +306,8 @@ fn sound_that_cannot_be_recorded_is_told() {
         assert!(said.contains(name) && said.contains("without sound"), "{said}");
         assert_eq!(unrecorded(&both, &both[0]), None, "the picture is recorded");
         assert!(unrecorded(std::slice::from_ref(&sound), &sound).is_some());
-        let noted = TrackInfo { note: Some("not received".into()), ..sound };
+        let note = Some(Note::new(NoteKind::NotReceived, "not received"));
+        let noted = TrackInfo { note, ..sound };
         assert_eq!(unrecorded(&[video(0), noted.clone()], &noted), None, "it says so itself");
     }
     for codec in [Codec::Opus, Codec::Pcma, Codec::Pcmu] {
