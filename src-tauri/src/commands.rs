@@ -47,6 +47,13 @@ async fn door(doorway: State<'_, Doorway>) -> Result<DoorAddress, ShellError> {
     Ok(doorway.door().await?.address())
 }
 
+/// Opens the engine's door once more, where it could not be opened; answers whether that was so.
+#[tauri::command]
+#[specta::specta]
+fn door_again(doorway: State<'_, Doorway>) -> bool {
+    doorway.again()
+}
+
 /// A ticket that opens one path of the engine's door for a short while, for what cannot send a header.
 #[tauri::command]
 #[specta::specta]
@@ -101,7 +108,16 @@ async fn blocking(
 /// All commands and events.
 pub(crate) fn builder() -> Builder<tauri::Wry> {
     Builder::new()
-        .commands(collect_commands![door, ticket, settings_get, settings_set, speak, save, save_export])
+        .commands(collect_commands![
+            door,
+            door_again,
+            ticket,
+            settings_get,
+            settings_set,
+            speak,
+            save,
+            save_export
+        ])
         .events(collect_events![OpenCamera])
 }
 

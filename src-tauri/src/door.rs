@@ -138,7 +138,7 @@ type Outcome = Option<Result<Arc<Door>, ShellError>>;
 
 /// Where the window's page waits for the door.
 pub(crate) struct Doorway {
-    told: watch::Receiver<Outcome>,
+    told: watch::Sender<Outcome>,
     leaving: CancellationToken,
 }
 
@@ -150,17 +150,29 @@ pub(crate) struct Opened {
 
 impl Doorway {
     pub(crate) fn new() -> (Self, Opened) {
-        let (tell, told) = watch::channel(None);
+        let tell = watch::Sender::new(None);
         let leaving = CancellationToken::new();
-        (Self { told, leaving: leaving.clone() }, Opened { tell, leaving })
+        (Self { told: tell.clone(), leaving: leaving.clone() }, Opened { tell, leaving })
     }
 
     /// The door, once it is open, or why it is not.
     pub(crate) async fn door(&self) -> Result<Arc<Door>, ShellError> {
-        let mut told = self.told.clone();
+        let mut told = self.told.subscribe();
         let outcome =
             told.wait_for(Option::is_some).await.map_err(|error| ShellError::new("engine", error))?;
         outcome.clone().expect("it was waited for")
+    }
+
+    /// Has the door opened once more where it could not be; whoever asks for it from now on waits for that.
+    /// Answers whether it could not.
+    pub(crate) fn again(&self) -> bool {
+        self.told.send_if_modified(|outcome| {
+            let failed = matches!(outcome, Some(Err(_)));
+            if failed {
+                *outcome = None;
+            }
+            failed
+        })
     }
 
     /// Closes the door. One that is being opened is waited for, as what it started has to be ended; not for long.
@@ -183,6 +195,12 @@ impl Opened {
     pub(crate) fn leaving(&self) -> &CancellationToken {
         &self.leaving
     }
+
+    /// Returns when somebody wants another try.
+    pub(crate) async fn asked_again(&self) {
+        // It is its own sender, so there always is one.
+        let _ = self.tell.subscribe().wait_for(Option::is_none).await;
+    }
 }
 
 /// The data directory, its secrets sealed by the system's keychain where there is one.
@@ -196,7 +214,7 @@ async fn open_store(dir: PathBuf) -> Result<FileStore, ShellError> {
 fn config(app: &AppHandle) -> Result<Config, ShellError> {
     let Some(stored) = settings::stored_config(app) else { return Ok(Config::default()) };
     let text = toml::to_string(&stored).map_err(|error| ShellError::new("config", error))?;
-    Config::parse(&text).map_err(|error| ShellError::new("config", error))
+    Config::parse(&text).map_err(|error| ShellError::new("config", format!("{}: {error}", settings::FILE)))
 }
 
 /// Keeps names and states of the cameras for the tray, until the engine ends.

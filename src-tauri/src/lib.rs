@@ -96,17 +96,23 @@ async fn appear_without_tray(app: AppHandle) {
     }
 }
 
-/// Starts the engine and what follows it.
+/// Starts the engine and what follows it; where it does not start, once more whenever a person says so.
 async fn start(app: AppHandle, mirror: watch::Sender<Vec<CameraLine>>, opened: Opened) {
-    let door = Door::open(&app, mirror, opened.leaving()).await;
-    match &door {
-        Ok(door) => {
-            tauri::async_runtime::spawn(notice::follow(app.clone(), door.events()));
-            tauri::async_runtime::spawn(awake::follow(app, door.events()));
+    loop {
+        match Door::open(&app, mirror.clone(), opened.leaving()).await {
+            Ok(door) => {
+                tauri::async_runtime::spawn(notice::follow(app.clone(), door.events()));
+                tauri::async_runtime::spawn(awake::follow(app, door.events()));
+                opened.tell(Ok(door));
+                return;
+            }
+            Err(error) => {
+                tracing::error!(code = error.code, "the engine did not start: {}", error.message);
+                opened.tell(Err(error));
+                opened.asked_again().await;
+            }
         }
-        Err(error) => tracing::error!(code = error.code, "the engine did not start: {}", error.message),
     }
-    opened.tell(door);
 }
 
 /// Log-out, `kill` and Ctrl-C end the app as its own menu does.

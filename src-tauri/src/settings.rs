@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use crate::commands::ShellError;
 
-const FILE: &str = "settings.json";
+pub(crate) const FILE: &str = "settings.json";
 const KEY: &str = "shell";
 
 /// The language of the tray; the wall tells it which one it speaks.
@@ -75,7 +75,10 @@ pub(crate) fn load(app: &AppHandle) -> Settings {
 
 /// The engine's configuration, where somebody put one into the store.
 pub(crate) fn stored_config(app: &AppHandle) -> Option<serde_json::Value> {
-    app.store(FILE).ok()?.get("config")
+    let store = app.store(FILE).ok()?;
+    // A person may have corrected it since the start. What cannot be read is as it was.
+    let _ = store.reload_ignore_defaults();
+    store.get("config")
 }
 
 /// What the wall shows; whether Nightjar starts with the system is the system's word.

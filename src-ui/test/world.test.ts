@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { FakePlatform } from '../src/platform/fake';
 import { type Alert, ApiError } from '../src/platform/types';
-import { Feed, type Link } from '../src/state/feed';
+import { type Broken, Feed, type Link } from '../src/state/feed';
 import { emptyWorld, parseEvent, step, type World } from '../src/state/world';
 
 const fake = new FakePlatform(3);
@@ -88,12 +88,16 @@ describe('the feed', () => {
 
   function watched(platform: FakePlatform) {
     const links: Link[] = [];
+    let reason: Broken | null = null;
     let world = emptyWorld;
     const feed = new Feed(platform, {
       onWorld: (next) => (world = next),
-      onLink: (link) => links.push(link),
+      onLink: (link, why) => {
+        links.push(link);
+        reason = why;
+      },
     });
-    return { feed, links, world: () => world };
+    return { feed, links, world: () => world, why: () => reason };
   }
 
   test('takes a new snapshot when a number is missing, and is then right again', async () => {
@@ -148,6 +152,27 @@ describe('the feed', () => {
     const before = dial.mock.calls.length;
     await vi.advanceTimersByTimeAsync(60_000);
     expect(dial).toHaveBeenCalledTimes(before);
+  });
+
+  test('says why where the desktop could not start the server, and dials when a person has it tried again', async () => {
+    const platform = new FakePlatform(1);
+    platform.broken = 'config';
+    const dial = vi.spyOn(platform, 'events');
+    const { feed, links, why } = watched(platform);
+    feed.start();
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(links).toEqual(['broken']);
+    expect(why()).toMatchObject({
+      code: 'config',
+      message: expect.stringContaining('settings.json'),
+    });
+    expect(dial).toHaveBeenCalledTimes(1);
+    await platform.desktop.again();
+    feed.start();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(links).toEqual(['broken', 'connecting', 'online']);
+    expect(why()).toBe(null);
+    feed.stop();
   });
 
   test('says so at once where the server fell silent, however long a new dial and its check take', async () => {

@@ -9,6 +9,8 @@ import * as __TAURI_EVENT from "@tauri-apps/api/event";
 export const commands = {
 	/**  The engine's address and the token it asks for. */
 	door: () => typedError<DoorAddress, ShellError>(__TAURI_INVOKE("door")),
+	/**  Opens the engine's door once more, where it could not be opened; answers whether that was so. */
+	doorAgain: () => __TAURI_INVOKE<boolean>("door_again"),
 	/**  A ticket that opens one path of the engine's door for a short while, for what cannot send a header. */
 	ticket: (path: string) => typedError<string, ShellError>(__TAURI_INVOKE("ticket", { path })),
 	/**  The desktop's own settings. */

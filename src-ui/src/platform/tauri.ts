@@ -38,6 +38,9 @@ export function tauriPlatform(): Platform {
       };
     },
     desktop: {
+      async again() {
+        await commands.doorAgain();
+      },
       settings: () => commands.settingsGet(),
       async apply(settings) {
         await done(commands.settingsSet(settings));

@@ -137,6 +137,8 @@ export interface Phones {
 
 /** What only the desktop window can do. */
 export interface Desktop {
+  /** Has the engine start once more where it did not. */
+  again(): Promise<void>;
   settings(): Promise<DesktopSettings>;
   apply(settings: DesktopSettings): Promise<void>;
   /** Tells the tray which language the wall speaks. */

@@ -19,11 +19,21 @@ const LONG_DIAL_MS = 10_000;
 /** Whether the door asks for a token is waited for so long; it may be said later, too. */
 const CHECK_MS = 1000;
 
-export type Link = 'connecting' | 'online' | 'offline' | 'locked';
+export type Link = 'connecting' | 'online' | 'offline' | 'locked' | 'broken';
+
+/** Why there is no server to speak to, where that is known: the desktop's may not have started. */
+export interface Broken {
+  code: string;
+  message: string;
+}
+
+/** Errors of a request to a server that may be there all the same. */
+const ON_THE_WAY: ReadonlySet<string> = new Set(['unreachable', 'aborted']);
 
 export interface FeedListener {
   onWorld(world: World): void;
-  onLink(link: Link): void;
+  /** `why` comes with `broken`. */
+  onLink(link: Link, why: Broken | null): void;
 }
 
 export class Feed {
@@ -50,6 +60,7 @@ export class Feed {
   start(): void {
     this.stop();
     this.#over = false;
+    if (this.#link === 'broken') this.#say('connecting');
     void this.#dial();
   }
 
@@ -127,10 +138,16 @@ export class Feed {
     try {
       await this.#platform.check();
     } catch (error) {
-      const locked = error instanceof ApiError && error.status === 401;
-      if (!locked || this.#over || this.#world.seq !== null) return;
-      this.#halt();
-      this.#say('locked');
+      if (!(error instanceof ApiError) || this.#over || this.#world.seq !== null) return;
+      const { status, code, message } = error;
+      if (status === 401) {
+        this.#halt();
+        this.#say('locked');
+      } else if (status === 0 && !ON_THE_WAY.has(code)) {
+        // There is nothing to look for: a person has to do something first.
+        this.#halt();
+        this.#say('broken', { code, message });
+      }
     }
   }
 
@@ -138,9 +155,9 @@ export class Feed {
     return [...this.#world.cameras.values()].some(({ state }) => state.name === 'live');
   }
 
-  #say(link: Link): void {
+  #say(link: Link, why: Broken | null = null): void {
     this.#link = link;
-    this.#listener.onLink(link);
+    this.#listener.onLink(link, why);
   }
 
   async #lost(): Promise<void> {

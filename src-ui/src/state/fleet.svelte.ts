@@ -1,12 +1,13 @@
 /** The cameras as the page knows them, reactive: the fold of `world.ts`, fed by `feed.ts`. */
 import type { Alert, Camera, Platform } from '../platform/types';
-import { Feed, type Link } from './feed';
+import { type Broken, Feed, type Link } from './feed';
 import { instant } from './format';
 import { emptyWorld, type World } from './world';
 
 export class Fleet {
   #world = $state.raw<World>(emptyWorld);
   #link = $state<Link>('connecting');
+  #broken = $state.raw<Broken | null>(null);
   #known = $state(false);
   #clockOffset = $state(0);
   #feed: Feed;
@@ -19,8 +20,9 @@ export class Fleet {
         this.#world = world;
         this.#known = true;
       },
-      onLink: (link) => {
+      onLink: (link, why) => {
         this.#link = link;
+        this.#broken = why;
         // Clocks are set, computers sleep: each snapshot is read by its own time.
         if (link === 'online' && this.#known) this.#measure();
       },
@@ -40,6 +42,10 @@ export class Fleet {
   get link(): Link {
     return this.#link;
   }
+  /** Why there is no server, where it is known that there is none. */
+  get broken(): Broken | null {
+    return this.#broken;
+  }
   /** A snapshot has come since the page was opened. */
   get known(): boolean {
     return this.#known;
@@ -53,6 +59,12 @@ export class Fleet {
   local(text: string | null | undefined): number | null {
     const at = instant(text);
     return at === null ? null : at - this.#clockOffset;
+  }
+
+  /** Has a server that did not start started once more. */
+  async again(): Promise<void> {
+    await this.platform.desktop?.again();
+    this.#feed.start();
   }
 
   #measure(): void {

@@ -54,5 +54,7 @@ export function streamSpec(form: StreamForm): Partial<CameraSpec> {
 /** For one that is changed: only what is another; null goes back to what holds for all. */
 export function streamPatch(form: StreamForm, before: StreamForm): Partial<CameraPatch> {
   const was: Record<string, unknown> = told(before);
-  return Object.fromEntries(Object.entries(told(form)).filter(([key, value]) => value !== was[key]));
+  return Object.fromEntries(
+    Object.entries(told(form)).filter(([key, value]) => value !== was[key]),
+  );
 }
