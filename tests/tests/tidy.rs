@@ -98,7 +98,8 @@ fn engine_modules_import_downwards() {
             continue;
         }
         let Some(own) = layer(module) else {
-            problems.push(format!("{name}: module `{module}` has no layer; give it one in tests/tests/tidy.rs"));
+            problems
+                .push(format!("{name}: module `{module}` has no layer; give it one in tests/tests/tidy.rs"));
             continue;
         };
         for import in imports(&code(&text)) {
