@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test may fail loudly")]
 
 mod desk;
+mod trouble;
 
 use fantoccini::Locator;
 use serde_json::{Value, json};
