@@ -15,7 +15,7 @@ use nightjar_engine::engine::{EngineHandle, EventStream};
 use nightjar_engine::env::Secret;
 use nightjar_engine::source::SourceErrorCode;
 use scripted::{Host, World};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 fn spec(id: &str, url: &str) -> CameraSpec {
     CameraSpec { id: Some(id.to_owned()), url: url.to_owned(), ..CameraSpec::default() }
@@ -261,6 +261,37 @@ async fn a_sub_stream_is_open_only_while_it_is_watched() {
     let slot = engine.slot("a", Stream::Sub).await.expect("the main stream stands in");
     assert_eq!(slot.newest_key().is_some(), slot.is_published());
     assert!(slot.is_published());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sub_stream_that_does_not_come_costs_no_time_and_is_told_until_it_comes() {
+    for code in [SourceErrorCode::NotFound, SourceErrorCode::Unreachable] {
+        let world = World::default();
+        world.set("rtsp://h/sub", Host::Refuses(code));
+        let engine = world.engine("", Arc::new(MemoryStore::default())).await;
+        let camera = CameraSpec { sub_url: Some("rtsp://h/sub".into()), ..spec("a", "rtsp://h/main") };
+        engine.add_camera(camera).await.expect("added");
+        until(&engine, "a", StateName::Live).await;
+        assert_eq!(engine.camera("a").unwrap().warnings, []);
+        let main = engine.slot("a", Stream::Main).await.expect("there");
+        let mut events = engine.events();
+        next(&mut events).await;
+        for _ in 0..3 {
+            let asked = Instant::now();
+            let slot = engine.slot("a", Stream::Sub).await.expect("the main stream stands in");
+            assert!(slot.is(&main) && asked.elapsed() < Duration::from_millis(500), "{:?}", asked.elapsed());
+            let told = &engine.camera("a").unwrap().warnings;
+            assert_eq!((told.len(), told[0].code.as_str(), told[0].class.as_str()), (1, "sub_stream", "RTSP_NETWORK"));
+            sleep(Duration::from_secs(60)).await;
+            assert_eq!(engine.camera("a").unwrap().warnings.len(), 1, "also when nobody watches");
+        }
+        let Event::Camera { camera, .. } = next(&mut events).await else { panic!("a camera changed") };
+        assert_eq!((camera.state.name, camera.warnings.len()), (StateName::Live, 1));
+        world.set("rtsp://h/sub", Host::Live);
+        let slot = engine.slot("a", Stream::Sub).await.expect("there");
+        assert!(!slot.is(&main));
+        assert_eq!(engine.camera("a").unwrap().warnings, []);
+    }
 }
 
 #[tokio::test(start_paused = true)]

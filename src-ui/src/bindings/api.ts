@@ -499,8 +499,16 @@ export type Probe = {
 	first_key_frame_ms?: number | null,
 	/**  Of `rtsps`: the SHA-256 of the camera's certificate as 64 hexadecimal digits, to be kept with it. */
 	tls_fingerprint?: string | null,
+	/**  The small stream, where an address of one was given. */
+	sub?: ProbeSub | null,
 	/**  What may trouble, in plain words. */
 	warnings: string[],
+};
+
+/**  What was found at the address of a small stream: its tracks, or why there are none. */
+export type ProbeSub = {
+	tracks?: ProbeTrack[],
+	cause?: Cause | null,
 };
 
 /**  A track and its measured figures. */
@@ -511,6 +519,8 @@ export type ProbeTrack = {
 	bitrate?: number | null,
 	/**  Seconds between key frames. */
 	key_frame_seconds?: number | null,
+	/**  The same where two were not seen while looking: it is at least this. */
+	key_frame_at_least?: number | null,
 	/**  It has B-frames: WebRTC cannot play it. */
 	b_frames: boolean,
 } & Track;

@@ -25,6 +25,7 @@ export const en = {
     days: (n: number) => plural(n, 'day', 'days'),
     fps: (n: string) => `${n} fps`,
     every: (seconds: string) => `every ${seconds} s`,
+    everyMore: (seconds: string) => `more than ${seconds} s apart`,
   },
   common: {
     savedAt: (place: string) => `Saved: ${place}`,
@@ -217,6 +218,10 @@ export const en = {
     not_shown: {
       title: 'Several viewers cannot show the pictures',
       remedy: 'Update their browsers, or lower the camera’s resolution.',
+    },
+    sub_stream: {
+      title: 'The small stream does not come',
+      remedy: 'Small tiles show the main stream meanwhile. Check the small stream’s address.',
     },
     no_sound: {
       title: 'The sound stopped',
@@ -480,6 +485,10 @@ export const en = {
     no: 'no',
     onlyStills: 'as single pictures',
     soundSilent: 'no sound by it',
+    small: 'Small stream',
+    smallFault: (why: string) => `The small stream does not come. ${why}`,
+    noKeyFrame: 'No key frame came while looking: they are very far apart. Set 1–2 s in the camera.',
+    lost: 'Packets were lost while looking.',
     longGop:
       'Key frames are far apart: after a fault the picture comes back late. Set 1–2 s in the camera.',
   },

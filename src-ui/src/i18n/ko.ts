@@ -24,6 +24,7 @@ export const ko: Messages = {
     days: (n) => `${n}일`,
     fps: (n) => `${n} fps`,
     every: (seconds) => `${seconds}초마다`,
+    everyMore: (seconds) => `${seconds}초보다 긴 간격`,
   },
   common: {
     savedAt: (place) => `저장했습니다: ${place}`,
@@ -215,6 +216,10 @@ export const ko: Messages = {
     not_shown: {
       title: '여러 화면에서 영상을 표시하지 못함',
       remedy: '브라우저를 업데이트하거나 카메라의 해상도를 낮추세요.',
+    },
+    sub_stream: {
+      title: '보조 스트림을 받을 수 없음',
+      remedy: '그동안 작은 타일은 주 스트림을 보여 줍니다. 보조 스트림 주소를 확인하세요.',
     },
     no_sound: {
       title: '소리가 멈춤',
@@ -475,6 +480,11 @@ export const ko: Messages = {
     no: '불가',
     onlyStills: '정지 영상으로만 가능',
     soundSilent: '소리는 재생 안 됨',
+    small: '보조 스트림',
+    smallFault: (why) => `보조 스트림을 받을 수 없습니다. ${why}`,
+    noKeyFrame:
+      '확인하는 동안 키 프레임이 오지 않았습니다. 간격이 매우 깁니다. 카메라에서 1–2초로 설정하세요.',
+    lost: '확인하는 동안 패킷이 손실되었습니다.',
     longGop: '키 프레임 간격이 길어 장애 후 영상이 늦게 돌아옵니다. 카메라에서 1–2초로 설정하세요.',
   },
   timeline: {

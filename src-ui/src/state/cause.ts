@@ -33,6 +33,7 @@ const BY_CODE: Readonly<Record<string, CauseKey>> = {
   buffering: 'buffering',
   frozen: 'frozen',
   no_sound: 'no_sound',
+  sub_stream: 'sub_stream',
   undecodable: 'undecodable',
   not_shown: 'not_shown',
 };

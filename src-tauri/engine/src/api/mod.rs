@@ -21,7 +21,7 @@ pub use event::{Alert, AlertKind, AlertSettings, AlertSettingsPatch, Event};
 pub use phone::{
     Device, DevicePatch, NewPairing, Pairing, PairingSpec, PairingState, WhipToken, WhipTokenSpec,
 };
-pub use probe::{Playback, Probe, ProbeTrack};
+pub use probe::{Playback, Probe, ProbeSub, ProbeTrack};
 pub use recording::{
     CameraStorage, DiskState, DiskStorage, Export, ExportBegun, ExportCut, ExportSpec, ExportState,
     Occurrence, RecordingGap, Recordings, Segment, SegmentPatch, SegmentState, Storage, StorageOutlook,

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use specta::Type;
 
-use super::{Track, Transport};
+use super::{Cause, Track, Transport};
 
 /// What was found at an address, without saving anything.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Type, JsonSchema)]
@@ -26,8 +26,24 @@ pub struct Probe {
     /// Of `rtsps`: the SHA-256 of the camera's certificate as 64 hexadecimal digits, to be kept with it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub tls_fingerprint: Option<String>,
+    /// The small stream, where an address of one was given.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub sub: Option<ProbeSub>,
     /// What may trouble, in plain words.
     pub warnings: Vec<String>,
+    /// Of each of these in order what kind it is: `long_gop`, `no_key_frame`, `lost` or the code of a fault; others may
+    /// come.
+    #[serde(default)]
+    pub warning_codes: Vec<String>,
+}
+
+/// What was found at the address of a small stream: its tracks, or why there are none.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Type, JsonSchema)]
+pub struct ProbeSub {
+    #[serde(default)]
+    pub tracks: Vec<ProbeTrack>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cause: Option<Cause>,
 }
 
 /// A track and its measured figures.
@@ -46,6 +62,10 @@ pub struct ProbeTrack {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[specta(type = Option<specta_typescript::Number>)]
     pub key_frame_seconds: Option<f32>,
+    /// The same where two were not seen while looking: it is at least this.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[specta(type = Option<specta_typescript::Number>)]
+    pub key_frame_at_least: Option<f32>,
     /// It has B-frames: WebRTC cannot play it.
     pub b_frames: bool,
 }

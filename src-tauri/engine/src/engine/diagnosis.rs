@@ -30,7 +30,7 @@ impl EngineHandle {
             CameraFigures {
                 camera: entry.to_api(),
                 main: entry.main.slot.stats(),
-                sub: entry.sub.as_ref().map(|sub| sub.slot.stats()),
+                sub: entry.sub.as_ref().map(|sub| sub.running.slot.stats()),
                 keepalive_rtt_us: session.keepalive_rtt_us,
                 keepalive_missed: session.keepalive_missed,
                 viewer_faults: entry.viewer_faults(),
@@ -94,7 +94,7 @@ impl EngineHandle {
         for entry in self.entries() {
             // Ids are of letters, digits, "_" and "-": nothing to escape. Names and addresses stay out.
             let id = &entry.id;
-            let streams = [("main", Some(&entry.main)), ("sub", entry.sub.as_ref())];
+            let streams = [("main", Some(&entry.main)), ("sub", entry.sub.as_ref().map(|sub| &sub.running))];
             for (stream, running) in streams.into_iter().filter_map(|(name, r)| Some((name, r?))) {
                 let status = running.status.get();
                 let stats = running.slot.stats();

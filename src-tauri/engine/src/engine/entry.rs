@@ -15,6 +15,7 @@ use super::phone::{self, Phone};
 use super::private::shown;
 use super::recording::{self, Records};
 use super::space::bytes;
+use super::sub::Sub;
 use super::{Address, DemoCameras, Sources, address};
 use crate::api::{
     Camera, CameraKind, CameraSpec, CameraState, Cause, OwnSettings, RecordSettings, Recording,
@@ -34,8 +35,6 @@ use crate::store::MAIN;
 
 /// Orders to a supervisor that may wait. It takes them at once; two can meet there at most.
 const ORDERS: usize = 4;
-/// A sub-stream that nobody watches is let go after this long.
-const SUB_LINGER: Duration = Duration::from_secs(30);
 
 /// What every camera needs from the engine.
 #[derive(Clone)]
@@ -58,7 +57,7 @@ pub(super) struct Entry {
     pub(super) kind: CameraKind,
     pub(super) read_only: bool,
     pub(super) main: Running,
-    pub(super) sub: Option<Running>,
+    pub(super) sub: Option<Sub>,
     pub(super) stills: Arc<Stills>,
     /// None where nothing can be recorded.
     pub(super) recording: Option<Arc<record::Recording>>,
@@ -102,12 +101,10 @@ impl Entry {
             // Nobody is told of a sub-stream's state: it has no tile of its own.
             let running = Running::spawn(ground, &id, "sub", Arc::new(watch::Sender::new(0)), &stop);
             let (ground, spec, streaming) = (ground.clone(), spec.clone(), streaming.clone());
-            let make = {
-                let ground = ground.clone();
-                move || (source(&ground, &url, &spec, &streaming), policy(&streaming.for_camera(&spec)))
-            };
-            ground.tasks.spawn(on_demand(running.clone(), make, stop.clone()));
-            running
+            let tasks = ground.tasks.clone();
+            let make =
+                move || (source(&ground, &url, &spec, &streaming), policy(&streaming.for_camera(&spec)));
+            Sub::start(running, make, main.status.clone(), &tasks, stop.clone())
         });
         let kind = if demo_camera(&spec.url).is_some() { CameraKind::Demo } else { CameraKind::Rtsp };
         let started = Timestamp::from(ground.env.wall());
@@ -281,6 +278,9 @@ impl Entry {
             Some(phone) => phone.retry(),
             None => self.main.give(Order::Retry),
         }
+        if let Some(sub) = &self.sub {
+            sub.retry();
+        }
     }
 
     /// Ends it. Subscribers are told.
@@ -288,7 +288,7 @@ impl Entry {
         self.stop.cancel();
         self.main.slot.close();
         if let Some(sub) = &self.sub {
-            sub.slot.close();
+            sub.running.slot.close();
         }
     }
 
@@ -314,7 +314,10 @@ impl Entry {
                     Recording { state: RecordingState::Off, since, cause: None, disk: None }
                 }
             },
-            warnings: status.warnings.iter().chain(&complaint).map(tell).collect(),
+            warnings: {
+                let warnings = status.warnings.iter().chain(&complaint).map(tell);
+                warnings.chain(self.sub.as_ref().and_then(Sub::warning)).collect()
+            },
             stats: stats(&status, self.viewers(), faults),
             url: address,
             sub_url: spec.sub_url.as_deref().map(shown),
@@ -378,7 +381,7 @@ impl Entry {
             let stats = running.slot.stats();
             stats.subscribers.saturating_sub(stats.unseen)
         };
-        u32::try_from(of(&self.main) + self.sub.as_ref().map_or(0, of)).unwrap_or(u32::MAX)
+        u32::try_from(of(&self.main) + self.sub.as_ref().map_or(0, |sub| of(&sub.running))).unwrap_or(u32::MAX)
     }
 }
 
@@ -399,60 +402,13 @@ impl Running {
         Self { slot, status, orders }
     }
 
-    fn give(&self, order: Order) {
+    pub(super) fn give(&self, order: Order) {
         // A full inbox means that orders of the same kind are waiting already; a closed one that it ended.
         let _ = self.orders.try_send(order);
     }
 
-    fn rests(&self) -> bool {
+    pub(super) fn rests(&self) -> bool {
         matches!(self.status.get().phase, Phase::Idle)
-    }
-}
-
-/// Keeps a sub-stream open while somebody subscribes, and a while longer.
-async fn on_demand(
-    running: Running,
-    make: impl Fn() -> (Box<dyn Source>, Policy) + Send,
-    stop: CancellationToken,
-) {
-    let (mut watched, mut last_seen) = (false, Instant::now());
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = running.slot.subscribers_changed() => {}
-            () = tokio::time::sleep_until(last_seen + SUB_LINGER), if !watched && !running.rests() => {}
-        }
-        let was_watched = std::mem::replace(&mut watched, running.slot.stats().subscribers > 0);
-        if watched || was_watched {
-            last_seen = Instant::now();
-        }
-        let wish = match (watched, running.rests()) {
-            (true, true) => {
-                let (source, policy) = make();
-                Order::Run { source, policy }
-            }
-            (false, false) if last_seen.elapsed() >= SUB_LINGER => Order::Rest,
-            _ => continue,
-        };
-        let rest = matches!(wish, Order::Rest);
-        running.give(wish);
-        // Until it is so, the next look would take the old state for the answer.
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = running.until(rest) => {}
-        }
-    }
-}
-
-impl Running {
-    /// Waits until the stream rests, or does not.
-    async fn until(&self, rest: bool) {
-        let mut changes = self.status.watch();
-        while self.rests() != rest {
-            if changes.changed().await.is_err() {
-                return;
-            }
-        }
     }
 }
 

@@ -52,7 +52,7 @@ impl EngineHandle {
             // A phone makes one; an RTSP camera has no way to be asked, and viewers begin at its newest.
             entry.main.slot.request_key_frame();
             if let Some(sub) = &entry.sub {
-                sub.slot.request_key_frame();
+                sub.running.slot.request_key_frame();
             }
         }
         if advice.action == ViewerAction::FallBack {

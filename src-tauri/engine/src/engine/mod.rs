@@ -26,6 +26,7 @@ mod recording;
 mod registry;
 mod rtsp;
 mod space;
+mod sub;
 mod storage;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,5 @@
 //! Ways to watch: WebRTC, MSE and stills.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use uuid::Uuid;
 
@@ -9,35 +7,12 @@ use super::patch::tidy;
 use super::private::{leads_elsewhere, shown, uncover};
 use super::{EngineHandle, entry, probe};
 use crate::api::{ApiError, CameraSpec, ErrorCode, Probe, Stream};
-use crate::hub::{Gap, Slot, Subscriber};
+use crate::hub::Slot;
 use crate::live::{Mse, Sound};
-use crate::media::TrackKind;
 use crate::sfu::{Answer, IceServerReading, SfuError, ViewerStats};
 use crate::still::StillError;
 
-/// A sub-stream that does not come in this time is replaced by the main stream.
-const SUB_PATIENCE: Duration = Duration::from_secs(3);
-
 impl EngineHandle {
-    /// Where a camera's frames are to be had. For the sub-stream: opens it where it rests, and gives the
-    /// main stream where the camera has none or it does not come within three seconds.
-    ///
-    /// # Errors
-    /// `NotFound`.
-    pub async fn slot(&self, id: &str, stream: Stream) -> Result<Slot, ApiError> {
-        let entry = self.entry(id)?;
-        if stream == Stream::Sub
-            && let Some(sub) = &entry.sub
-        {
-            // Holding a subscription is what opens it.
-            let wanted = sub.slot.subscribe();
-            if tokio::time::timeout(SUB_PATIENCE, has_picture(wanted)).await.is_ok() {
-                return Ok(sub.slot.clone());
-            }
-        }
-        Ok(entry.main.slot.clone())
-    }
-
     /// Looks at a camera without keeping it. Takes as long as the camera needs, some ten seconds at most.
     /// Where `id` names a camera that is kept, on the same host and for the same user, and no password is
     /// given, its own is used: whoever edits a camera need not know it.
@@ -47,11 +22,36 @@ impl EngineHandle {
     pub async fn probe(&self, spec: CameraSpec) -> Result<Probe, ApiError> {
         let spec = self.with_kept_secrets(spec)?;
         let address = super::address(&spec.url, &spec, &self.config().streaming)?;
-        let report = self.look(address).await.map_err(|error| {
+        let sub = spec.sub_url.as_deref().map(|url| super::address(url, &spec, &self.config().streaming));
+        let sub = sub.transpose()?;
+        let look_at_sub = async {
+            match sub {
+                Some(address) => Ok(Some(self.look(address).await)),
+                None => Ok(None),
+            }
+        };
+        // Both at once, as they are when people watch. Without the main stream the other says nothing.
+        let (report, sub) = tokio::try_join!(self.look(address), look_at_sub).map_err(|error| {
             let cause = Some(Box::new(entry::tell(&error)));
             ApiError { cause, ..ApiError::new(ErrorCode::CameraUnavailable, error.detail) }
         })?;
-        Ok(super::handle::blocking(move || probe::tell(&shown(&spec.url), report)).await)
+        Ok(super::handle::blocking(move || probe::tell(&shown(&spec.url), report, sub)).await)
+    }
+
+    /// Where a camera's frames are to be had. For the sub-stream: opens it where it rests, and gives the
+    /// main stream where the camera has none or it does not come within three seconds.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn slot(&self, id: &str, stream: Stream) -> Result<Slot, ApiError> {
+        let entry = self.entry(id)?;
+        if stream == Stream::Sub
+            && let Some(sub) = &entry.sub
+            && let Some(slot) = sub.slot().await
+        {
+            return Ok(slot);
+        }
+        Ok(entry.main.slot.clone())
     }
 
     fn with_kept_secrets(&self, mut spec: CameraSpec) -> Result<CameraSpec, ApiError> {
@@ -139,22 +139,6 @@ impl EngineHandle {
     #[must_use]
     pub fn viewers(&self) -> Vec<ViewerStats> {
         self.sfu().viewers()
-    }
-}
-
-/// Returns with the first picture. A subscriber's first is a key frame.
-async fn has_picture(mut wanted: Subscriber) {
-    loop {
-        match wanted.next().await {
-            Ok(frame) => {
-                let track = wanted.tracks().get(usize::from(frame.track));
-                if track.is_some_and(|t| t.kind == TrackKind::Video) {
-                    return;
-                }
-            }
-            Err(Gap::Closed) => return std::future::pending().await,
-            Err(_) => {}
-        }
     }
 }
 

@@ -3,49 +3,35 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::entry::track;
-use crate::api::{Playback, Probe, ProbeTrack, Transport};
+use super::entry::{tell as tell_cause, track};
+use crate::api::{Playback, Probe, ProbeSub, ProbeTrack, Transport};
 use crate::config;
-use crate::ingest::{self, ProbeReport};
+use crate::ingest::{self, ProbeReport, Remark};
 use crate::live;
 use crate::media::{Codec, TrackInfo, TrackKind};
 use crate::sfu;
+use crate::source::SourceError;
 use crate::still;
 
 /// Widest picture that a probe shows.
 const PICTURE_WIDTH: u16 = 480;
-/// Pictures further apart than this make a new viewer's first picture a still.
-const LONG_GOP_SECONDS: f32 = 10.0;
+/// Where key frames are further apart, a picture comes back late after each fault. A look is long enough to tell.
+const LONG_GOP_SECONDS: f32 = 5.0;
 
 /// Tells what was found. Decodes a picture, so it blocks for some milliseconds.
-pub(super) fn tell(url: &str, report: ProbeReport) -> Probe {
+pub(super) fn tell(url: &str, report: ProbeReport, sub: Option<Result<ProbeReport, SourceError>>) -> Probe {
     let picture = report.key_frame.as_ref().and_then(|(track, frame)| {
         let jpeg = still::jpeg(track, frame, Some(PICTURE_WIDTH)).ok()?;
         Some(format!("data:image/jpeg;base64,{}", STANDARD.encode(jpeg)))
     });
     let mut warnings = report.warnings.clone();
-    let tracks: Vec<ProbeTrack> = report
-        .tracks
-        .iter()
-        .enumerate()
-        .map(|(i, info)| {
-            let figures = report.figures.get(i).copied().unwrap_or_default();
-            let key_frame_seconds = figures.key_frame_interval.map(|d| d.as_secs_f32());
-            if info.kind == TrackKind::Video && key_frame_seconds.is_some_and(|s| s > LONG_GOP_SECONDS) {
-                warnings.push(
-                    "Key frames are far apart. Set a key-frame (I-frame) interval of 1 to 4 seconds in the camera."
-                        .to_owned(),
-                );
-            }
-            ProbeTrack {
-                track: track(&report.tracks, info),
-                fps: figures.rate,
-                bitrate: figures.bitrate,
-                key_frame_seconds,
-                b_frames: figures.b_frames || info.reorder() > 0,
-            }
-        })
-        .collect();
+    let tracks = tracks(&report);
+    // Where none came at all that is said already.
+    if report.key_frame.is_some() && tracks.iter().any(is_sparse) {
+        let text = "Key frames are far apart: after a fault the picture comes back late. Set a key-frame (I-frame) \
+                    interval of 1 to 2 seconds in the camera.";
+        warnings.push(Remark { code: "long_gop", text: text.to_owned() });
+    }
     let millis = |d: std::time::Duration| u32::try_from(d.as_millis()).unwrap_or(u32::MAX);
     Probe {
         url: url.to_owned(),
@@ -55,12 +41,36 @@ pub(super) fn tell(url: &str, report: ProbeReport) -> Probe {
         },
         playback: playback(&report.tracks),
         tracks,
+        sub: sub.map(|sub| match sub {
+            Ok(report) => ProbeSub { tracks: self::tracks(&report), cause: None },
+            Err(error) => ProbeSub { tracks: Vec::new(), cause: Some(tell_cause(&error)) },
+        }),
         picture,
         first_frame_ms: report.first_frame.map_or(0, millis),
         first_key_frame_ms: report.first_key_frame.map(millis),
         tls_fingerprint: report.tls_fingerprint.map(|bytes| config::fingerprint_text(&bytes)),
-        warnings,
+        warning_codes: warnings.iter().map(|remark| remark.code.to_owned()).collect(),
+        warnings: warnings.into_iter().map(|remark| remark.text).collect(),
     }
+}
+
+fn tracks(report: &ProbeReport) -> Vec<ProbeTrack> {
+    let of = |(i, info): (usize, &TrackInfo)| {
+        let figures = report.figures.get(i).copied().unwrap_or_default();
+        ProbeTrack {
+            track: track(&report.tracks, info),
+            fps: figures.rate,
+            bitrate: figures.bitrate,
+            key_frame_seconds: figures.key_frame_interval.map(|d| d.as_secs_f32()),
+            key_frame_at_least: figures.key_frame_at_least.map(|d| d.as_secs_f32()),
+            b_frames: figures.b_frames || info.reorder() > 0,
+        }
+    };
+    report.tracks.iter().enumerate().map(of).collect()
+}
+
+fn is_sparse(track: &ProbeTrack) -> bool {
+    track.key_frame_seconds.or(track.key_frame_at_least).is_some_and(|seconds| seconds > LONG_GOP_SECONDS)
 }
 
 /// How these tracks would play, best first. Whether a browser decodes a codec is for the browser to say.

@@ -21,7 +21,7 @@ use url::Url;
 use crate::env::Secret;
 
 pub use conduit::{Fingerprint, Question, host_of, reach};
-pub use probe::{ProbeReport, TrackFigures, probe};
+pub use probe::{ProbeReport, Remark, TrackFigures, probe};
 pub use rtsp::RtspSource;
 
 /// How media travels.

@@ -12,8 +12,9 @@ use crate::env::Env;
 use crate::media::{Frame, TrackInfo, TrackKind};
 use crate::source::{Session as _, SessionEvent, SourceError, SourceErrorCode};
 
-/// How long to look at most, once media flows.
-const LOOK: Duration = Duration::from_secs(6);
+/// How long to look at most, once media flows: two key frames that are five seconds apart are seen in it, whenever
+/// the look begins.
+const LOOK: Duration = Duration::from_secs(10);
 /// How long to look at least, for the rate to mean something.
 const LOOK_AT_LEAST: Duration = Duration::from_secs(1);
 
@@ -39,8 +40,22 @@ pub struct ProbeReport {
     pub tls_fingerprint: Option<Fingerprint>,
     /// Packets lost while looking.
     pub lost: u64,
-    /// What may trouble, in plain words.
-    pub warnings: Vec<String>,
+    /// What may trouble.
+    pub warnings: Vec<Remark>,
+}
+
+/// Something that a person should know: what kind it is, and plain words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remark {
+    /// `no_key_frame`, `lost`, or the code of a fault.
+    pub code: &'static str,
+    pub text: String,
+}
+
+impl From<SourceError> for Remark {
+    fn from(error: SourceError) -> Self {
+        Self { code: error.code.name(), text: error.detail }
+    }
 }
 
 /// The measured behaviour of a track.
@@ -52,11 +67,13 @@ pub struct TrackFigures {
     pub bitrate: Option<u32>,
     /// From key frame to key frame, where two were seen.
     pub key_frame_interval: Option<Duration>,
+    /// Of pictures where two were not seen: it is at least this.
+    pub key_frame_at_least: Option<Duration>,
     /// Pictures are out of display order.
     pub b_frames: bool,
 }
 
-/// Opens the camera, looks until its key frames tell their distance or six seconds passed, and leaves.
+/// Opens the camera, looks until its key frames tell their distance or ten seconds passed, and leaves.
 ///
 /// # Errors
 /// Whatever kept it from being opened, or ended it before the first frame.
@@ -85,13 +102,13 @@ pub async fn probe(options: RtspOptions, env: &Env) -> Result<ProbeReport, Sourc
             Ok(Ok(event)) => event,
             Ok(Err(error)) if report.first_frame.is_none() => return Err(error),
             Ok(Err(error)) => {
-                report.warnings.push(error.detail);
+                report.warnings.push(error.into());
                 break;
             }
         };
         match event {
             SessionEvent::Tracks => {}
-            SessionEvent::Warning(warning) => report.warnings.push(warning.detail),
+            SessionEvent::Warning(warning) => report.warnings.push(warning.into()),
             SessionEvent::Frame(frame) => {
                 let since = frame.arrival.saturating_duration_since(begun);
                 report.first_frame.get_or_insert(since);
@@ -120,7 +137,8 @@ pub async fn probe(options: RtspOptions, env: &Env) -> Result<ProbeReport, Sourc
     }
     let stats = session.stats();
     report.tracks = session.tracks();
-    report.figures = report.tracks.iter().zip(&sums).map(|(track, sum)| sum.figures(track)).collect();
+    let look = (opened, Instant::now());
+    report.figures = report.tracks.iter().zip(&sums).map(|(track, sum)| sum.figures(track, look)).collect();
     report.keepalive = session.question();
     report.keepalive_rtt = stats.keepalive_rtt_us.map(Duration::from_micros);
     report.lost = stats.lost;
@@ -128,16 +146,16 @@ pub async fn probe(options: RtspOptions, env: &Env) -> Result<ProbeReport, Sourc
     Ok(report)
 }
 
-fn remarks(report: &ProbeReport) -> Vec<String> {
+fn remarks(report: &ProbeReport) -> Vec<Remark> {
     let mut remarks = Vec::new();
     let video: Option<&TrackInfo> = report.tracks.iter().find(|t| t.kind == TrackKind::Video && t.carried());
     if video.is_some() && report.key_frame.is_none() {
-        remarks.push(
-            "No key frame came while looking; the camera's key frame interval is very long.".to_owned(),
-        );
+        let text = "No key frame came while looking; the camera's key frame interval is very long.";
+        remarks.push(Remark { code: SourceErrorCode::NoKeyFrame.name(), text: text.to_owned() });
     }
     if report.lost > 0 {
-        remarks.push(format!("{} packets were lost while looking.", report.lost));
+        let text = format!("{} packets were lost while looking.", report.lost);
+        remarks.push(Remark { code: "lost", text });
     }
     remarks
 }
@@ -149,8 +167,8 @@ struct Sum {
     keys: u32,
     first: Option<(i64, Instant)>,
     newest: Option<(i64, Instant)>,
-    first_key: Option<i64>,
-    newest_key: Option<i64>,
+    first_key: Option<(i64, Instant)>,
+    newest_key: Option<(i64, Instant)>,
 }
 
 impl Sum {
@@ -162,12 +180,12 @@ impl Sum {
         self.bytes += frame.data.len() as u64;
         if frame.key {
             self.keys += 1;
-            self.first_key.get_or_insert(frame.pts);
-            self.newest_key = Some(frame.pts);
+            self.first_key.get_or_insert(at);
+            self.newest_key = Some(at);
         }
     }
 
-    fn figures(&self, track: &TrackInfo) -> TrackFigures {
+    fn figures(&self, track: &TrackInfo, (begun, ended): (Instant, Instant)) -> TrackFigures {
         let seconds = |from: i64, to: i64| {
             let ticks = to.saturating_sub(from);
             (ticks > 0).then(|| ticks as f64 / f64::from(track.timescale))
@@ -175,13 +193,20 @@ impl Sum {
         let span = self.first.zip(self.newest).and_then(|(first, newest)| seconds(first.0, newest.0));
         let steps = f64::from(self.frames.saturating_sub(1));
         let interval = (track.kind == TrackKind::Video && self.keys >= 2)
-            .then(|| seconds(self.first_key?, self.newest_key?))
+            .then(|| seconds(self.first_key?.0, self.newest_key?.0))
             .flatten()
             .map(|span| Duration::from_secs_f64(span / f64::from(self.keys - 1)));
+        // The longest time of the look without one.
+        let at_least = (track.kind == TrackKind::Video && track.carried() && self.keys < 2).then(|| {
+            let alone = self.first_key.map_or(ended, |(_, at)| at);
+            let (before, after) = (alone.saturating_duration_since(begun), ended.saturating_duration_since(alone));
+            before.max(after)
+        });
         TrackFigures {
             rate: span.map(|span| (steps / span) as f32),
             bitrate: span.map(|span| (self.bytes as f64 * 8.0 / span) as u32),
             key_frame_interval: interval,
+            key_frame_at_least: at_least,
             b_frames: track.reorder() > 0,
         }
     }

@@ -3,7 +3,7 @@
 use nightjar_engine::ingest::{Question, probe};
 use nightjar_engine::media::{Codec, Parameters};
 use nightjar_engine::source::{Reach, SourceErrorCode as Code};
-use nightjar_testcam::{Auth, ControlUrls, ParameterSets, Quirks, Sound, TestCam, Transports};
+use nightjar_testcam::{Auth, ControlUrls, Fault, ParameterSets, Quirks, Sound, TestCam, Transports};
 
 use super::*;
 
@@ -227,6 +227,28 @@ async fn a_probe_tells_what_there_is() {
     assert_eq!(report.keepalive, Some(Question::GetParameter));
     assert!(report.first_frame.unwrap() <= report.first_key_frame.unwrap());
     assert!(report.warnings.is_empty(), "{:?}", report.warnings);
+}
+
+/// A look begins anywhere between two key frames.
+#[tokio::test]
+async fn a_probe_tells_how_far_key_frames_are_apart_whenever_it_begins() {
+    let looks = (0..4).map(|n| async move {
+        let offset = Duration::from_millis(300 + n * 1_000);
+        let cam = TestCam::spawn(Options { offset, ..Options::default() }).await.unwrap();
+        let report = timeout(SOON, probe(options(&cam.url()), &Env::system())).await.unwrap().unwrap();
+        let interval = report.figures[0].key_frame_interval.expect("two were seen").as_secs_f32();
+        assert!((interval - 4.0).abs() < 0.2, "{offset:?}: {interval}");
+        assert_eq!(report.figures[0].key_frame_at_least, None);
+    });
+    let rare = async {
+        let fault = Fault::HugeGop;
+        let cam = TestCam::spawn(Options { fault, ..Options::default() }).await.unwrap();
+        let report = timeout(SOON, probe(options(&cam.url()), &Env::system())).await.unwrap().unwrap();
+        assert_eq!(report.figures[0].key_frame_interval, None);
+        let at_least = report.figures[0].key_frame_at_least.expect("one at most was seen");
+        assert!(at_least > Duration::from_secs(5) && at_least < Duration::from_secs(11), "{at_least:?}");
+    };
+    tokio::join!(futures_util::future::join_all(looks), rare);
 }
 
 #[tokio::test]

@@ -359,6 +359,15 @@ async fn a_look_at_a_camera_saves_nothing() {
     let found = found.json();
     assert_eq!(found["tracks"][0]["codec"], "h264");
     assert!(found["picture"].as_str().unwrap().starts_with("data:image/jpeg;base64,"));
+    assert_eq!(found.get("sub"), None, "none was asked about");
+    for (sub, codec, code) in [("demo:1/sub", "h264", ""), ("rtsp://127.0.0.1:1/", "", "unreachable")] {
+        let both = serde_json::json!({"url": "demo:1", "sub_url": sub}).to_string();
+        let found = house.send(Request::new("POST", "/api/v1/cameras/probe").json(both)).await;
+        assert_eq!(found.status, 200, "{}", String::from_utf8_lossy(&found.body));
+        let sub = found.json()["sub"].clone();
+        assert_eq!(sub["tracks"][0]["codec"].as_str().unwrap_or_default(), codec, "{sub}");
+        assert_eq!(sub["cause"]["code"].as_str().unwrap_or_default(), code, "{sub}");
+    }
     let nobody = Request::new("POST", "/api/v1/cameras/probe").json(r#"{"url":"rtsp://127.0.0.1:1/"}"#);
     house.send(nobody).await.refused(502, "camera_unavailable");
     assert_eq!(house.state().await, before);
