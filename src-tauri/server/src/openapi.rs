@@ -68,7 +68,7 @@ impl Writer {
     ) -> Operation<'_> {
         let parameters: Vec<Value> = path
             .split('/')
-            .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+            .filter_map(|part| Some(part.strip_prefix('{')?.split_once('}')?.0))
             .map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}))
             .collect();
         let mut value = json!({
@@ -108,7 +108,8 @@ impl Writer {
                 "title": "Nightjar",
                 "version": env!("CARGO_PKG_VERSION"),
                 "description": "Cameras on one wall. Times are RFC 3339 in UTC. Every error is \
-                    {\"code\",\"message\"}; an invalid field is named in \"field\".",
+                    {\"code\",\"message\"}; an invalid field is named in \"field\". A method that a path does not take is \
+                    answered with 405, and Allow says which it takes; HEAD is taken wherever GET is.",
                 "license": {"name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0"},
             },
             "servers": [{"url": "/"}],
@@ -250,17 +251,12 @@ impl Writer {
             .gives::<Recordings>(200, "What overlaps the span, oldest first")
             .refused(&[404, 422])
             .end();
-        self.operation(
-            "get",
-            "/api/v1/recordings/{id}",
-            "getRecording",
-            "A recording; with \".mp4\" after the id, its file",
-        )
-        .gives::<Segment>(200, "The recording, or its file as video/mp4")
-        .raw(206, "The part of the file that Range asked for", "video/mp4")
-        .says(304, "If-None-Match names the present file")
-        .says(416, "The file ends before that part; Content-Range says where")
-        .end();
+        self.operation("get", "/api/v1/recordings/{id}", "getRecording", "A recording")
+            .gives::<Segment>(200, "The recording")
+            .end();
+        self.operation("get", "/api/v1/recordings/{id}.mp4", "getRecordingFile", "The file of a recording")
+            .file()
+            .end();
         self.operation("patch", "/api/v1/recordings/{id}", "changeRecording", "Protect a recording")
             .takes::<SegmentPatch>()
             .gives::<Segment>(200, "The recording as it is now")
@@ -287,20 +283,16 @@ impl Writer {
         self.operation("post", "/api/v1/exports", "export", "Write a span into one file")
             .takes::<ExportSpec>()
             .gives::<ExportBegun>(202, "It was begun")
-            .refused(&[404, 503])
+            .location_of(202)
+            .refused(&[404, 503, 507])
             .end();
-        self.operation(
-            "get",
-            "/api/v1/exports/{id}",
-            "getExport",
-            "How an export is; with \".mp4\" after the id, its file",
-        )
-        .gives::<Export>(200, "The export, or its file as video/mp4")
-        .raw(206, "The part of the file that Range asked for", "video/mp4")
-        .says(304, "If-None-Match names the present file")
-        .refused(&[409])
-        .says(416, "The file ends before that part; Content-Range says where")
-        .end();
+        self.operation("get", "/api/v1/exports/{id}", "getExport", "How an export is")
+            .gives::<Export>(200, "The export")
+            .end();
+        self.operation("get", "/api/v1/exports/{id}.mp4", "getExportFile", "The file of an export that is done")
+            .file()
+            .refused(&[409])
+            .end();
         self.operation("delete", "/api/v1/exports/{id}", "removeExport", "Cancel or remove an export")
             .says(204, "It is gone")
             .end();
@@ -449,6 +441,7 @@ impl Writer {
             .end();
         self.operation("post", "/api/v1/pairings", "pair", "A new QR code")
             .takes::<PairingSpec>()
+            .optional()
             .gives::<NewPairing>(201, "For one phone, and two minutes")
             .location()
             .refused(&[404, 409, 503])
@@ -507,6 +500,25 @@ impl Operation<'_> {
         self.refused(&[413, 415])
     }
 
+    /// What it takes may be left out.
+    fn optional(mut self) -> Self {
+        self.value["requestBody"]["required"] = json!(false);
+        self
+    }
+
+    /// Gives a large file, or a part of it.
+    fn file(mut self) -> Self {
+        let range = json!({"name": "Range", "in": "header", "schema": {"type": "string"},
+            "description": "One range of bytes; the whole file when left out."});
+        if let Some(parameters) = self.value["parameters"].as_array_mut() {
+            parameters.push(range);
+        }
+        self.raw(200, "The file", "video/mp4")
+            .raw(206, "The part of the file that Range asked for", "video/mp4")
+            .says(304, "If-None-Match names the present file, or it is not newer than If-Modified-Since")
+            .says(416, "The file ends before that part; Content-Range says where")
+    }
+
     /// Takes a JSON object.
     fn takes<T: JsonSchema>(self) -> Self {
         let schema = value(self.writer.taken.subschema_for::<T>());
@@ -533,9 +545,13 @@ impl Operation<'_> {
     }
 
     /// The 201 says where the new thing is.
-    fn location(mut self) -> Self {
+    fn location(self) -> Self {
+        self.location_of(201)
+    }
+
+    fn location_of(mut self, status: u16) -> Self {
         let header = json!({"Location": {"required": true, "schema": {"type": "string"}}});
-        self.value["responses"]["201"]["headers"] = header;
+        self.value["responses"][status.to_string()]["headers"] = header;
         self
     }
 
@@ -578,6 +594,7 @@ fn reason(status: u16) -> &'static str {
         501 => "Not built yet",
         502 => "The camera could not be reached, or refused",
         503 => "Not live, or too many at once",
+        507 => "The disk is full",
         _ => "A defect of Nightjar",
     }
 }

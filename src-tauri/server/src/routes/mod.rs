@@ -25,8 +25,10 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{FromRequestParts, Path, State};
+use axum::extract::{FromRequestParts, OriginalUri, Path, State};
+use axum::http::header;
 use axum::http::request::Parts;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{delete, get, patch, post};
 use nightjar_engine::api::ErrorCode;
 use nightjar_engine::config::is_id;
@@ -104,8 +106,13 @@ async fn ptz(State(door): State<Arc<Door>>, CameraId(id): CameraId) -> Reply {
     Err(Refusal::new(ErrorCode::NotImplemented, "Cameras cannot be moved yet."))
 }
 
-async fn wrong_method() -> Refusal {
-    Refusal::wrong_method()
+/// Files have the same routes as what they are of, and fewer methods; elsewhere the route knows its own.
+async fn wrong_method(OriginalUri(uri): OriginalUri) -> Response {
+    let refusal = Refusal::wrong_method().into_response();
+    if recordings::names_file(uri.path()) {
+        return ([(header::ALLOW, recordings::FILE_METHODS)], refusal).into_response();
+    }
+    refusal
 }
 
 /// Parts of the path. What cannot be decoded names nothing, so it is 404.
@@ -141,6 +148,5 @@ impl<S: Send + Sync> FromRequestParts<S> for CameraId {
 
 /// A done thing without words.
 fn done() -> Reply {
-    use axum::response::IntoResponse as _;
     Ok(axum::http::StatusCode::NO_CONTENT.into_response())
 }

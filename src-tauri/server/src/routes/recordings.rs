@@ -126,6 +126,15 @@ impl<S: Send + Sync> axum::extract::FromRequestParts<S> for Recording {
     }
 }
 
+/// What may be done with a file.
+pub(super) const FILE_METHODS: &str = "GET,HEAD";
+
+/// Whether a path is that of a recording's or an export's file.
+pub(super) fn names_file(path: &str) -> bool {
+    let rest = ["/api/v1/recordings/", "/api/v1/exports/"].iter().find_map(|under| path.strip_prefix(under));
+    rest.is_some_and(|name| name.ends_with(".mp4") && !name.contains('/'))
+}
+
 /// The id of an address that ends with `<id>` or `<id>.mp4`, and whether it is the latter. Files are only read.
 pub(super) async fn named_file<S: Send + Sync>(
     parts: &mut axum::http::request::Parts,
@@ -137,7 +146,7 @@ pub(super) async fn named_file<S: Send + Sync>(
     let text = named.get("id").map(String::as_str).unwrap_or_default();
     let (text, file) = text.strip_suffix(".mp4").map_or((text, false), |id| (id, true));
     if file && !matches!(parts.method, Method::GET | Method::HEAD) {
-        return Err(([(header::ALLOW, "GET,HEAD")], Refusal::wrong_method()).into_response());
+        return Err(([(header::ALLOW, FILE_METHODS)], Refusal::wrong_method()).into_response());
     }
     // In the one form in which ids are given out.
     let id = Uuid::try_parse(text).ok().filter(|id| id.to_string() == text);

@@ -220,6 +220,9 @@ async fn wrong_addresses_and_methods_are_told() {
         ("POST", "/", "GET,HEAD"),
         ("DELETE", "/api/v1/recordings/01a1faef-c2ea-7240-8a7d-2aa132667204.mp4", "GET,HEAD"),
         ("DELETE", "/api/v1/exports/x.mp4", "GET,HEAD"),
+        ("PUT", "/api/v1/recordings/01a1faef-c2ea-7240-8a7d-2aa132667204.mp4", "GET,HEAD"),
+        ("POST", "/api/v1/exports/x.mp4", "GET,HEAD"),
+        ("PUT", "/api/v1/exports/x", "GET,HEAD,DELETE"),
     ] {
         let answer = house.ask(method, path).await;
         answer.refused(405, "method_not_allowed");
@@ -341,6 +344,16 @@ async fn the_description_and_the_routes_are_the_same() {
             assert!(answers.contains_key("421") && answers.contains_key("403"), "{method} {path}");
         }
     }
+    // A file is no JSON, and what may be left out is not required.
+    for kind in ["recordings", "exports"] {
+        let answers = &document["paths"][format!("/api/v1/{kind}/{{id}}.mp4")]["get"]["responses"];
+        assert_eq!(answers["200"]["content"].as_object().unwrap().keys().collect::<Vec<_>>(), ["video/mp4"]);
+        let answers = &document["paths"][format!("/api/v1/{kind}/{{id}}")]["get"]["responses"];
+        assert_eq!(answers["200"]["content"].as_object().unwrap().keys().collect::<Vec<_>>(), ["application/json"]);
+        assert_eq!(answers.get("206"), None);
+    }
+    assert_eq!(document["paths"]["/api/v1/pairings"]["post"]["requestBody"]["required"], false);
+    assert!(document["paths"]["/api/v1/exports"]["post"]["responses"]["507"].is_object());
     // Every reference leads somewhere.
     let text = document.to_string();
     for (at, _) in text.match_indices("\"#/") {
@@ -363,10 +376,12 @@ async fn the_description_and_the_routes_are_the_same() {
         "/api/v1/whip/{room}",
         "/api/v1/recordings",
         "/api/v1/recordings/{id}",
+        "/api/v1/recordings/{id}.mp4",
         "/api/v1/recordings/{id}/thumbnail.jpg",
         "/api/v1/storage",
         "/api/v1/exports",
         "/api/v1/exports/{id}",
+        "/api/v1/exports/{id}.mp4",
         "/api/v1/alerts",
         "/api/v1/devices",
         "/api/v1/devices/{id}",
