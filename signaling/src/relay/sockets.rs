@@ -94,8 +94,10 @@ impl Relay {
             let _held = tasks;
             let end = talk(&place, &mut socket).await;
             debug!(socket = place.socket, ?end, "signaling ended");
-            if let End::Ours(code, reason) = end {
-                goodbye(&mut socket, code, reason).await;
+            match end {
+                End::Ours(code, reason) => goodbye(&mut socket, code, reason).await,
+                End::Closed => answer_goodbye(&mut socket).await,
+                End::Left | End::Silent | End::Stuck => {}
             }
         }))
     }
@@ -139,7 +141,9 @@ impl Relay {
 enum End {
     /// We close it.
     Ours(u16, &'static str),
-    /// The peer did, or the connection broke.
+    /// The peer said goodbye.
+    Closed,
+    /// The connection broke.
     Left,
     /// It answers no pings.
     Silent,
@@ -164,7 +168,8 @@ async fn talk(place: &Place, socket: &mut WebSocket) -> End {
                     Some(Err(error)) if is_too_large(&error) => {
                         shared.act(|rooms, at| rooms.no_text(*id, true, at));
                     }
-                    Some(Ok(Message::Close(_)) | Err(_)) | None => return End::Left,
+                    Some(Ok(Message::Close(_))) => return End::Closed,
+                    Some(Err(_)) | None => return End::Left,
                 }
                 continue;
             }
@@ -196,6 +201,13 @@ async fn talk(place: &Place, socket: &mut WebSocket) -> End {
 fn is_too_large(error: &axum::Error) -> bool {
     let text = error.to_string();
     text.contains("too long") || text.contains("too large") || text.contains("too big")
+}
+
+/// A peer that says goodbye hears it back (RFC 6455 section 5.5.1): the library says it when it is asked for more.
+async fn answer_goodbye(socket: &mut WebSocket) {
+    let rest = async { while let Some(Ok(_)) = socket.recv().await {} };
+    // Late or not: the socket is dropped now.
+    let _ = timeout(GOODBYE, rest).await;
 }
 
 async fn goodbye(socket: &mut WebSocket, code: u16, reason: &'static str) {

@@ -281,7 +281,10 @@ async fn a_sub_stream_that_does_not_come_costs_no_time_and_is_told_until_it_come
             let slot = engine.slot("a", Stream::Sub).await.expect("the main stream stands in");
             assert!(slot.is(&main) && asked.elapsed() < Duration::from_millis(500), "{:?}", asked.elapsed());
             let told = &engine.camera("a").unwrap().warnings;
-            assert_eq!((told.len(), told[0].code.as_str(), told[0].class.as_str()), (1, "sub_stream", "RTSP_NETWORK"));
+            assert_eq!(
+                (told.len(), told[0].code.as_str(), told[0].class.as_str()),
+                (1, "sub_stream", "RTSP_NETWORK")
+            );
             sleep(Duration::from_secs(60)).await;
             assert_eq!(engine.camera("a").unwrap().warnings.len(), 1, "also when nobody watches");
         }

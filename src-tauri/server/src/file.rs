@@ -39,9 +39,12 @@ enum Part {
 /// Answers GET and HEAD.
 pub(crate) fn give(offer: Offer, method: &Method, asked: &HeaderMap) -> Response {
     let modified = offer.modified.filter(|at| *at >= SystemTime::UNIX_EPOCH);
-    let known = asked.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok()).is_some_and(|value| {
-        value.split(',').any(|tag| tag.trim().trim_start_matches("W/") == offer.tag || tag.trim() == "*")
-    });
+    let known = match asked.get(header::IF_NONE_MATCH) {
+        Some(value) => value.to_str().is_ok_and(|value| {
+            value.split(',').any(|tag| tag.trim().trim_start_matches("W/") == offer.tag || tag.trim() == "*")
+        }),
+        None => unmodified_since(asked, &offer, modified),
+    };
     let part = if *method == Method::GET { part(asked, &offer, modified) } else { Part::Whole };
     let (status, first, length) = match part {
         _ if known => (StatusCode::NOT_MODIFIED, 0, 0),
@@ -79,6 +82,16 @@ pub(crate) fn give(offer: Offer, method: &Method, asked: &HeaderMap) -> Response
     let body =
         if length > 0 && *method == Method::GET { read(offer.file, first, length) } else { Body::empty() };
     (status, headers, body).into_response()
+}
+
+/// Whether who asks has it already, by its date (RFC 9110 §13.1.3). A file that grows has none to go by.
+fn unmodified_since(asked: &HeaderMap, offer: &Offer, modified: Option<SystemTime>) -> bool {
+    let date = asked.get(header::IF_MODIFIED_SINCE).and_then(|value| value.to_str().ok());
+    let date = date.and_then(|value| httpdate::parse_http_date(value).ok());
+    // Dates have no parts of a second.
+    let whole = |at: SystemTime| at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    date.zip(modified).is_some_and(|(date, modified)| whole(modified) <= whole(date))
+        && !offer.tag.ends_with("-open\"")
 }
 
 fn part(asked: &HeaderMap, offer: &Offer, modified: Option<SystemTime>) -> Part {
@@ -155,6 +168,8 @@ fn read(file: File, first: u64, length: u64) -> Body {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -189,6 +204,31 @@ mod tests {
         }
         assert_eq!(parse("bytes=0-", 0), Part::Nothing);
         assert_eq!(parse("bytes=-1", 0), Part::Nothing);
+    }
+
+    #[test]
+    fn who_has_it_already_is_told_so_by_tag_and_else_by_date() {
+        let modified = SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_400);
+        let date = httpdate::fmt_http_date(modified);
+        let earlier = httpdate::fmt_http_date(modified - Duration::from_secs(1));
+        let (tag, since) = (header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE);
+        for (own, asked, known) in [
+            ("\"a\"", vec![(&since, &*date)], true),
+            ("\"a\"", vec![(&since, &earlier)], false),
+            ("\"a\"", vec![(&since, "yesterday")], false),
+            ("\"a-open\"", vec![(&since, &date)], false),
+            ("\"a\"", vec![(&tag, "W/\"a\""), (&since, &earlier)], true),
+            ("\"a\"", vec![(&tag, "\"b\""), (&since, &date)], false),
+        ] {
+            let file = tempfile::tempfile().expect("a file");
+            let offer = Offer { file, bytes: 0, tag: own.to_owned(), modified: Some(modified), name: None };
+            let headers: HeaderMap = asked
+                .iter()
+                .map(|(name, value)| ((*name).clone(), value.parse().expect("a value")))
+                .collect();
+            let status = give(offer, &Method::GET, &headers).status();
+            assert_eq!(status == StatusCode::NOT_MODIFIED, known, "{own} {asked:?}");
+        }
     }
 
     proptest! {

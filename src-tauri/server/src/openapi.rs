@@ -289,10 +289,15 @@ impl Writer {
         self.operation("get", "/api/v1/exports/{id}", "getExport", "How an export is")
             .gives::<Export>(200, "The export")
             .end();
-        self.operation("get", "/api/v1/exports/{id}.mp4", "getExportFile", "The file of an export that is done")
-            .file()
-            .refused(&[409])
-            .end();
+        self.operation(
+            "get",
+            "/api/v1/exports/{id}.mp4",
+            "getExportFile",
+            "The file of an export that is done",
+        )
+        .file()
+        .refused(&[409])
+        .end();
         self.operation("delete", "/api/v1/exports/{id}", "removeExport", "Cancel or remove an export")
             .says(204, "It is gone")
             .end();

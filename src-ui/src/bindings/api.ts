@@ -503,6 +503,11 @@ export type Probe = {
 	sub?: ProbeSub | null,
 	/**  What may trouble, in plain words. */
 	warnings: string[],
+	/**
+	 *  Of each of these in order what kind it is: `long_gop`, `no_key_frame`, `lost` or the code of a fault; others may
+	 *  come.
+	 */
+	warning_codes?: string[],
 };
 
 /**  What was found at the address of a small stream: its tracks, or why there are none. */

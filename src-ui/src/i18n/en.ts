@@ -487,7 +487,8 @@ export const en = {
     soundSilent: 'no sound by it',
     small: 'Small stream',
     smallFault: (why: string) => `The small stream does not come. ${why}`,
-    noKeyFrame: 'No key frame came while looking: they are very far apart. Set 1–2 s in the camera.',
+    noKeyFrame:
+      'No key frame came while looking: they are very far apart. Set 1–2 s in the camera.',
     lost: 'Packets were lost while looking.',
     longGop:
       'Key frames are far apart: after a fault the picture comes back late. Set 1–2 s in the camera.',

@@ -381,7 +381,8 @@ impl Entry {
             let stats = running.slot.stats();
             stats.subscribers.saturating_sub(stats.unseen)
         };
-        u32::try_from(of(&self.main) + self.sub.as_ref().map_or(0, |sub| of(&sub.running))).unwrap_or(u32::MAX)
+        u32::try_from(of(&self.main) + self.sub.as_ref().map_or(0, |sub| of(&sub.running)))
+            .unwrap_or(u32::MAX)
     }
 }
 

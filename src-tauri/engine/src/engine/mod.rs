@@ -26,8 +26,8 @@ mod recording;
 mod registry;
 mod rtsp;
 mod space;
-mod sub;
 mod storage;
+mod sub;
 #[cfg(test)]
 mod tests;
 mod whip;

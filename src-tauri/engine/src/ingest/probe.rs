@@ -199,7 +199,8 @@ impl Sum {
         // The longest time of the look without one.
         let at_least = (track.kind == TrackKind::Video && track.carried() && self.keys < 2).then(|| {
             let alone = self.first_key.map_or(ended, |(_, at)| at);
-            let (before, after) = (alone.saturating_duration_since(begun), ended.saturating_duration_since(alone));
+            let (before, after) =
+                (alone.saturating_duration_since(begun), ended.saturating_duration_since(alone));
             before.max(after)
         });
         TrackFigures {

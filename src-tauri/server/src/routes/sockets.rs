@@ -64,8 +64,10 @@ fn serve(door: &Arc<Door>, upgrade: WebSocketUpgrade, mut feed: impl Feed) -> Re
         let _held = (token, place, door.figures.socket());
         let end = talk(&door, &mut socket, &mut feed).await;
         debug!(?end, "socket ended");
-        if matches!(end, End::Program | End::Feed) {
-            goodbye(&mut socket).await;
+        match end {
+            End::Program | End::Feed => goodbye(&mut socket).await,
+            End::Closed => answer_goodbye(&mut socket).await,
+            End::Left | End::Silent | End::Stuck => {}
         }
     }))
 }
@@ -77,7 +79,9 @@ enum End {
     Program,
     /// There is nothing more to come.
     Feed,
-    /// The peer closed it, or the connection broke.
+    /// The peer said goodbye.
+    Closed,
+    /// The connection broke.
     Left,
     /// The peer answers no pings.
     Silent,
@@ -93,7 +97,8 @@ async fn talk(door: &Door, socket: &mut WebSocket, feed: &mut impl Feed) -> End 
         let message = tokio::select! {
             () = door.stop.cancelled() => return End::Program,
             heard_of = socket.recv() => match heard_of {
-                Some(Ok(Message::Close(_)) | Err(_)) | None => return End::Left,
+                Some(Ok(Message::Close(_))) => return End::Closed,
+                Some(Err(_)) | None => return End::Left,
                 // Whatever a peer says shows that it is there, and nothing else.
                 Some(Ok(_)) => {
                     unanswered = 0;
@@ -122,6 +127,13 @@ async fn talk(door: &Door, socket: &mut WebSocket, feed: &mut impl Feed) -> End 
             Err(_) => return End::Stuck,
         }
     }
+}
+
+/// A peer that says goodbye hears it back (RFC 6455 section 5.5.1): the library says it when it is asked for more.
+async fn answer_goodbye(socket: &mut WebSocket) {
+    let rest = async { while let Some(Ok(_)) = socket.recv().await {} };
+    // Late or not: the socket is dropped now.
+    let _ = timeout(GOODBYE, rest).await;
 }
 
 async fn goodbye(socket: &mut WebSocket) {

@@ -349,7 +349,10 @@ async fn the_description_and_the_routes_are_the_same() {
         let answers = &document["paths"][format!("/api/v1/{kind}/{{id}}.mp4")]["get"]["responses"];
         assert_eq!(answers["200"]["content"].as_object().unwrap().keys().collect::<Vec<_>>(), ["video/mp4"]);
         let answers = &document["paths"][format!("/api/v1/{kind}/{{id}}")]["get"]["responses"];
-        assert_eq!(answers["200"]["content"].as_object().unwrap().keys().collect::<Vec<_>>(), ["application/json"]);
+        assert_eq!(
+            answers["200"]["content"].as_object().unwrap().keys().collect::<Vec<_>>(),
+            ["application/json"]
+        );
         assert_eq!(answers.get("206"), None);
     }
     assert_eq!(document["paths"]["/api/v1/pairings"]["post"]["requestBody"]["required"], false);

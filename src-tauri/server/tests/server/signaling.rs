@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::knock::{House, Mute, PATIENCE, Request, TOKEN};
@@ -406,5 +407,15 @@ async fn a14_a_page_of_another_site_reads_and_changes_nothing() {
     }
     let preflight = Request::new("OPTIONS", "/api/v1/pairings").header("Origin", "https://evil.example");
     assert_eq!(house.send(preflight).await.header("access-control-allow-origin"), None);
+    house.close().await;
+}
+
+#[tokio::test]
+async fn who_leaves_the_signaling_hears_goodbye() {
+    let house = house("", false).await;
+    let mut socket = dial(&house, "/signal", &[]).await.unwrap();
+    let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
+    socket.send(Message::Close(Some(frame))).await.unwrap();
+    assert_eq!(close_code(&mut socket).await, Some(1_000));
     house.close().await;
 }

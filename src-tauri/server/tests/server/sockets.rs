@@ -8,6 +8,8 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
@@ -38,6 +40,27 @@ async fn text(socket: &mut Socket) -> Value {
             return serde_json::from_str(&text).unwrap();
         }
     }
+}
+
+/// RFC 6455 section 5.5.1: a browser that hears no goodbye takes the connection for broken.
+#[tokio::test]
+async fn who_closes_a_socket_hears_goodbye() {
+    let house = House::open().await;
+    for path in ["/api/v1/events", "/api/v1/cameras/fixed/live"] {
+        let mut socket = dial(&house, path, &[]).await.unwrap();
+        next(&mut socket).await;
+        let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
+        socket.send(Message::Close(Some(frame.clone()))).await.unwrap();
+        loop {
+            if let Message::Close(answer) = next(&mut socket).await {
+                assert_eq!(answer, Some(frame), "{path}");
+                break;
+            }
+        }
+        let end = timeout(PATIENCE, socket.next()).await.expect("in time");
+        assert!(end.is_none_or(|end| end.is_err()), "{path}: it is over");
+    }
+    house.close().await;
 }
 
 #[tokio::test]
