@@ -19,6 +19,7 @@ await buildUi();
 const targetDir = claimTarget();
 
 say(bold(`Building ${program} (the first time takes some minutes)`));
+if (!release) say('This is the build for developers; npm start -- --release makes the fast one.');
 const build = ['build', '-p', program, '--bin', program, ...(release ? ['--release'] : [])];
 if ((await run('cargo', build)) !== 0) die(`${program} could not be built; the message is above.`);
 

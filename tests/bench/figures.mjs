@@ -53,7 +53,7 @@ export function machine() {
     kernel: ask('uname', '-sr'),
     rustc: ask('rustc', '--version'),
     node: process.version,
-    commit: ask('git', 'rev-parse', '--short=12', 'HEAD'),
+    commit: ask('git', 'describe', '--always', '--exclude=*', '--abbrev=12', '--dirty'),
     load_before: Number(readFileSync('/proc/loadavg', 'utf8').split(' ')[0]),
   };
 }
