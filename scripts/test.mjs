@@ -34,6 +34,8 @@ const checks = [
     ['clippy', ...all, '--all-targets', '--', '-D', 'warnings', '-A', 'clippy::unwrap_used'],
   ],
   ['rustdoc', 'cargo', ['doc', ...all, '--no-deps', '--document-private-items'], rustdoc],
+  // A workspace of their own, which nothing else would miss.
+  ['fuzz targets', 'cargo', ['check', '--manifest-path', 'fuzz/Cargo.toml', '--locked']],
 ];
 const tests = [
   ['vitest', ...npm('run', 'test', '-w', 'src-ui')],

@@ -2,7 +2,7 @@
 //! parameters are, every fragment is whole and its decode times rise.
 #![no_main]
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -119,7 +119,7 @@ fuzz_target!(|bytes: &[u8]| {
                 generation,
                 loss: 0,
                 data: unit(&mut bytes),
-                packets: OnceLock::new(),
+                packets: Default::default(),
             }),
         }
         if how & 0x40 == 0 {
