@@ -17,7 +17,7 @@ use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
 /// The server encodes in real time, on a machine that compiles something else.
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_secs(30);
 
 /// The server ends with its standard input.
 struct Server {
@@ -64,6 +64,22 @@ struct Seen {
 /// keep-alive were seen.
 async fn watch(options: RtspOptions) -> Seen {
     let what = format!("{} by {:?}", options.url.path(), options.transport);
+    let seen = match look(options.clone(), &what).await {
+        // GStreamer 1.22 now and then leaves a media paused of which a stream is not set up: its first picture
+        // comes and no other. The engine dials again after 5 s; so does this, once.
+        Err(seen) if seen.video.len() <= 1 && seen.tracks.iter().any(|track| !track.carried()) => {
+            look(options, &what).await
+        }
+        seen => seen,
+    };
+    seen.unwrap_or_else(|seen| {
+        let (pictures, sounds, rtt) = (seen.video.len(), seen.audio.len(), seen.rtt);
+        panic!("{what}: {pictures} pictures, {sounds} of sound, keep-alive answered in {rtt:?} µs")
+    })
+}
+
+/// One session. What was seen when the time was over is the error.
+async fn look(options: RtspOptions, what: &str) -> Result<Seen, Seen> {
     let mut source = RtspSource::new(options, Env::system());
     let mut session = source.open().await.unwrap_or_else(|error| panic!("{what}: {error}"));
     let (mut video, mut audio): (Vec<Frame>, Vec<Frame>) = (Vec::new(), Vec::new());
@@ -86,13 +102,9 @@ async fn watch(options: RtspOptions) -> Seen {
         }
     })
     .await;
-    let (tracks, rtt) = (session.tracks().to_vec(), session.stats().keepalive_rtt_us);
-    let (pictures, sounds) = (video.len(), audio.len());
-    assert!(
-        came.is_ok(),
-        "{what}: {pictures} pictures, {sounds} of sound, keep-alive answered in {rtt:?} µs"
-    );
-    Seen { tracks, video, audio, rtt }
+    let seen =
+        Seen { tracks: session.tracks().to_vec(), video, audio, rtt: session.stats().keepalive_rtt_us };
+    if came.is_ok() { Ok(seen) } else { Err(seen) }
 }
 
 fn steady(frames: &[Frame]) -> bool {
