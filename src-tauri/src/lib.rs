@@ -36,6 +36,7 @@ const TRAY_COMES: Duration = Duration::from_secs(30);
 
 /// Runs the app until it is quit; the exit code is 0 unless the window system is missing.
 pub fn run() -> ExitCode {
+    nightjar_server::memory::settle_allocator();
     let wanted = std::env::var("NIGHTJAR_LOG").unwrap_or_else(|_| log::DEFAULT.to_owned());
     let filter = log::filter(&wanted).or_else(|_| log::filter(log::DEFAULT)).expect("our own filter");
     log::init(filter);

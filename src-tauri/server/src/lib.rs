@@ -14,6 +14,7 @@ mod file;
 mod guard;
 mod hosts;
 pub mod log;
+pub mod memory;
 mod metrics;
 mod openapi;
 mod phones;

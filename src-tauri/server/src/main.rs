@@ -64,6 +64,7 @@ enum Failure {
 }
 
 fn main() -> ExitCode {
+    nightjar_server::memory::settle_allocator();
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {

@@ -31,9 +31,9 @@ use crate::media::{Packets, TrackKind};
 
 /// How long a frame can be asked for again: a repair that comes after the playout delay is for nobody.
 const HISTORY: Duration = Duration::from_secs(1);
-/// And how many bursts: enough for 60 pictures and 50 packets of sound a second, and for the cache sent
+/// And how many frames: enough for 60 pictures and 50 packets of sound a second, and for the cache sent
 /// at the start. The oldest are forgotten first.
-const HISTORY_BURSTS: usize = 512;
+const HISTORY_FRAMES: usize = 512;
 /// Repairs waiting to leave. A receiver that asks for more gets the first ones.
 const REPAIRS: usize = 512;
 /// Share of repairs a receiver may ask for: one for every two packets sent, and this many at once.
@@ -384,10 +384,18 @@ impl Stream {
     fn remember(&mut self, now: Instant, timestamp: u32, burst: &Burst) {
         while let Some(oldest) = self.history.front() {
             let old = now.saturating_duration_since(oldest.at) > HISTORY;
-            if !old && self.history.len() < HISTORY_BURSTS {
+            if !old && self.history.len() < HISTORY_FRAMES {
                 break;
             }
             self.history.pop_front();
+        }
+        // The parts of a frame follow one another: one entry tells them all.
+        if let Some(newest) = self.history.back_mut()
+            && Arc::ptr_eq(&newest.packets, &burst.packets)
+            && newest.part.end == burst.part.start
+        {
+            newest.part.end = burst.part.end;
+            return;
         }
         let (packets, part) = (Arc::clone(&burst.packets), burst.part.clone());
         let (route, first) = (burst.route, self.sequence);
