@@ -301,3 +301,37 @@ fn roots_that_meet_through_a_link_are_told_apart_from_those_that_do_not() {
         assert_eq!(error.field, "recording.disk[0].root");
     }
 }
+
+/// The keys of a table, as the complaint about one that it does not have lists them.
+fn keys_of(prefix: &str, text: &str) -> Vec<String> {
+    let error = toml::from_str::<Config>(&format!("{text}\nno_such_key = 1")).expect_err("there is none");
+    let (_, listed) = error.message().split_once("expected ").expect("it lists them");
+    listed.split('`').skip(1).step_by(2).map(|key| format!("{prefix}{key}")).collect()
+}
+
+#[test]
+fn the_readme_lists_each_key_in_a_row_of_its_own_and_no_other() {
+    let camera = "[[camera]]\nurl = \"rtsp://h/\"";
+    let disk = "[[recording.disk]]\nname = \"a\"\nroot = \"/a\"";
+    let mut known: Vec<_> = ["server", "streaming", "recording", "webrtc", "signaling", "alerts"]
+        .iter()
+        .flat_map(|table| keys_of(&format!("{table}."), &format!("[{table}]")))
+        .chain(keys_of("recording.disk.", disk))
+        .chain(keys_of("camera.", camera))
+        // A table, not a key; and what a camera sets in place of the table of all is told in one row.
+        .filter(|key| key != "recording.disk")
+        .filter(|key| {
+            let streaming = keys_of("camera.", "[streaming]");
+            !streaming.contains(key)
+        })
+        .collect();
+    known.sort();
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
+    let readme = std::fs::read_to_string(path).expect("the README is there");
+    let (_, table) = readme.split_once("| key | default | |").expect("it has the table");
+    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+    let mut listed: Vec<_> =
+        rows.map(|row| row.split('|').nth(1).expect("a cell").trim().trim_matches('`')).collect();
+    listed.sort_unstable();
+    assert_eq!(listed, known);
+}
