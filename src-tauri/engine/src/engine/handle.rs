@@ -22,7 +22,7 @@ use super::space;
 use super::whip::Whip;
 use super::{Address, EventStream, Parts};
 use crate::api::{Alert, ApiError, Camera, CameraPatch, CameraSpec, ErrorCode};
-use crate::config::{Config, ConfigStore, Webrtc, check_camera, check_shown};
+use crate::config::{Config, ConfigStore, Webrtc, check_camera};
 use crate::env::Env;
 use crate::ingest::ProbeReport;
 use crate::sfu::{IceServer, Sfu, SfuOptions};
@@ -112,7 +112,9 @@ impl EngineHandle {
             .await?;
             ground.records = Some(records);
             earlier = recalled;
-            shelf = Some(Arc::new(opened));
+            let opened = Arc::new(opened);
+            opened.watch_exports();
+            shelf = Some(opened);
         }
         let stop = CancellationToken::new();
         let mut registry = Registry::default();
@@ -237,7 +239,7 @@ impl EngineHandle {
         apply(&mut spec, patch);
         self.config().recording.check_choice(new_disk(&old.spec, &spec))?;
         if old.phone.is_some() {
-            // It has no address, and comes and goes by itself: nothing of it is kept.
+            // It has no address, and comes and goes by itself.
             return self.change_phone(&old, spec).await;
         }
         tidy(&mut spec);
@@ -296,26 +298,7 @@ impl EngineHandle {
         self.change(|registry| registry.entries.retain(|e| e.id != entry.id));
     }
 
-    async fn change_phone(&self, old: &Entry, spec: CameraSpec) -> Result<Camera, ApiError> {
-        if !same_source(&old.spec, &spec) {
-            let message = "Of a phone only the name and whether it is recorded can be changed.";
-            return Err(ApiError::new(ErrorCode::ReadOnly, message));
-        }
-        check_shown(&spec)?;
-        let entry = Arc::new(old.with_spec(spec));
-        if !same_times(&old.spec, &entry.spec) {
-            // The newer word counts.
-            self.keep_switched(&entry.id, None, None).await;
-        }
-        if !same_recording(&old.spec, &entry.spec) {
-            self.keep_habits(&entry.id, Some(&entry.spec)).await;
-            entry.record(false);
-        }
-        self.replace(&entry);
-        Ok(entry.to_api())
-    }
-
-    fn replace(&self, entry: &Arc<Entry>) {
+    pub(super) fn replace(&self, entry: &Arc<Entry>) {
         self.change(|registry| {
             for slot in registry.entries.iter_mut().filter(|e| e.id == entry.id) {
                 *slot = Arc::clone(entry);

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use super::EngineHandle;
 use super::entry::Entry;
 use super::link::{PeerCard, PeerRole};
+use super::patch::{same_recording, same_source, same_times};
 use super::phone::Phone;
-use crate::api::{CameraKind, CameraPatch};
+use crate::api::{ApiError, Camera, CameraKind, CameraPatch, CameraSpec, ErrorCode};
+use crate::config::check_shown;
 
 /// A phone that may come and publish.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +52,28 @@ impl EngineHandle {
             // One that went meanwhile needs no name.
             let _ = self.change_camera(&entry.id, patch).await;
         }
+    }
+
+    /// Changes what is said of a phone, and keeps it. Called within a change.
+    pub(super) async fn change_phone(&self, old: &Entry, spec: CameraSpec) -> Result<Camera, ApiError> {
+        if !same_source(&old.spec, &spec) {
+            let message = "Of a phone only its name, its alerts and how it is recorded can be changed.";
+            return Err(ApiError::new(ErrorCode::ReadOnly, message));
+        }
+        check_shown(&spec)?;
+        let entry = Arc::new(old.with_spec(spec));
+        if !same_times(&old.spec, &entry.spec) {
+            // The newer word counts.
+            self.keep_switched(&entry.id, None, None).await;
+        }
+        if old.spec != entry.spec {
+            self.keep_habits(&entry.id, Some(&entry)).await;
+        }
+        if !same_recording(&old.spec, &entry.spec) {
+            entry.record(false);
+        }
+        self.replace(&entry);
+        Ok(entry.to_api())
     }
 
     /// A phone was shown out: its publication ends, and its camera leaves the wall.

@@ -114,6 +114,11 @@ impl Phone {
         self.state().known = true;
     }
 
+    /// Whether its owner was let in.
+    pub(super) fn is_known(&self) -> bool {
+        self.state().known
+    }
+
     /// Whether its signaling is there.
     pub(super) fn is_here(&self) -> bool {
         self.state().owner.here

@@ -458,17 +458,22 @@ fn short(peer_id: &str) -> &str {
 mod tests {
     use super::super::{KnownPhone, Parts, Rtsp};
     use super::*;
+    use crate::api::CameraPatch;
     use crate::config::{Config, MemoryStore};
     use crate::env::Env;
 
     async fn engine() -> EngineHandle {
+        engine_in(None).await
+    }
+
+    async fn engine_in(data_dir: Option<std::path::PathBuf>) -> EngineHandle {
         let parts = Parts {
             env: Env::system(),
             config: Config::parse("").expect("valid"),
             store: Arc::new(MemoryStore::default()),
             sources: Arc::new(Rtsp::default()),
             demo: None,
-            data_dir: None,
+            data_dir,
         };
         EngineHandle::start(parts).await.expect("it starts")
     }
@@ -531,6 +536,41 @@ mod tests {
         engine.expect_phones(vec![KnownPhone { peer_id, room, name }], false).await;
         assert_eq!(place_of(&engine, "guest").await.id, "hall-2");
         assert_eq!(place_of(&engine, "owner").await.id, "hall");
+        engine.shutdown().await;
+    }
+
+    #[tokio::test]
+    async fn what_was_set_of_a_phone_holds_when_it_comes_again_after_a_restart() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let known = |name: &str| {
+            let (peer_id, room) = ("owner".to_owned(), "door".to_owned());
+            vec![KnownPhone { peer_id, room, name: name.to_owned() }]
+        };
+        let patch = |name: &str| CameraPatch {
+            name: Some(Some(name.to_owned())),
+            alerts: Some(Some(false)),
+            ..CameraPatch::default()
+        };
+        let engine = engine_in(Some(dir.path().to_owned())).await;
+        assert_eq!(place_of(&engine, "a").await.to_api().name, "hall");
+        engine.expect_phones(known("Door"), false).await;
+        engine.change_camera("hall", patch("Front hall")).await.expect("a change");
+        engine.change_camera("door", patch("Back door")).await.expect("a change");
+        engine.shutdown().await;
+
+        let engine = engine_in(Some(dir.path().to_owned())).await;
+        engine.expect_phones(known("Side door"), true).await;
+        let hall = place_of(&engine, "b").await.to_api();
+        assert_eq!((&*hall.name, hall.alerts), ("Front hall", false));
+        let door = engine.camera("door").expect("it is expected");
+        assert_eq!((&*door.name, door.alerts), ("Side door", false), "its name is kept with its key");
+        // Back to what it says of itself.
+        let nothing = CameraPatch { name: Some(None), alerts: Some(None), ..CameraPatch::default() };
+        assert_eq!(engine.change_camera("hall", nothing).await.expect("a change").name, "hall");
+        engine.shutdown().await;
+        let engine = engine_in(Some(dir.path().to_owned())).await;
+        let hall = place_of(&engine, "c").await.to_api();
+        assert_eq!((&*hall.name, hall.alerts), ("hall", true));
         engine.shutdown().await;
     }
 

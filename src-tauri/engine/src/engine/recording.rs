@@ -9,6 +9,7 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::EngineHandle;
+use super::entry::Entry;
 use super::handle::{Inner, blocking};
 use super::space::bytes;
 use crate::api::{self, ApiError, Camera, CameraSpec, Cause};
@@ -115,7 +116,7 @@ impl Records {
         wanted_at(self.env.wall(), &self.ledger, id, setting, schedule)
     }
 
-    /// Adds how a phone is recorded to what is known of it. What is not right is as if it were not there.
+    /// Adds what a person set of a phone to what is known of it. What is not right is as if it were not there.
     pub(super) fn recall(&self, id: &str, spec: &mut CameraSpec) {
         let Some(habits) = self.ledger.habits(id) else { return };
         let with = CameraSpec {
@@ -124,11 +125,14 @@ impl Records {
             pre_roll_seconds: habits.pre_roll_seconds,
             record_quota_gb: habits.quota_gb,
             record_disk: habits.disk,
+            alerts: habits.alerts,
+            // Who was let in has the name that is kept with its key.
+            name: spec.name.clone().or(habits.name),
             ..spec.clone()
         };
         match check_shown(&with) {
             Ok(()) => *spec = with,
-            Err(error) => warn!(tag = "RECORDING", camera = id, %error, "how it is recorded is forgotten"),
+            Err(error) => warn!(tag = "RECORDING", camera = id, %error, "what was set of it is forgotten"),
         }
     }
 
@@ -200,20 +204,23 @@ impl EngineHandle {
         }
     }
 
-    /// Keeps how a phone is recorded, as far as that was said; of a camera that is gone nothing.
-    pub(super) async fn keep_habits(&self, id: &str, spec: Option<&CameraSpec>) {
+    /// Keeps what was set of a phone: how it is recorded, its alerts, and its name unless that is kept with its
+    /// key. Of a camera that is gone nothing.
+    pub(super) async fn keep_habits(&self, id: &str, entry: Option<&Entry>) {
         let Some(records) = self.records() else { return };
-        let habits = spec.map(|spec| Habits {
+        let habits = entry.map(|Entry { spec, phone, .. }| Habits {
             record: spec.record,
             schedule: spec.record_schedule.clone(),
             pre_roll_seconds: spec.pre_roll_seconds,
             quota_gb: spec.record_quota_gb,
             disk: spec.record_disk.clone(),
+            alerts: spec.alerts,
+            name: spec.name.clone().filter(|_| phone.as_ref().is_some_and(|phone| !phone.is_known())),
         });
         records.ledger.note_habits(id, habits.unwrap_or_default());
         let ledger = Arc::clone(&records.ledger);
         if let Err(error) = blocking(move || ledger.keep()).await {
-            warn!(tag = "RECORDING", %error, "how a phone is recorded cannot be kept");
+            warn!(tag = "RECORDING", %error, "what was set of a phone cannot be kept");
         }
     }
 

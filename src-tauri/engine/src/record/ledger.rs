@@ -35,11 +35,11 @@ struct Kept {
     roots: BTreeMap<PathBuf, Known>,
     /// Cameras that a person switched, against their own setting.
     switched: BTreeMap<String, Switched>,
-    /// How cameras are recorded that nobody else keeps anything of: phones.
+    /// What was said of cameras that nobody else keeps anything of: phones.
     habits: BTreeMap<String, Habits>,
 }
 
-/// When and how a camera is recorded, as a person set it. Read from a file: to be checked before use.
+/// When and how a camera is recorded, and what else of it a person set. Read from a file: to be checked before use.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Habits {
@@ -48,6 +48,10 @@ pub struct Habits {
     pub pre_roll_seconds: Option<u32>,
     pub quota_gb: Option<f64>,
     pub disk: Option<String>,
+    /// Whether its troubles raise alerts.
+    pub alerts: Option<bool>,
+    /// What it is called, where it says nothing of that itself.
+    pub name: Option<String>,
 }
 
 /// What a person switched, and for how long that counts.
