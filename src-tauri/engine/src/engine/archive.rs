@@ -50,8 +50,8 @@ pub struct RecordingFile {
 impl Shelf {
     /// Over the recordings that there are. Blocks.
     pub(super) fn open(records: &Records, data_dir: &Path, env: Env) -> Self {
+        let exports = Exports::open(data_dir.join(EXPORTS), env.clone());
         let archive = Archive::new(Arc::clone(&records.catalogue), records.disks().clone(), env);
-        let exports = Exports::open(data_dir.join(EXPORTS));
         Self { archive, exports, thumbnails: AtomicUsize::new(0) }
     }
 }

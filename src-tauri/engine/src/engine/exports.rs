@@ -1,13 +1,18 @@
 //! Exports under way and done: one is written at a time, each lies in a file of its own until it is
-//! removed, a day has passed, or the program starts anew.
+//! removed or a day has passed. A note beside it says what it is: after a restart it is there as before, and one
+//! that the end of the program cut off says so.
+//!
+//! Invariant: what lies in the directory is an export that is listed, or is removed at the start.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::macros::format_description;
 use tokio::sync::Semaphore;
@@ -21,9 +26,10 @@ use super::archive::{Shelf, known_by, tell};
 use super::handle::blocking;
 use crate::api::{ApiError, ErrorCode, Export, ExportBegun, ExportCut, ExportSpec, ExportState, Timestamp};
 use crate::archive::{ArchiveError, Cut, Progress, Span};
+use crate::config::is_id;
 use crate::env::Env;
 use crate::record::free_space;
-use crate::store::{micros, wall};
+use crate::store::{Micros, micros, wall};
 
 /// Exports that are kept or wait; the oldest that is done makes way for a new one.
 const KEPT: usize = 32;
@@ -31,10 +37,13 @@ const KEPT: usize = 32;
 const LIFE: Duration = Duration::from_secs(86_400);
 /// What an export leaves of the disk, in bytes.
 const LEFT_FREE: u64 = 256 << 20;
+/// A note larger than this is not ours.
+const NOTE_MAX: u64 = 4_096;
 
 /// All exports.
 pub(super) struct Exports {
     dir: PathBuf,
+    env: Env,
     jobs: Mutex<BTreeMap<Uuid, Arc<Job>>>,
     turn: Arc<Semaphore>,
     /// Apart from the engine's: what is copied must not keep the recorder from finishing its files.
@@ -46,6 +55,8 @@ struct Job {
     id: Uuid,
     span: Span,
     progress: Progress,
+    /// It is kept for so long once it is done.
+    life: Duration,
     /// It was removed, or made way.
     gone: CancellationToken,
     state: Mutex<State>,
@@ -58,6 +69,24 @@ enum State {
     Failed(ApiError),
 }
 
+/// What is known of an export after a restart.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Note {
+    camera: String,
+    from_us: Micros,
+    to_us: Micros,
+    exact: bool,
+    /// When it was begun, or done.
+    at_us: Micros,
+    done: Option<Done>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Done {
+    bytes: u64,
+    plays_us: u64,
+}
+
 /// A finished export.
 #[derive(Debug)]
 pub struct ExportFile {
@@ -68,18 +97,38 @@ pub struct ExportFile {
 }
 
 impl Exports {
-    /// What an earlier run left is removed. Blocks.
-    pub(super) fn open(dir: PathBuf) -> Self {
-        for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
-            let path = entry.path();
-            let ours = path.file_stem().is_some_and(|stem| Uuid::try_parse(&stem.to_string_lossy()).is_ok());
-            if ours && let Err(error) = fs::remove_file(&path) {
-                warn!(tag = "STORAGE", "an old export cannot be removed: {error}");
+    /// What an earlier run left is there again, as far as its time is not over and it is whole; the rest is removed.
+    /// Blocks.
+    pub(super) fn open(dir: PathBuf, env: Env) -> Self {
+        let id_of = |path: &Path| Uuid::try_parse(&path.file_stem()?.to_string_lossy()).ok();
+        let found = fs::read_dir(&dir).into_iter().flatten().flatten().map(|entry| entry.path());
+        let files: Vec<(Uuid, PathBuf)> = found.filter_map(|path| Some((id_of(&path)?, path))).collect();
+        let mut jobs: BTreeMap<Uuid, Arc<Job>> = BTreeMap::new();
+        for (id, path) in &files {
+            if path.extension().is_some_and(|kind| kind == "json")
+                && let Some(job) = recall(&dir, *id, env.wall())
+            {
+                jobs.insert(*id, Arc::new(job));
+            }
+        }
+        // Version 7: the first is the oldest.
+        while jobs.len() > KEPT {
+            jobs.pop_first();
+        }
+        for (id, path) in files {
+            let kept = match path.extension().and_then(|kind| kind.to_str()) {
+                Some("json") => jobs.contains_key(&id),
+                Some("mp4") => jobs.get(&id).is_some_and(|job| matches!(*job.state(), State::Done { .. })),
+                _ => false,
+            };
+            if !kept {
+                remove_file(&path);
             }
         }
         Self {
             dir,
-            jobs: Mutex::default(),
+            env,
+            jobs: Mutex::new(jobs),
             turn: Arc::new(Semaphore::new(1)),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -105,12 +154,37 @@ impl Exports {
         tokio::select! {
             () = self.stop.cancelled() => return,
             () = job.gone.cancelled() => return,
-            () = tokio::time::sleep(LIFE) => {}
+            () = tokio::time::sleep(job.life) => {}
         }
         if self.jobs().remove(&job.id).is_some() {
-            let path = self.path(job.id);
-            blocking(move || remove_file(&path)).await;
+            let (path, note) = (self.path(job.id), self.note_path(job.id));
+            blocking(move || {
+                remove_file(&path);
+                remove_file(&note);
+            })
+            .await;
         }
+    }
+
+    /// Writes down what is known of one. Where it cannot be, it does not outlive the program. Blocks.
+    fn note(&self, job: &Job, done: Option<Done>) {
+        let Span { camera, from_us, to_us, cut } = job.span.clone();
+        let (exact, at_us) = (matches!(cut, Cut::Exact), micros(self.env.wall()));
+        let note = Note { camera, from_us, to_us, exact, at_us, done };
+        let path = self.note_path(job.id);
+        let beside = path.with_extension("new");
+        let written = serde_json::to_vec(&note).map_err(io::Error::from);
+        let written =
+            written.and_then(|text| fs::write(&beside, text)).and_then(|()| fs::rename(&beside, &path));
+        if let Err(error) = written {
+            warn!(tag = "STORAGE", "an export is gone after a restart: {error}");
+        }
+    }
+
+    /// Removes what lies there of one. Blocks.
+    fn discard(&self, id: Uuid) {
+        remove_file(&self.path(id));
+        remove_file(&self.note_path(id));
     }
 
     fn jobs(&self) -> MutexGuard<'_, BTreeMap<Uuid, Arc<Job>>> {
@@ -124,6 +198,10 @@ impl Exports {
 
     fn path(&self, id: Uuid) -> PathBuf {
         self.dir.join(format!("{id}.mp4"))
+    }
+
+    fn note_path(&self, id: Uuid) -> PathBuf {
+        self.dir.join(format!("{id}.json"))
     }
 
     /// Takes a place for a new one; the one that has to go for it.
@@ -192,6 +270,17 @@ impl Job {
     }
 }
 
+impl Shelf {
+    /// The exports of an earlier run go when their time is over.
+    pub(super) fn watch_exports(self: &Arc<Self>) {
+        let jobs: Vec<Arc<Job>> = self.exports.jobs().values().cloned().collect();
+        for job in jobs {
+            let shelf = Arc::clone(self);
+            self.exports.tasks.spawn(async move { shelf.exports.expire(&job).await });
+        }
+    }
+}
+
 impl EngineHandle {
     /// Begins to write a span into one file.
     ///
@@ -227,6 +316,7 @@ impl EngineHandle {
             id: fresh_id(&self.ground().env),
             span,
             progress: Progress::default(),
+            life: LIFE,
             gone: CancellationToken::new(),
             state: Mutex::new(State::Waiting),
         });
@@ -238,7 +328,7 @@ impl EngineHandle {
             let (copied, written) = (Arc::clone(&shelf), Arc::clone(&job));
             blocking(move || {
                 if let Some(id) = going {
-                    remove_file(&copied.exports.path(id));
+                    copied.exports.discard(id);
                 }
                 run(&copied, &written);
                 drop(turn);
@@ -278,7 +368,7 @@ impl EngineHandle {
         blocking(move || {
             // One that is being written removes its file itself.
             if !matches!(*job.state(), State::Waiting | State::Running) {
-                remove_file(&shelf.exports.path(id));
+                shelf.exports.discard(id);
             }
         })
         .await;
@@ -312,12 +402,24 @@ impl EngineHandle {
 /// Writes one.
 fn run(shelf: &Shelf, job: &Job) {
     *job.state() = State::Running;
-    let path = shelf.exports.path(job.id);
-    let written = fs::create_dir_all(&shelf.exports.dir).map_err(ArchiveError::Write).and_then(|()| {
+    let exports = &shelf.exports;
+    let path = exports.path(job.id);
+    let written = fs::create_dir_all(&exports.dir).map_err(ArchiveError::Write).and_then(|()| {
+        exports.note(job, None);
         let free = free_space(&shelf.exports.dir).map_err(ArchiveError::Write)?;
         // More would make the recorder remove recordings for it, perhaps these.
         shelf.archive.export(&job.span, &path, free.saturating_sub(LEFT_FREE), &job.progress)
     });
+    match &written {
+        Ok(()) => {
+            let load = |figure: &std::sync::atomic::AtomicU64| figure.load(Ordering::Relaxed);
+            let (bytes, plays_us) = (load(&job.progress.total), load(&job.progress.plays_us));
+            exports.note(job, Some(Done { bytes, plays_us }));
+        }
+        // The end of the program cut it off: that is told after the next start.
+        Err(ArchiveError::Cancelled) if exports.stop.is_cancelled() && !job.gone.is_cancelled() => {}
+        Err(_) => remove_file(&exports.note_path(job.id)),
+    }
     let mut state = job.state();
     *state = match written {
         Ok(()) => {
@@ -332,9 +434,43 @@ fn run(shelf: &Shelf, job: &Job) {
         Err(error) => State::Failed(tell(error)),
     };
     // It was removed in the moment in which it was done.
-    if job.progress.cancelled.load(Ordering::Relaxed) {
-        remove_file(&path);
+    if job.gone.is_cancelled() {
+        exports.discard(job.id);
     }
+}
+
+/// An export of an earlier run; `None` where its time is over, or it is not whole. Blocks.
+fn recall(dir: &Path, id: Uuid, now: SystemTime) -> Option<Job> {
+    let mut text = String::new();
+    let file = File::open(dir.join(format!("{id}.json"))).ok()?;
+    file.take(NOTE_MAX).read_to_string(&mut text).ok()?;
+    let note: Note = serde_json::from_str(&text).ok()?;
+    if !is_id(&note.camera) || note.from_us >= note.to_us {
+        return None;
+    }
+    // A clock that was set back makes nothing live longer.
+    let age = now.duration_since(wall(note.at_us)).unwrap_or_default();
+    let life = LIFE.checked_sub(age).filter(|left| !left.is_zero())?;
+    let progress = Progress::default();
+    let state = match note.done {
+        Some(Done { bytes, plays_us }) => {
+            let length = fs::metadata(dir.join(format!("{id}.mp4"))).ok()?.len();
+            if length != bytes {
+                return None;
+            }
+            progress.total.store(bytes, Ordering::Relaxed);
+            progress.done.store(bytes, Ordering::Relaxed);
+            progress.plays_us.store(plays_us, Ordering::Relaxed);
+            State::Done { bytes }
+        }
+        None => {
+            let message = "Nightjar ended before the export was finished. Begin it again.";
+            State::Failed(ApiError::new(ErrorCode::Conflict, message))
+        }
+    };
+    let cut = if note.exact { Cut::Exact } else { Cut::Key };
+    let span = Span { camera: note.camera, from_us: note.from_us, to_us: note.to_us, cut };
+    Some(Job { id, span, progress, life, gone: CancellationToken::new(), state: Mutex::new(state) })
 }
 
 /// Version 7, of the environment's time and chance.
@@ -343,9 +479,9 @@ fn fresh_id(env: &Env) -> Uuid {
     uuid::Builder::from_unix_timestamp_millis(ms, &env.token()).into_uuid()
 }
 
-fn remove_file(path: &std::path::Path) {
+fn remove_file(path: &Path) {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
             warn!(tag = "STORAGE", "an export cannot be removed: {error}");
         }
         _ => {}
@@ -356,20 +492,61 @@ fn remove_file(path: &std::path::Path) {
 mod tests {
     use super::*;
 
+    fn done(env: &Env, bytes: u64) -> Job {
+        Job {
+            id: fresh_id(env),
+            span: Span { camera: "door".to_owned(), from_us: 0, to_us: 1, cut: Cut::Exact },
+            progress: Progress::default(),
+            life: LIFE,
+            gone: CancellationToken::new(),
+            state: Mutex::new(State::Done { bytes }),
+        }
+    }
+
+    #[test]
+    fn exports_are_there_after_a_restart_for_the_rest_of_their_day_and_nothing_else_is_left() {
+        let begun = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_186_242);
+        let at = |hours: u64| Env::fixed(move || begun + Duration::from_secs(hours * 3_600), 7 + hours);
+        let dir = tempfile::tempdir().expect("made");
+        let open = |env: Env| Exports::open(dir.path().to_owned(), env);
+        let exports = open(at(0));
+        let whole = done(&at(1), 5);
+        fs::write(exports.path(whole.id), "whole").expect("written");
+        exports.note(&whole, Some(Done { bytes: 5, plays_us: 2_500_000 }));
+        let torn = done(&at(2), 5);
+        fs::write(exports.path(torn.id), "to").expect("written");
+        exports.note(&torn, Some(Done { bytes: 5, plays_us: 1 }));
+        let cut_off = done(&at(3), 0);
+        fs::write(exports.path(cut_off.id).with_extension("part"), "half").expect("written");
+        exports.note(&cut_off, None);
+        // Of an earlier version, and what is none of ours.
+        fs::write(exports.path(fresh_id(&at(4))), "film").expect("written");
+        fs::write(exports.note_path(fresh_id(&at(5))), "{").expect("written");
+        fs::write(dir.path().join("holiday.mp4"), "mine").expect("written");
+
+        let exports = open(at(23));
+        let told: Vec<Export> = exports.jobs().values().map(|job| job.to_api()).collect();
+        assert_eq!(told.len(), 2);
+        assert_eq!(
+            (told[0].id.clone(), told[0].state, told[0].bytes),
+            (whole.id.to_string(), ExportState::Done, 5)
+        );
+        assert_eq!((told[0].seconds, told[0].cut, told[0].progress), (Some(2.5), ExportCut::Exact, 1.0));
+        assert_eq!((told[0].name.clone(), told[1].state), (whole.name(), ExportState::Failed));
+        let error = told[1].error.as_ref().expect("why").to_string();
+        assert!(error.contains("ended before the export was finished"), "{error}");
+        assert_eq!(exports.jobs()[&whole.id].life, Duration::from_secs(3_600));
+        let left = || fs::read_dir(dir.path()).expect("there").count();
+        assert_eq!(left(), 4, "two notes, a film, and what is none of ours");
+        assert_eq!(open(at(25)).jobs().len(), 0, "their day is over");
+        assert_eq!(left(), 1);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn nothing_waits_for_the_end_of_an_export_that_made_way() {
         let dir = tempfile::tempdir().expect("made");
-        let exports = Exports::open(dir.path().to_owned());
-        let job = || {
-            Arc::new(Job {
-                id: fresh_id(&Env::system()),
-                span: Span { camera: "door".to_owned(), from_us: 0, to_us: 1, cut: Cut::Key },
-                progress: Progress::default(),
-                gone: CancellationToken::new(),
-                state: Mutex::new(State::Done { bytes: 0 }),
-            })
-        };
-        let jobs: Vec<_> = (0..=KEPT).map(|_| job()).collect();
+        let exports = Exports::open(dir.path().to_owned(), Env::system());
+        let jobs: Vec<_> = (0..=KEPT).map(|_| Arc::new(done(&Env::system(), 0))).collect();
         let going: Vec<_> =
             jobs.iter().filter_map(|job| exports.place(Arc::clone(job)).expect("there is room")).collect();
         assert_eq!(going.len(), 1);
