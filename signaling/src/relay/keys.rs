@@ -363,7 +363,7 @@ impl Pairings {
         wall: SystemTime,
         device: String,
         free_room: impl FnOnce() -> String,
-    ) -> Option<(Asked, Device)> {
+    ) -> Option<Asked> {
         self.expire(now);
         if devices.full() {
             return None;
@@ -382,12 +382,18 @@ impl Pairings {
             last_seen: None,
             revoked: false,
         };
-        devices.add(device.clone());
         self.version += 1;
         pairing.view.state = PairingState::Paired;
         pairing.view.device = Some(device.id.clone());
         pairing.view.version = self.version;
-        Some((asked, device))
+        devices.add(device);
+        Some(asked)
+    }
+
+    /// By which connection the phone of a pairing asked that a person let in, and what it is known by now.
+    pub(crate) fn let_in(&self, id: &str) -> Option<(u64, String)> {
+        let pairing = self.list.iter().find(|pairing| pairing.view.id == id)?;
+        Some((pairing.asked.as_ref()?.socket, pairing.view.device.clone()?))
     }
 
     /// A person said no, or closed the dialog. Gives the phone that waits, where one does; `None` where there is

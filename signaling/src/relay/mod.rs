@@ -209,6 +209,11 @@ impl Relay {
         done
     }
 
+    /// Tells the phone that was let in by [`Relay::allow`], which is to be called when that is kept.
+    pub fn confirm(&self, pairing: &str) {
+        self.0.act_if(|rooms, at| rooms.confirm(pairing, at));
+    }
+
     /// A person refused, or gave up. `false`: there is no such pairing.
     pub fn end_pairing(&self, pairing: &str) -> bool {
         let done = self.0.act_if(|rooms, at| rooms.end_pairing(pairing, at));

@@ -449,6 +449,8 @@ fn a3_a5_a_token_lets_one_phone_in_and_says_no_alike() {
     stage.wait(Duration::from_secs(60));
     assert!(!stage.closed.contains_key(&2));
     stage.act(|rooms, at| rooms.allow("p1", "d1".into(), &|name| name == "phone_01", at).unwrap());
+    assert!(stage.heard(2).is_empty(), "it hears of it when it is kept");
+    stage.act(|rooms, at| rooms.confirm("p1", at).unwrap());
     let ok = stage.only(2);
     assert_eq!(
         (&ok["type"], &ok["device_id"], &ok["rooms"]),
@@ -627,6 +629,7 @@ fn a_phone_that_paired_again_is_one_phone_wherever_it_is_connected() {
         stage.say(socket, json!({"v": 1, "type": "pair_request", "token": started.token, "spki": phone.spki, "name": "Mina", "nonce_c": "CCCCCCCCCCCCCCCCCCCCCC"}));
         assert_eq!(stage.only(socket)["type"], "pair_pending");
         stage.act(|rooms, at| rooms.allow(&started.id, device.into(), &|_| false, at).unwrap());
+        stage.act(|rooms, at| rooms.confirm(&started.id, at).unwrap());
         let ok = stage.only(socket);
         assert_eq!((&ok["type"], &ok["device_id"]), (&json!("pair_ok"), &json!(device)));
         ok["nonce"].as_str().unwrap().to_owned()

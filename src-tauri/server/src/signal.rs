@@ -150,6 +150,17 @@ impl Signal {
         Ok(true)
     }
 
+    /// Waits until what was decided up to now is kept.
+    ///
+    /// # Errors
+    /// Where it cannot be; it holds until the program ends.
+    pub(crate) async fn kept(&self) -> Result<(), NotKept> {
+        match &self.kept {
+            Some(kept) => kept.flush(None).await,
+            None => Ok(()),
+        }
+    }
+
     /// Whether it was taken away, and that is not kept yet.
     fn owes(&self, id: &str) -> bool {
         self.kept.as_ref().is_some_and(|kept| kept.owes(id))

@@ -103,7 +103,8 @@ impl Rooms {
         self.say(socket, ToPhone::PairOk(body), re, out);
     }
 
-    /// A person let the phone in that waits at this pairing. `None`: there is none.
+    /// A person let the phone in that waits at this pairing. `None`: there is none. The phone hears of it by
+    /// [`Rooms::confirm`].
     pub fn allow(
         &mut self,
         pairing: &str,
@@ -119,12 +120,17 @@ impl Rooms {
             let free = |name: &String| !used.contains(name) && !taken(name);
             names.find(free).expect("there are more names than rooms")
         };
-        let (asked, device) =
-            self.pairings.allow(pairing, &mut self.devices, at.now, at.wall, device, free)?;
+        let asked = self.pairings.allow(pairing, &mut self.devices, at.now, at.wall, device, free)?;
         self.let_go_of_the_replaced(asked.socket, at, &mut out);
-        if self.peers.contains_key(&asked.socket) {
-            self.paired(asked.socket, &device.id, None, at, &mut out);
-        }
+        Some(out)
+    }
+
+    /// Tells the phone of a pairing that it was let in, once that is kept. `None`: it does not wait for that.
+    pub fn confirm(&mut self, pairing: &str, at: &Moment<'_>) -> Option<Vec<Output>> {
+        let (socket, device) = self.pairings.let_in(pairing)?;
+        self.peers.get(&socket).filter(|peer| peer.pairing)?;
+        let mut out = Vec::new();
+        self.paired(socket, &device, None, at, &mut out);
         Some(out)
     }
 

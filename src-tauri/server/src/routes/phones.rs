@@ -209,14 +209,20 @@ pub(super) async fn allow(State(door): State<Arc<Door>>, Named(id): Named<String
         return Err(Refusal::new(ErrorCode::Duplicate, "No phone waits at this pairing."));
     }
     // From now on it has its place on the wall, whether it films or not; what it was before has none.
-    let (engine, known) = (door.engine.clone(), signal(&door)?.known());
-    door.finish(async move {
+    let (within, pairing) = (Arc::clone(&door), id.clone());
+    let kept = door.finish(async move {
+        let signal = signal(&within)?;
+        let (engine, known) = (&within.engine, signal.known());
         for phone in before.into_iter().filter(|phone| known.iter().all(|now| now.peer_id != phone.peer_id)) {
             engine.dismiss_phone(&phone.peer_id).await;
         }
         engine.expect_phones(known, false).await;
-    })
-    .await;
+        // What it is told outlives the program; where that cannot be, the person hears it.
+        let kept = signal.kept().await;
+        signal.relay.confirm(&pairing);
+        kept.map_err(|error| not_kept(&error))
+    });
+    kept.await?;
     Ok(json(StatusCode::OK, &look(relay, &id)?))
 }
 
