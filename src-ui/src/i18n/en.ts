@@ -376,6 +376,8 @@ export const en = {
     doorOpen: 'Phones come in here',
     doorClosed: 'The door for phones is closed',
     fingerprint: 'Fingerprint of the certificate, to compare with the phone’s',
+    trustAgain: (time: string, address: string) =>
+      `This computer’s certificate was renewed. Phones that trust the earlier one need the new one by ${time}: open ${address} on them and install it.`,
     devices: 'Phones',
     off: 'Phones are switched off on this server.',
     noDevices: 'No phone was added yet.',

@@ -373,6 +373,8 @@ export const ko: Messages = {
     doorOpen: '휴대폰이 연결하는 주소',
     doorClosed: '휴대폰 연결이 닫혀 있습니다',
     fingerprint: '휴대폰에 표시되는 것과 비교할 인증서 지문',
+    trustAgain: (time: string, address: string) =>
+      `이 컴퓨터의 인증서가 갱신되었습니다. 이전 인증서를 신뢰하는 휴대폰은 ${time}까지 새 인증서가 필요합니다. 휴대폰에서 ${address}을(를) 열어 설치하세요.`,
     devices: '휴대폰',
     off: '이 서버에서는 휴대폰을 연결할 수 없도록 설정되어 있습니다.',
     noDevices: '아직 추가된 휴대폰이 없습니다.',

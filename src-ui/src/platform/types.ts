@@ -120,6 +120,8 @@ export interface PhoneDoor {
   trust_url?: string | null;
   /** Of the certificate that a phone may trust. */
   fingerprint?: string | null;
+  /** When an earlier certificate runs out that phones may trust still. */
+  trust_again_by?: string | null;
 }
 
 export interface Phones {

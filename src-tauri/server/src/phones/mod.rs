@@ -15,6 +15,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use nightjar_engine::api::Timestamp;
 use nightjar_engine::env::Env;
 use serde::Serialize;
 use tokio::net::TcpListener;
@@ -76,6 +77,10 @@ pub(crate) struct PhoneDoor {
     /// SHA-256 of the authority's certificate, to be compared with what the phone shows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) fingerprint: Option<String>,
+    /// Phones that trusted an earlier certificate of the authority must take this one by then: the earlier one runs
+    /// out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) trust_again_by: Option<Timestamp>,
 }
 
 impl Phones {
@@ -88,7 +93,7 @@ impl Phones {
         let made = {
             let (store, wall) = (Arc::clone(&store), env.wall());
             let ips = addresses::of(listen.ip());
-            tokio::task::spawn_blocking(move || Authority::load(&store, &ips, wall))
+            tokio::task::spawn_blocking(move || Authority::load(store, &ips, wall))
         };
         let authority = made.await.map_err(io::Error::other)??;
         let authority = Arc::new(authority);
@@ -130,7 +135,8 @@ impl Phones {
         let trust_url =
             self.trust.and_then(|addr| Some(format!("http://{}:{}/trust", hosts.first()?, addr.port())));
         let fingerprint = Some(self.authority.fingerprint());
-        PhoneDoor { open: reason.is_none(), reason, urls, trust_url, fingerprint }
+        let trust_again_by = self.authority.trust_again_by(self.env.wall()).map(Timestamp::from);
+        PhoneDoor { open: reason.is_none(), reason, urls, trust_url, fingerprint, trust_again_by }
     }
 
     /// The address of a QR code: the secrets stand after `#` and so reach no server.
@@ -177,10 +183,15 @@ impl Phones {
                     () = stop.cancelled() => break,
                     () = tokio::time::sleep(LOOK) => {}
                 }
-                let ips = addresses::of(listen);
-                if self.authority.renew(&ips, self.env.wall()) {
-                    info!(?ips, "certificate for phones issued anew");
-                }
+                let (authority, wall) = (Arc::clone(&self.authority), self.env.wall());
+                let look = move || {
+                    let ips = addresses::of(listen);
+                    if authority.renew(&ips, wall) {
+                        info!(?ips, "certificate for phones issued anew");
+                    }
+                };
+                // One that panics is looked at anew in half a minute.
+                let _ = tokio::task::spawn_blocking(look).await;
             }
         };
         tokio::join!(name, certificate);

@@ -38,7 +38,7 @@ async fn certificate(State(authority): State<Arc<Authority>>) -> Response {
         (header::CONTENT_TYPE, "application/x-x509-ca-cert"),
         (header::CONTENT_DISPOSITION, "attachment; filename=\"nightjar.crt\""),
     ];
-    (headers, authority.certificate().to_vec()).into_response()
+    (headers, authority.certificate()).into_response()
 }
 
 async fn profile(State(authority): State<Arc<Authority>>) -> Response {
