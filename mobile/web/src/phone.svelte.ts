@@ -4,7 +4,7 @@
  * of what it happened to, and what the session says is done.
  */
 import type { ControlValue, FromPeer, Message, Welcome } from './bindings/signaling';
-import { type CameraPowers, type Facing, PhoneCamera } from './device/camera';
+import { type CameraPowers, type Facing, PhoneCamera, type Refusal } from './device/camera';
 import { Outlet } from './device/outlet';
 import { type Quality, QUALITIES, type Shape, shapeOf, Thrift } from './device/quality';
 import { startOf } from './device/start';
@@ -67,6 +67,7 @@ export class Phone {
     this.#camera = new PhoneCamera({
       onState: (state, sound) => this.#tell({ is: 'capture', state, sound }),
       onTracks: () => this.#send(),
+      onAllowed: () => this.#open(),
     });
     this.#surroundings = new Surroundings({
       onVisible: (on) => this.#tell({ is: 'visible', on }),
@@ -98,6 +99,8 @@ export class Phone {
       stream: this.#camera.stream,
       powers: this.#camera.powers,
       soundRefused: this.#camera.soundRefused,
+      refusal: this.#refusal(),
+      keepsAwake: this.#surroundings.canKeepAwake,
       report: this.#report,
       thrift: this.#step,
       battery: this.#surroundings.battery,
@@ -183,6 +186,12 @@ export class Phone {
       outlet: () => this.#outlet,
       times: this.#times,
     };
+  }
+
+  /** Why the camera is refused; an app's rights are given elsewhere than a page's. */
+  #refusal(): Refusal | 'denied_app' | null {
+    const { refusal } = this.#camera;
+    return refusal === 'denied' && this.#parts.kind === 'app' ? 'denied_app' : refusal;
   }
 
   #shape(): Shape {

@@ -108,3 +108,34 @@ test('the zoom is told as the camera that is used now has it', async () => {
   expect(phone.view.powers.zoom?.now).toBe(2);
   phone.stop();
 });
+
+test('a camera that was forbidden is opened as soon as it is allowed, and who has none is told so', async () => {
+  const status = { state: 'denied', onchange: null as (() => void) | null };
+  const { mediaDevices } = navigator;
+  const give = mediaDevices.getUserMedia;
+  mediaDevices.getUserMedia = async () => {
+    throw new DOMException('', 'NotAllowedError');
+  };
+  Object.assign(navigator, { permissions: { query: async () => status } });
+  const phone = phoneOf('hall', []);
+  phone.start();
+  await vi.advanceTimersByTimeAsync(10);
+  expect([phone.view.capture, phone.view.refusal]).toEqual(['refused', 'denied']);
+  status.onchange?.();
+  await vi.advanceTimersByTimeAsync(10);
+  expect(asked).toHaveLength(0);
+  mediaDevices.getUserMedia = give;
+  status.state = 'granted';
+  status.onchange?.();
+  await vi.advanceTimersByTimeAsync(10);
+  expect(asked).toHaveLength(1);
+  expect([phone.view.capture, phone.view.refusal]).toEqual(['live', null]);
+  expect(phone.view.keepsAwake).toBe(false);
+  mediaDevices.getUserMedia = async () => {
+    throw new DOMException('', 'NotFoundError');
+  };
+  phone.turn();
+  await vi.advanceTimersByTimeAsync(10);
+  expect([phone.view.capture, phone.view.refusal]).toEqual(['refused', 'missing']);
+  phone.stop();
+});

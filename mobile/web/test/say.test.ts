@@ -10,6 +10,7 @@ const LIVE: Said = {
   paused: null,
   linked: true,
   capture: 'live',
+  refusal: null,
   dialAt: null,
   dialsFailed: 0,
   code: null,
@@ -30,6 +31,11 @@ describe('what the phone says', () => {
     expect(said({ phase: 'recovering' }).headline).toContain('Repairing');
     expect(said({ capture: 'ended' }).headline).toContain('camera stopped');
     expect(said({ capture: 'refused' })).toMatchObject({ tone: 'fail', act: 'again' });
+    const refused = { capture: 'refused' } as const;
+    expect(said({ ...refused, refusal: 'denied' }).detail).toContain('Allow the camera');
+    expect(said({ ...refused, refusal: 'denied_app' }).detail).toContain('Nightjar');
+    expect(said({ ...refused, refusal: 'missing' }).headline).toBe('There is no camera');
+    expect(said({ ...refused, refusal: 'insecure' }).detail).toContain('https://');
     expect(said({ phase: 'closed', end: 'replaced' })).toMatchObject({
       tone: 'fail',
       act: 'here',

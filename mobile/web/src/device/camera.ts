@@ -13,6 +13,12 @@ export interface CameraWish {
   shape: Shape;
 }
 
+/**
+ * Why there is no camera: somebody or something forbids it, the phone has none, or the page is none that a
+ * browser would give one to.
+ */
+export type Refusal = 'denied' | 'missing' | 'insecure';
+
 /** What the camera in use can do. */
 export interface CameraPowers {
   torch: boolean;
@@ -30,6 +36,8 @@ export interface CameraHandlers {
   onState(state: CaptureState, sound: boolean): void;
   /** Other tracks than before: they are to be sent now. */
   onTracks(): void;
+  /** What forbade the camera does so no longer. */
+  onAllowed(): void;
 }
 
 const NO_POWERS: CameraPowers = { torch: false, zoom: null };
@@ -41,6 +49,7 @@ export class PhoneCamera {
   #state: CaptureState = 'off';
   #powers: CameraPowers = NO_POWERS;
   #soundRefused = false;
+  #refusal: Refusal | null = null;
 
   constructor(handlers: CameraHandlers) {
     this.#handlers = handlers;
@@ -63,6 +72,11 @@ export class PhoneCamera {
     return this.#soundRefused;
   }
 
+  /** Why the camera is refused, where it is. */
+  get refusal(): Refusal | null {
+    return this.#state === 'refused' ? this.#refusal : null;
+  }
+
   async open(wish: CameraWish): Promise<void> {
     this.#run += 1;
     const run = this.#run;
@@ -79,10 +93,22 @@ export class PhoneCamera {
       this.#take(stream, run);
     } catch (error) {
       if (run !== this.#run) return;
-      const name = error instanceof DOMException ? error.name : '';
-      const refused = ['NotAllowedError', 'SecurityError', 'NotFoundError'].includes(name);
-      this.#move(refused || !navigator.mediaDevices ? 'refused' : 'ended');
+      this.#refusal = refusalOf(error);
+      if (this.#refusal === 'denied') void this.#hope(run);
+      this.#move(this.#refusal === null ? 'ended' : 'refused');
     }
+  }
+
+  /** Who allows it in the browser's settings need not come back here to say so. */
+  async #hope(run: number): Promise<void> {
+    const name = 'camera' as PermissionName;
+    const status = await navigator.permissions?.query({ name }).catch(() => null);
+    if (!status || run !== this.#run) return;
+    status.onchange = () => {
+      if (status.state === 'denied' || run !== this.#run) return;
+      status.onchange = null;
+      this.#handlers.onAllowed();
+    };
   }
 
   close(): void {
@@ -159,6 +185,14 @@ export class PhoneCamera {
     this.#stream = null;
     this.#powers = NO_POWERS;
   }
+}
+
+function refusalOf(error: unknown): Refusal | null {
+  // Browsers hide cameras from pages that come without TLS, and apps that lack the right.
+  if (!navigator.mediaDevices) return 'insecure';
+  const name = error instanceof DOMException ? error.name : '';
+  if (name === 'NotFoundError') return 'missing';
+  return name === 'NotAllowedError' || name === 'SecurityError' ? 'denied' : null;
 }
 
 function stop(stream: MediaStream): void {

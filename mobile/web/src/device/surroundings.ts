@@ -81,6 +81,11 @@ export class Surroundings {
     return screen.orientation?.angle ?? null;
   }
 
+  /** Whether the browser can; iPhones can since 16.4. */
+  get canKeepAwake(): boolean {
+    return navigator.wakeLock !== undefined;
+  }
+
   /** Keeps the screen on from now on, or no longer. */
   keepAwake(on: boolean): void {
     this.#lockWanted = on;

@@ -10,6 +10,7 @@ export const en = {
     name: 'Name of this camera',
     namePlaceholder: 'Kitchen',
     awake: 'Leave this page open and the phone on its charger.',
+    lock: 'This browser cannot keep the screen on: set the phone’s auto-lock to “Never” while it films.',
     hears: 'The microphone can be switched off at any time.',
   },
   scan: {
@@ -39,8 +40,24 @@ export const en = {
     repairing: 'The picture does not arrive. Repairing…',
     repairingHint: 'Nothing needs to be done.',
     camera: 'The camera stopped. Opening it again…',
-    refused: 'The camera may not be used',
-    refusedHint: 'Allow the camera for this page in the browser’s settings, then try again.',
+  },
+  refused: {
+    denied: {
+      title: 'The camera may not be used',
+      hint: 'Allow the camera for this page: in Chrome by the sign left of the address, on an iPhone in Settings › Apps › Safari › Camera. Then try again.',
+    },
+    denied_app: {
+      title: 'The camera may not be used',
+      hint: 'Open the phone’s settings, choose Nightjar among the apps, and allow camera and microphone. Then try again.',
+    },
+    missing: {
+      title: 'There is no camera',
+      hint: 'This device has none, or another program keeps it. Connect one, then try again.',
+    },
+    insecure: {
+      title: 'The browser gives no camera to this page',
+      hint: 'Its address must begin with https://. Scan the code on your computer again.',
+    },
   },
   paused: {
     hidden: 'Paused: screen locked',

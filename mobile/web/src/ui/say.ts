@@ -15,7 +15,16 @@ export interface Saying {
 
 export type Said = Pick<
   PhoneView,
-  'phase' | 'end' | 'paused' | 'linked' | 'capture' | 'dialAt' | 'dialsFailed' | 'code' | 'stranger'
+  | 'phase'
+  | 'end'
+  | 'paused'
+  | 'linked'
+  | 'capture'
+  | 'refusal'
+  | 'dialAt'
+  | 'dialsFailed'
+  | 'code'
+  | 'stranger'
 >;
 
 /** Shorter waits are not worth counting down, ms. */
@@ -36,7 +45,8 @@ export function say(view: Said, now: number, words: Words): Saying {
     return saying('fail', false, title, hint, view.end === 'replaced' ? 'here' : 'scan');
   }
   if (view.capture === 'refused') {
-    return saying('fail', false, state.refused, state.refusedHint, 'again');
+    const { title, hint } = words.refused[view.refusal ?? 'denied'];
+    return saying('fail', false, title, hint, 'again');
   }
   if (view.stranger && !view.linked && view.phase !== 'connected' && view.phase !== 'paused') {
     return saying('fail', true, end.impostor.title, state.strangerHint);
