@@ -30,6 +30,8 @@ const AGAIN_MS = 1000;
 const RETRY_MS = 3000;
 /** `MediaError.MEDIA_ERR_DECODE`: the file came, and cannot be played. */
 const DECODE = 3;
+/** `MEDIA_ERR_NETWORK`: it was cut off, whatever the server answers a moment later. */
+const NETWORK = 2;
 
 export class Film {
   readonly videos: readonly [HTMLVideoElement, HTMLVideoElement];
@@ -163,8 +165,10 @@ export class Film {
     const wish = this.#wish;
     if (take === null) return;
     // Of an address that does not answer browsers say what they say of a file that they cannot read.
+    const code = video.error?.code;
     const came =
-      video.error?.code === DECODE || (await this.#handlers.answers(take).catch(() => false));
+      code !== NETWORK &&
+      (code === DECODE || (await this.#handlers.answers(take).catch(() => false)));
     if (wish !== this.#wish) return;
     this.#failedAt = performance.now();
     this.#become(came ? 'broken' : 'away');

@@ -134,7 +134,9 @@ scene('a wrong password is refused with its remedy, and plays once it is right',
   assert.equal(await wall.tile('cam').getAttribute('data-state'), 'refused');
 
   await wall.tile('cam').getByRole('button', { name: 'Edit' }).click();
-  await wall.page.getByLabel('Password', { exact: true }).fill('right-one');
+  const password = wall.page.getByLabel('Password', { exact: true });
+  await password.fill('right-one');
+  await password.press('Enter');
   await wall.page.getByText('The camera answers').waitFor();
   await wall.page.getByRole('button', { name: 'Save' }).click();
   await wall.page.getByRole('heading', { name: 'Cameras' }).waitFor();

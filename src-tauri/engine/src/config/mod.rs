@@ -289,7 +289,13 @@ impl Config {
     /// [`Invalid`] names the first field that is not right.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let deserializer = toml::Deserializer::parse(text).map_err(|e| Invalid::syntax(text, &e))?;
-        let config: Self = serde_path_to_error::deserialize(deserializer).map_err(|e| Invalid::shape(&e))?;
+        let mut config: Self =
+            serde_path_to_error::deserialize(deserializer).map_err(|e| Invalid::shape(&e))?;
+        for camera in &mut config.camera {
+            for url in std::iter::once(&mut camera.url).chain(&mut camera.sub_url) {
+                *url = url.trim().to_owned();
+            }
+        }
         config.check()?;
         Ok(config)
     }

@@ -137,7 +137,6 @@ fn every_complaint_names_its_field_in_one_line() {
         ("[webrtc]\nice_servers = [{ urls = [\"stun:\"] }]", "webrtc.ice_servers[0].urls"),
         ("[webrtc]\nice_servers = [{ urls = [\"turn:h\"] }]", "webrtc.ice_servers[0].username"),
         ("[[camera]]\nurl = \"rtsp://h/x y\"", "camera[0].url"),
-        ("[[camera]]\nurl = \" rtsp://h/\"", "camera[0].url"),
         ("[[camera]]\nurl = \"demo:17\"", "camera[0].url"),
         ("[[camera]]\nurl = \"demo:1\"\nsub_url = \"demo:0/sub\"", "camera[0].sub_url"),
         ("[streaming]\ntcp_timeout = 1000\ntcp_timeout = 2000", "tcp_timeout"),
@@ -300,6 +299,15 @@ fn roots_that_meet_through_a_link_are_told_apart_from_those_that_do_not() {
         let error = recording(&other.join("deep")).check_places(&main).expect_err("inside");
         assert_eq!(error.field, "recording.disk[0].root");
     }
+}
+
+#[test]
+fn spaces_around_an_address_are_no_part_of_it() {
+    let config = Config::parse("[[camera]]\nurl = \" rtsp://h/s1\t\"\nsub_url = \"rtsp://h/s2 \"").unwrap();
+    assert_eq!(
+        (&*config.camera[0].url, config.camera[0].sub_url.as_deref()),
+        ("rtsp://h/s1", Some("rtsp://h/s2"))
+    );
 }
 
 /// The keys of a table, as the complaint about one that it does not have lists them.

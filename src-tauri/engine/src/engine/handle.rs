@@ -99,6 +99,12 @@ impl EngineHandle {
             move || Ok::<_, LoadError>((registry::load(&*store)?, Rules::load(alerts, &*store)))
         })
         .await?;
+        // The file is checked by itself before: such an id is one of the store's.
+        let mut kept = added.iter().filter_map(|spec| spec.id.as_ref());
+        let place = |id: &String| config.camera.iter().position(|spec| spec.id.as_ref() == Some(id));
+        if let Some((id, place)) = kept.find_map(|id| Some((id.clone(), place(id)?))) {
+            return Err(StartError::Twice { id, place });
+        }
         let mut shelf = None;
         let mut earlier = Vec::new();
         if let Some(dir) = data_dir {

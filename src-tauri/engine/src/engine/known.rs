@@ -61,14 +61,15 @@ impl EngineHandle {
             return Err(ApiError::new(ErrorCode::ReadOnly, message));
         }
         check_shown(&spec)?;
-        let entry = Arc::new(old.with_spec(spec));
-        if !same_times(&old.spec, &entry.spec) {
+        if !same_times(&old.spec, &spec) {
             // The newer word counts.
-            self.keep_switched(&entry.id, None, None).await;
+            self.keep_switched(&old.id, None, None).await;
         }
-        if old.spec != entry.spec {
-            self.keep_habits(&entry.id, Some(&entry)).await;
+        if old.spec != spec {
+            self.keep_habits(&old.id, Some((&spec, old.phone.as_deref()))).await;
         }
+        // Without a wait: between two disks nobody records.
+        let entry = Arc::new(old.with_spec(spec));
         if !same_recording(&old.spec, &entry.spec) {
             entry.record(false);
         }

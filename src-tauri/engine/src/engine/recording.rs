@@ -9,8 +9,8 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::EngineHandle;
-use super::entry::Entry;
 use super::handle::{Inner, blocking};
+use super::phone::Phone;
 use super::space::bytes;
 use crate::api::{self, ApiError, Camera, CameraSpec, Cause};
 use crate::config::{self, Invalid, check_shown};
@@ -206,16 +206,16 @@ impl EngineHandle {
 
     /// Keeps what was set of a phone: how it is recorded, its alerts, and its name unless that is kept with its
     /// key. Of a camera that is gone nothing.
-    pub(super) async fn keep_habits(&self, id: &str, entry: Option<&Entry>) {
+    pub(super) async fn keep_habits(&self, id: &str, said: Option<(&CameraSpec, Option<&Phone>)>) {
         let Some(records) = self.records() else { return };
-        let habits = entry.map(|Entry { spec, phone, .. }| Habits {
+        let habits = said.map(|(spec, phone)| Habits {
             record: spec.record,
             schedule: spec.record_schedule.clone(),
             pre_roll_seconds: spec.pre_roll_seconds,
             quota_gb: spec.record_quota_gb,
             disk: spec.record_disk.clone(),
             alerts: spec.alerts,
-            name: spec.name.clone().filter(|_| phone.as_ref().is_some_and(|phone| !phone.is_known())),
+            name: spec.name.clone().filter(|_| phone.is_some_and(|phone| !phone.is_known())),
         });
         records.ledger.note_habits(id, habits.unwrap_or_default());
         let ledger = Arc::clone(&records.ledger);

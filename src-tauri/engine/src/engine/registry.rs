@@ -5,13 +5,13 @@ use std::io;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::entry::Entry;
 use super::patch::tidy;
 use super::private::shown;
 use crate::api::CameraSpec;
-use crate::config::{ConfigStore, Invalid, check_camera};
+use crate::config::{ConfigStore, Invalid, check_camera, demo_camera};
 use crate::env::Secret;
 
 /// The cameras, in the order in which they were added.
@@ -132,8 +132,16 @@ pub(super) fn load(store: &dyn ConfigStore) -> Result<Vec<CameraSpec>, LoadError
             camera.password = passwords.remove(id);
         }
         tidy(camera);
-        check_camera(camera)?;
     }
+    // Earlier versions took any address of a demo camera. One that means none never had a picture.
+    cameras.retain(|camera| {
+        let lost = camera.url.starts_with("demo:") && demo_camera(&camera.url).is_none();
+        if lost {
+            warn!(tag = "RTSP", camera = camera.id, "a demo camera that there is none of is left out");
+        }
+        !lost
+    });
+    cameras.iter().try_for_each(check_camera)?;
     Ok(cameras)
 }
 

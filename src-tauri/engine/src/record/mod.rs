@@ -222,7 +222,10 @@ impl Recorder {
 }
 
 impl Drop for Shared {
+    /// Also of one that was never shut down: another start of the engine finds its root free.
     fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.queue.close();
         self.watching.cancel();
     }
 }

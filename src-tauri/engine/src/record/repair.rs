@@ -4,6 +4,7 @@
 //! does not read back as it should; the bytes that are cut lie beside it until then. Files that are not
 //! named as ours are, or do not begin as ours do, are left alone.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
@@ -12,7 +13,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::cutter::FRAGMENT_BYTES;
@@ -33,6 +36,8 @@ pub(super) const DAMAGED: &str = "damaged";
 /// More than this is no torn end but damage: the file is left as it is. Some fragments at most were not waited
 /// for.
 const TORN_MAX: u64 = 4 * FRAGMENT_BYTES as u64;
+/// What waited for another disk is looked at again after this long.
+const REMIND: Duration = Duration::from_secs(60);
 /// No recording ends later: the last moment of the year 9999.
 const LATEST: Micros = 253_402_300_799_999_999;
 
@@ -211,6 +216,7 @@ pub(super) struct Mender {
     jobs: SyncSender<Job>,
     /// Everything was gone through once in this run.
     through: Arc<AtomicBool>,
+    asked: Cell<Instant>,
 }
 
 impl Mender {
@@ -223,15 +229,23 @@ impl Mender {
         std::thread::Builder::new()
             .name("nightjar-mend".to_owned())
             .spawn(move || run(&inbox, &shelf, &stop, &done))?;
-        Ok(Self { jobs, through })
+        Ok(Self { jobs, through, asked: Cell::new(Instant::now()) })
     }
 
     /// Makes whole what was left there. Everything is looked through until that was done once without the storage
     /// having gone meanwhile.
     pub(super) fn want(&self, base: Arc<Base>) {
+        self.asked.set(Instant::now());
         let job = Job { base, all: !self.through.load(Ordering::Relaxed) };
         if let Err(TrySendError::Disconnected(_)) = self.jobs.try_send(job) {
             warn!(tag = "STORAGE", "files cannot be repaired any more in this run");
+        }
+    }
+
+    /// Asks again now and then, for as long as not everything was gone through.
+    pub(super) fn remind(&self, base: Arc<Base>) {
+        if self.asked.get().elapsed() >= REMIND && !self.through.load(Ordering::Relaxed) {
+            self.want(base);
         }
     }
 }
@@ -239,9 +253,13 @@ impl Mender {
 fn run(inbox: &Receiver<Job>, shelf: &Shelf, stop: &AtomicBool, through: &AtomicBool) {
     while let Ok(job) = inbox.recv() {
         match go_through(&job, shelf, stop) {
-            Ok(count) => {
+            Ok(Looked { count, waiting }) => {
                 // A disk that goes looks like an empty one.
-                if job.all && !stop.load(Ordering::Relaxed) && job.base.path().join(MARKER).exists() {
+                if job.all
+                    && !waiting
+                    && !stop.load(Ordering::Relaxed)
+                    && job.base.path().join(MARKER).exists()
+                {
                     through.store(true, Ordering::Relaxed);
                 }
                 if count > 0 {
@@ -261,19 +279,24 @@ fn contained<T>(work: impl FnOnce() -> Result<T, RepairError>) -> Result<T, Repa
 
 impl Shelf {
     /// Notes a file that the catalogue does not know there. One that it knows elsewhere is a copy; where it is not
-    /// there any more it was moved, or its disk was given another name.
-    fn take_in(&self, mut found: FoundSegment) -> Result<(), StoreError> {
+    /// there any more it was moved, or its disk was given another name. False where that cannot be said as long as
+    /// the disk is away on which it was known.
+    fn take_in(&self, root: &Path, mut found: FoundSegment) -> Result<bool, StoreError> {
         found.segment.disk.clone_from(&self.disk);
         if self.catalogue.segments_found(std::slice::from_ref(&found))? > 0 {
-            return Ok(());
+            return Ok(true);
         }
         let FoundSegment { segment: NewSegment { id, camera, disk, path, .. }, state, end_us, bytes, .. } =
             found;
-        let Some(row) = self.catalogue.segment(id)? else { return Ok(()) };
+        let Some(row) = self.catalogue.segment(id)? else { return Ok(true) };
         let disks = &self.estate.disks;
-        let place = disks.place(&row.disk, &row.path);
-        if place.is_some_and(|place| !disks.is_there(&row.disk) || place.exists()) {
-            return Ok(());
+        if let Some(place) = disks.place(&row.disk, &row.path) {
+            if !disks.is_there(&row.disk) {
+                return Ok(false);
+            }
+            if place.exists() {
+                return Ok(true);
+            }
         }
         info!(
             tag = "STORAGE",
@@ -284,25 +307,37 @@ impl Shelf {
             "a recording was moved"
         );
         self.catalogue.segment_moved(id, &camera, &disk, &path)?;
+        if row.protected
+            && let Err(error) = keepsake::put_on(root, &path)
+        {
+            warn!(tag = "STORAGE", path, %error, "that it is protected is known to the catalogue alone");
+        }
         if row.state == SegmentState::Open {
             self.catalogue.segment_closed(id, state, end_us, bytes)?;
         }
-        Ok(())
+        Ok(true)
     }
 }
 
-/// Answers how many files were looked into.
-fn go_through(job: &Job, shelf: &Shelf, stop: &AtomicBool) -> Result<usize, StoreError> {
+/// What became of a look through a root.
+struct Looked {
+    /// Files that were looked into.
+    count: usize,
+    /// Some have to wait for another disk.
+    waiting: bool,
+}
+
+fn go_through(job: &Job, shelf: &Shelf, stop: &AtomicBool) -> Result<Looked, StoreError> {
     let Shelf { catalogue, disk, taken, .. } = shelf;
     let root = job.base.path();
-    let mut count = 0;
+    let (mut count, mut waiting) = (0, false);
     let is_taken = |path: &str| taken.lock().unwrap_or_else(PoisonError::into_inner).contains(path);
     let left: Vec<String> = catalogue.open_segments(disk)?.into_iter().map(|row| row.path).collect();
     let unknown = scan(root).filter(|_| job.all);
     for path in left.into_iter().map(|path| (path, true)).chain(unknown.map(|path| (path, false))) {
         let (path, known) = path;
         if stop.load(Ordering::Relaxed) {
-            return Ok(count);
+            break;
         }
         if is_taken(&path) {
             continue;
@@ -323,7 +358,7 @@ fn go_through(job: &Job, shelf: &Shelf, stop: &AtomicBool) -> Result<usize, Stor
                 let end = row.start_us.saturating_add(lasts).min(LATEST);
                 catalogue.segment_closed(row.id, found.state, end, found.bytes)?;
             }
-            (Ok(Some(found)), None) => shelf.take_in(found)?,
+            (Ok(Some(found)), None) => waiting |= !shelf.take_in(root, found)?,
             (Ok(None), row) => {
                 info!(tag = "STORAGE", path, "a file without a picture is removed");
                 if let Some(row) = row {
@@ -339,7 +374,7 @@ fn go_through(job: &Job, shelf: &Shelf, stop: &AtomicBool) -> Result<usize, Stor
             (Err(error), _) => warn!(tag = "STORAGE", path, %error, "a recording is left as it is"),
         }
     }
-    Ok(count)
+    Ok(Looked { count, waiting })
 }
 
 #[cfg(test)]

@@ -505,6 +505,10 @@ impl Writer {
                 if !was_full {
                     warn!(tag = "DISK", code = cause.code.name(), "{}", cause.detail);
                     self.gap_everywhere("disk_full");
+                    // Footage that the catalogue knows elsewhere can make room too.
+                    if let Ok(base) = self.root.base() {
+                        self.mender.want(base);
+                    }
                 }
                 self.storage.full(now, cause);
             }

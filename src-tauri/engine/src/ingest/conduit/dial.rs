@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -138,15 +138,20 @@ pub(super) async fn dial(
 
 async fn connect(names: &Names, url: &Url, deadline: Instant) -> Result<TcpStream, SourceError> {
     let (host, port) = (host_of(url), port_of(url));
-    let name = match url.host() {
-        Some(Host::Domain(name)) => Some(name),
-        _ => None,
+    // Of an address that is none of the web's the parser takes numbers for a name.
+    let (address, name) = match url.host() {
+        Some(Host::Ipv4(address)) => (Some(address.into()), None),
+        Some(Host::Ipv6(address)) => (Some(address.into()), None),
+        Some(Host::Domain(text)) => match text.parse::<IpAddr>() {
+            Ok(address) => (Some(address), None),
+            Err(_) => (None, Some(text)),
+        },
+        None => (None, None),
     };
-    let mut tried: Vec<SocketAddr> = match url.host() {
-        Some(Host::Ipv4(address)) => vec![(address, port).into()],
-        Some(Host::Ipv6(address)) => vec![(address, port).into()],
-        Some(Host::Domain(name)) => resolve(names, name, port, deadline).await,
-        None => Vec::new(),
+    let mut tried: Vec<SocketAddr> = match (address, name) {
+        (Some(address), _) => vec![(address, port).into()],
+        (None, Some(name)) => resolve(names, name, port, deadline).await,
+        (None, None) => Vec::new(),
     };
     if tried.is_empty() {
         return Err(SourceError::new(Code::Dns, format!("The name {host} could not be resolved.")));
@@ -190,16 +195,16 @@ async fn connect(names: &Names, url: &Url, deadline: Instant) -> Result<TcpStrea
 }
 
 /// The addresses of a name, as they are found now; where nobody says so in time, as they were found last. None where
-/// they never were.
+/// they never were, or where it is said that there are none: the old ones may be somebody else's by now.
 async fn resolve(names: &Names, name: &str, port: u16, deadline: Instant) -> Vec<SocketAddr> {
     let soon = deadline.min(Instant::now() + RESOLVE_SOON);
-    let mut found = timeout_at(soon, names.look_up(name)).await.unwrap_or_default();
-    if found.is_empty() {
-        found = names.known(name);
-    }
-    if found.is_empty() {
-        found = timeout_at(deadline, names.look_up(name)).await.unwrap_or_default();
-    }
+    let found = match timeout_at(soon, names.look_up(name)).await {
+        Ok(found) => found,
+        Err(_) => match names.known(name) {
+            known if known.is_empty() => timeout_at(deadline, names.look_up(name)).await.unwrap_or_default(),
+            known => known,
+        },
+    };
     on_port(found, port)
 }
 
@@ -401,17 +406,25 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_camera_is_found_where_it_was_when_the_name_server_is_gone() {
+    async fn a_camera_is_found_where_it_was_when_the_name_server_is_silent() {
         let camera = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = Url::parse(&format!("rtsp://door.test:{}/", camera.local_addr().unwrap().port())).unwrap();
-        let (names, asked) = server(1, Duration::ZERO, "127.0.0.1:0".parse().unwrap());
-        let begun = Instant::now();
-        while asked.load(Ordering::Relaxed) < 2 {
-            assert!(begun.elapsed() < Duration::from_secs(10), "it is asked again");
-            connect(&names, &url, Instant::now() + Duration::from_secs(1)).await.expect("there it is");
+        // Each answer comes late, and the second says that there is no such name.
+        let late = RESOLVE_SOON + Duration::from_millis(200);
+        let (names, asked) = server(1, late, "127.0.0.1:0".parse().unwrap());
+        for nth in 1..=2 {
+            let begun = Instant::now();
+            connect(&names, &url, begun + Duration::from_secs(5)).await.expect("there it is");
             camera.accept().unwrap();
-            sleep(Duration::from_millis(50)).await;
+            assert_eq!(asked.load(Ordering::Relaxed), nth);
+            assert_eq!(begun.elapsed() < late, nth == 2, "the second is not waited for");
+            // Until that answer is old.
+            sleep(late + Duration::from_millis(500)).await;
         }
+        // Somebody else may have its address by now.
+        let (none, _) = server(0, Duration::ZERO, "127.0.0.1:0".parse().unwrap());
+        let soon = Instant::now() + Duration::from_secs(1);
+        assert_eq!(connect(&none, &url, soon).await.err().map(|error| error.code), Some(Code::Dns));
         let nobody = server(0, Duration::from_secs(60), "127.0.0.1:0".parse().unwrap()).0;
         let soon = Instant::now() + Duration::from_millis(100);
         assert_eq!(connect(&nobody, &url, soon).await.err().map(|error| error.code), Some(Code::Dns));

@@ -39,6 +39,7 @@ impl Writer {
                 self.taken.lock().unwrap_or_else(PoisonError::into_inner).remove(&reel.segment.path);
             }
         }
+        self.mender.remind(self.root.base()?);
         self.look_ahead();
         self.keep_quotas()?;
         if let Some(cause) = self.make_room(now)? {
