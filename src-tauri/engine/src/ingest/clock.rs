@@ -8,7 +8,10 @@
 //! are a frame apart. So pictures are led after the sound, whose times stay as they are: a tick more or less is
 //! seen by nobody and heard by everybody. How far they are apart is said by the sender reports of both (RFC 3550
 //! 6.4.1), as long as these count time as it passes; where they do not, the delays of the least delayed frames
-//! of some seconds are compared, which the network shifts together. Pure: time comes in with each frame.
+//! of some seconds are compared, which the network shifts together.
+//!
+//! A camera whose pictures are stamped at a wrong pace (many count frames that they do not send) is timed by
+//! arrival: a person looks for the moment when something was seen. Pure: time comes in with each frame.
 
 use std::time::Duration;
 
@@ -24,10 +27,16 @@ const CREDIBLE_STEP: Duration = Duration::from_secs(10);
 /// Delays are compared over the present window and the one before. The first tells nothing: many cameras begin
 /// with what they have kept.
 const WINDOW: Duration = Duration::from_secs(5);
+/// Time that runs faster or slower than arrival by this part in two windows in a row is not what it says it is.
+const ASTRAY: f64 = 0.05;
+/// The two agree if they differ by less than this part.
+const ALIKE: f64 = 0.2;
+/// No camera is further off.
+const PACES: std::ops::RangeInclusive<f64> = 0.02..=50.0;
+/// Pictures without sound may be so far from arrival, in nanoseconds: networks and encoders are.
+const BY_ARRIVAL: i64 = 250_000_000;
 /// Reports that are older say nothing of now.
 const REPORTED: Duration = Duration::from_secs(60);
-/// What reports say is believed once they counted time as it passes for this long.
-const PROVEN: Duration = Duration::from_secs(2);
 /// Picture and sound may be this far apart before anything is done, in nanoseconds: half of what is seen. Less
 /// would follow the delays of encoders.
 const IN_STEP: i64 = 20_000_000;
@@ -37,8 +46,10 @@ const TOGETHER: i64 = 1_000_000;
 const CREDIBLE_APART: i64 = 1_000_000_000;
 /// What is too much is taken back by this part with each picture.
 const GENTLY: i64 = 8;
-/// The most by which a picture is moved against the one before, in nanoseconds: pictures stay in order.
+/// The most by which a picture is moved against the one before, in nanoseconds, and as a part of the time since
+/// then: pictures stay in order, and the pace stays one.
 const NUDGE: i64 = 5_000_000;
+const NUDGE_PART: i64 = 25;
 /// Crystals are off by less than one part in this many. Sound that is further off is not followed: it counts what
 /// it got, not time, and pictures belong to the moment when they were seen.
 const CRYSTAL: i64 = 1_000;
@@ -58,17 +69,93 @@ struct Line {
     kind: TrackKind,
     /// Ticks per second.
     rate: u32,
+    /// Where the camera's ticks are stretched from, and by how much: 1 unless its pace is wrong.
+    from: i64,
+    stretch: f64,
     /// Added to the camera's ticks; set by the first frame.
     offset: Option<i64>,
     last: Option<(i64, Instant)>,
     reports: Reports,
     delay: Delay,
+    pace: Pace,
     /// By how much later than sound pictures come while they are in step, in nanoseconds.
     apart: Option<i64>,
-    /// It is being led to the sound.
+    /// By how much later than their times they come, where there is no sound to go by.
+    alone: Option<i64>,
+    /// The delay of the first frame.
+    began: i64,
+    /// It is being led.
     led: bool,
-    /// By how much it was led in all, in nanoseconds.
-    moved: i64,
+}
+
+impl Line {
+    /// The camera's ticks at the pace of arrival.
+    fn counted(&self, elapsed: i64) -> i64 {
+        if self.stretch == 1.0 {
+            return elapsed;
+        }
+        let stretched = elapsed.saturating_sub(self.from) as f64 * self.stretch;
+        self.from.saturating_add(stretched.round() as i64)
+    }
+
+    /// Times pass so much faster from here on. What they are behind by now (`delay`) is made good at once; `sound` is
+    /// how late the first of it came.
+    fn turn(&mut self, elapsed: i64, pts: i64, by: f64, delay: i64, sound: Option<i64>) {
+        let stretch = self.stretch * by;
+        if !PACES.contains(&stretch) {
+            return;
+        }
+        (self.from, self.stretch) = (elapsed, stretch);
+        let behind = delay.saturating_sub(self.began).max(0);
+        let made_good = rescale(behind, NANOS, self.rate);
+        self.offset = Some(pts.saturating_sub(elapsed).saturating_add(made_good));
+        (self.delay, self.pace) = (Delay::default(), Pace::default());
+        self.alone = Some(self.began);
+        self.apart = sound.map(|sound| self.began.saturating_sub(sound));
+    }
+
+    /// Moves what follows by so many nanoseconds.
+    fn shift(&mut self, by: i64) {
+        let by = rescale(by, NANOS, self.rate);
+        self.offset = self.offset.map(|offset| offset.saturating_add(by));
+        self.delay.shift(rescale(by, self.rate, NANOS));
+    }
+}
+
+/// How much faster than a track's time arrival passes.
+#[derive(Debug, Default)]
+struct Pace {
+    since: Option<(Instant, i64)>,
+    /// In the newest whole window, and in the one before.
+    ratios: [Option<f64>; 2],
+}
+
+impl Pace {
+    /// Whether a window is whole now.
+    fn note(&mut self, media: i64, at: Instant) -> bool {
+        let (since, from) = *self.since.get_or_insert((at, media));
+        let passed = at.saturating_duration_since(since);
+        if passed < WINDOW {
+            return false;
+        }
+        let counted = media.saturating_sub(from);
+        let ratio = (counted > 0).then(|| ticks(passed, NANOS) as f64 / counted as f64);
+        (self.since, self.ratios) = (Some((at, media)), [ratio, self.ratios[0]]);
+        true
+    }
+
+    /// It ran as it should, as far as is known.
+    fn is_even(&self) -> bool {
+        self.ratios[0].is_none_or(|ratio| (ratio - 1.0).abs() <= ASTRAY)
+    }
+
+    /// The wrong pace that it keeps.
+    fn astray(&self) -> Option<f64> {
+        let [Some(newest), Some(before)] = self.ratios else { return None };
+        let off = |ratio: f64| (ratio - 1.0).abs() > ASTRAY;
+        let both = off(newest) && off(before) && (newest / before - 1.0).abs() < ALIKE;
+        both.then(|| f64::midpoint(newest, before))
+    }
 }
 
 /// A sender report: the camera's time of day and the track's time, both in nanoseconds.
@@ -94,8 +181,8 @@ impl Reports {
         let first = *self.first.get_or_insert(report);
         let passed = ticks(report.arrival.saturating_duration_since(first.arrival), NANOS);
         let steady = |now: i64, then: i64| {
-            now.saturating_sub(then).abs_diff(passed)
-                <= CREDIBLE_APART.unsigned_abs() + passed.unsigned_abs() / 100
+            let allowed = ticks(CREDIBLE_START, NANOS).saturating_add(passed / 100);
+            now.saturating_sub(then).abs_diff(passed) <= allowed.unsigned_abs()
         };
         self.wrong |= !(steady(report.wall, first.wall) && steady(report.media, first.media));
         self.newest = Some(report);
@@ -105,8 +192,6 @@ impl Reports {
     fn ahead(&self, now: Instant) -> Option<i64> {
         let fresh = |report: &Report| now.saturating_duration_since(report.arrival) <= REPORTED;
         let report = self.newest.filter(|report| !self.wrong && fresh(report))?;
-        let shown = report.arrival.saturating_duration_since(self.first?.arrival);
-        (shown >= PROVEN).then_some(())?;
         Some(report.media.saturating_sub(report.wall))
     }
 }
@@ -162,13 +247,17 @@ impl Clock {
         let line = |(kind, rate): (TrackKind, u32)| Line {
             kind,
             rate: rate.max(1),
+            from: 0,
+            stretch: 1.0,
             offset: None,
             last: None,
             reports: Reports::default(),
             delay: Delay::default(),
+            pace: Pace::default(),
             apart: None,
+            alone: None,
+            began: 0,
             led: false,
-            moved: 0,
         };
         Self { start, named, tracks: tracks.into_iter().map(line).collect() }
     }
@@ -202,22 +291,40 @@ impl Clock {
         });
         let Some(line) = self.tracks.get_mut(track) else { return elapsed };
         line.offset = Some(offset);
-        let mut pts = elapsed.saturating_add(offset);
+        let counted = line.counted(elapsed);
+        let mut pts = counted.saturating_add(offset);
+        let mut passed = Duration::ZERO;
         if let Some((last, arrived)) = line.last {
-            let passed = ticks(arrival.saturating_duration_since(arrived), line.rate);
+            passed = arrival.saturating_duration_since(arrived);
+            let passed = ticks(passed, line.rate);
             let step = pts.saturating_sub(last);
             if step.abs_diff(passed) > ticks(CREDIBLE_STEP, line.rate).unsigned_abs() {
                 pts = last.saturating_add(passed.max(1));
-                line.offset = Some(pts.saturating_sub(elapsed));
+                line.offset = Some(pts.saturating_sub(counted));
                 // They are of another time.
                 (line.reports.first, line.reports.newest) = (None, None);
             }
         }
-        line.last = Some((pts, arrival));
-        let delay = ticks(since_start, NANOS).saturating_sub(rescale(pts, line.rate, NANOS));
+        let media = rescale(pts, line.rate, NANOS);
+        let delay = ticks(since_start, NANOS).saturating_sub(media);
+        if line.last.replace((pts, arrival)).is_none() {
+            line.began = delay;
+        }
         line.delay.note(delay, arrival);
+        let whole = line.pace.note(media, arrival);
         if kind == TrackKind::Video {
-            self.lead(track, arrival);
+            // What slows both down is the network; without sound nobody can tell.
+            let heard = |sound: &Line| {
+                sound.last.is_some_and(|(_, at)| arrival.saturating_duration_since(at) < WINDOW)
+            };
+            let alone = self.sound().is_some_and(|sound| sound.pace.is_even() && heard(sound));
+            let sound = self.sound().filter(|sound| sound.last.is_some()).map(|sound| sound.began);
+            if let Some(line) = self.tracks.get_mut(track)
+                && let Some(by) = line.pace.astray().filter(|_| whole && alone)
+            {
+                line.turn(elapsed, pts, by, delay, sound);
+            }
+            self.lead(track, passed, arrival);
         }
         pts
     }
@@ -239,32 +346,40 @@ impl Clock {
         (late.saturating_abs() <= CREDIBLE_APART).then_some(late)
     }
 
-    /// Moves the pictures that follow towards the sound.
-    fn lead(&mut self, track: usize, now: Instant) {
-        let sound = self.sound().and_then(|line| line.delay.least(now));
-        let offset = self.tracks.get(track).and_then(|line| line.offset);
+    /// Moves the pictures that follow towards the sound; where there is none to go by, towards arrival.
+    fn lead(&mut self, track: usize, passed: Duration, now: Instant) {
+        let even = self.tracks.get(track).is_some_and(|line| line.pace.is_even());
+        let drift = CREDIBLE_APART + ticks(now.saturating_duration_since(self.start), NANOS) / CRYSTAL;
+        let sound = match self.sound().and_then(|line| Some((line, line.delay.least(now)?))) {
+            Some((line, delay)) if delay.saturating_sub(line.began).saturating_abs() > drift => return,
+            Some((line, delay)) if line.pace.is_even() => Some(delay),
+            // What slows both down is the network; it passes. Sound that is off alone is not to be followed.
+            Some((line, _)) if !even || line.pace.astray().is_none() => return,
+            _ => None,
+        };
+        let offset = self.tracks.get(track).filter(|line| line.stretch == 1.0).and_then(|line| line.offset);
         let reported = offset.and_then(|offset| self.reported(track, offset, now));
         let Some(line) = self.tracks.get_mut(track) else { return };
-        let late = match (reported, sound, line.delay.least(now)) {
+        let picture = line.delay.least(now);
+        let (late, allowed) = match (reported, sound, picture) {
             (Some(late), ..) => {
-                line.apart = None;
-                late
+                (line.apart, line.alone) = (None, None);
+                (late, IN_STEP)
             }
             (None, Some(sound), Some(picture)) => {
+                line.alone = None;
                 let apart = picture.saturating_sub(sound);
-                apart.saturating_sub(*line.apart.get_or_insert(apart))
+                (apart.saturating_sub(*line.apart.get_or_insert(apart)), IN_STEP)
+            }
+            (None, None, Some(picture)) if line.stretch != 1.0 => {
+                (picture.saturating_sub(*line.alone.get_or_insert(picture)), BY_ARRIVAL)
             }
             _ => return,
         };
-        line.led = late.saturating_abs() > if line.led { TOGETHER } else { IN_STEP };
+        line.led = late.saturating_abs() > if line.led { TOGETHER } else { allowed };
         if line.led {
-            let most = CREDIBLE_APART + ticks(now.saturating_duration_since(self.start), NANOS) / CRYSTAL;
-            let nudge = (late / GENTLY).clamp(-NUDGE, NUDGE);
-            let nudge = (line.moved + nudge).clamp(-most, most) - line.moved;
-            line.moved += nudge;
-            let nudge = rescale(nudge, NANOS, line.rate);
-            line.offset = line.offset.map(|offset| offset.saturating_add(nudge));
-            line.delay.shift(rescale(nudge, line.rate, NANOS));
+            let most = NUDGE.min(ticks(passed, NANOS) / NUDGE_PART);
+            line.shift((late / GENTLY).clamp(-most, most));
         }
     }
 }
@@ -274,167 +389,4 @@ fn ticks(duration: Duration, rate: u32) -> i64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const PICTURE: (TrackKind, u32) = (TrackKind::Video, 90_000);
-    const BOTH: [(TrackKind, u32); 2] = [PICTURE, (TrackKind::Audio, 8_000)];
-
-    fn ms(start: Instant, ms: u64) -> Instant {
-        start + Duration::from_millis(ms)
-    }
-
-    #[test]
-    fn a_start_that_the_camera_names_is_kept() {
-        let start = Instant::now();
-        let mut clock = Clock::new(start, vec![5_000, 70], BOTH);
-        assert_eq!(clock.place(0, 900, 5_000, ms(start, 40)), 900);
-        assert_eq!(clock.place(1, 160, 70, ms(start, 300)), 160);
-        assert_eq!(clock.place(0, 4_500, 5_000, ms(start, 80)), 4_500);
-    }
-
-    #[test]
-    fn tracks_without_a_named_start_begin_where_they_arrived() {
-        let start = Instant::now();
-        let mut clock = Clock::new(start, vec![], BOTH);
-        assert_eq!(clock.place(0, 0, 5_000, ms(start, 400)), 36_000);
-        assert_eq!(clock.place(1, 0, 70, ms(start, 100)), 800);
-        assert_eq!(clock.place(0, 3_600, 5_000, ms(start, 445)), 39_600);
-        // A start in last week is no start.
-        let mut clock = Clock::new(start, vec![1], [PICTURE]);
-        assert_eq!(clock.place(0, 90_000 * 600_000, 1, ms(start, 100)), 9_000);
-    }
-
-    #[test]
-    fn a_clock_that_steps_is_put_back_and_one_that_jitters_is_left() {
-        let start = Instant::now();
-        let mut clock = Clock::new(start, vec![], [PICTURE]);
-        clock.place(0, 0, 0, ms(start, 0));
-        // The network was gone for four seconds and then gave everything at once.
-        assert_eq!(clock.place(0, 3_600, 0, ms(start, 4_000)), 3_600);
-        assert_eq!(clock.place(0, 7_200, 0, ms(start, 4_001)), 7_200);
-        // B-frames come back in time.
-        assert_eq!(clock.place(0, 5_400, 0, ms(start, 4_050)), 5_400);
-        // The camera learned the date.
-        assert_eq!(clock.place(0, 5_400 + 90_000 * 3_600, 0, ms(start, 4_090)), 5_400 + 3_600);
-        assert_eq!(clock.place(0, 9_000 + 90_000 * 3_600, 0, ms(start, 4_130)), 5_400 + 7_200);
-        assert_eq!(clock.place(0, i64::MIN, 0, ms(start, 4_170)), 5_400 + 10_800);
-    }
-    /// The time of day that is reported for a track when so many ms have passed.
-    type Reported = fn(usize, i64) -> i64;
-
-    /// A camera whose clocks are off by so many parts in a million, and what it says of them.
-    #[derive(Clone, Copy, Default)]
-    struct Camera {
-        picture_ppm: i64,
-        sound_ppm: i64,
-        /// It names a start of the pictures that is so many ms before the one of the sound.
-        amiss: i64,
-        /// Its time of day in ms, as it reports it every 5 s.
-        reports: Option<Reported>,
-        /// The network delays by up to so many ms.
-        jitter: u64,
-    }
-
-    /// An hour of 25 pictures a second and of sound in packets of 20 ms: by how much the sound is ahead of the
-    /// picture of the same moment, in ms: the least and the most, in the first second and after the first minute.
-    fn hour(camera: Camera) -> [(f64, f64); 2] {
-        let start = Instant::now();
-        let mut clock = Clock::new(start, vec![0], BOTH);
-        let mut seen = [(f64::MAX, f64::MIN); 2];
-        let (mut noise, mut last) = (1u64, i64::MIN);
-        for packet in 0..180_000u64 {
-            noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            let late = (noise >> 33) % camera.jitter.max(1);
-            let at = i64::try_from(packet).unwrap() * 20;
-            let ticks = |rate: i64, ppm: i64| {
-                let ticks = i128::from(at) * i128::from(rate) * i128::from(1_000_000 + ppm);
-                i64::try_from(ticks / 1_000_000_000).unwrap()
-            };
-            let picture = ticks(90_000, camera.picture_ppm) - camera.amiss * 90;
-            let sound = ticks(8_000, camera.sound_ppm);
-            let arrival = |by: u64| ms(start, packet * 20 + by + late);
-            if let Some(reports) = camera.reports.filter(|_| at % 5_000 == 0) {
-                for (track, elapsed) in [picture, sound].into_iter().enumerate() {
-                    let wall = (u128::from(reports(track, at).unsigned_abs()) << 32) / 1_000;
-                    clock.report(track, elapsed, u64::try_from(wall).unwrap(), arrival(0));
-                }
-            }
-            let shown = (packet % 2 == 0).then(|| clock.place(0, picture, 0, arrival(30)));
-            assert_eq!(clock.place(1, sound, 0, arrival(25)), sound, "nobody touches the sound");
-            if let Some(shown) = shown {
-                assert!(shown > last, "in order");
-                last = shown;
-                let ahead = sound as f64 / 8.0 - shown as f64 / 90.0;
-                if let Some((least, most)) =
-                    seen.get_mut(usize::from(at >= 60_000)).filter(|_| !(1_000..60_000).contains(&at))
-                {
-                    (*least, *most) = (least.min(ahead), most.max(ahead));
-                }
-            }
-        }
-        seen
-    }
-
-    const NOON: i64 = 3_900_000_000_000;
-    const EXACT: Reported = |_, ms| NOON + ms;
-
-    #[test]
-    fn r_n9_clocks_that_run_together_are_left_alone() {
-        for (reports, jitter) in [(None, 0), (None, 15), (Some(EXACT), 15)] {
-            assert_eq!(hour(Camera { jitter, reports, ..Camera::default() }), [(0.0, 0.0); 2]);
-        }
-        let together = Camera { picture_ppm: 80, sound_ppm: 80, jitter: 15, ..Camera::default() };
-        let [_, (least, most)] = hour(together);
-        assert!(least > -0.2 && most < 0.2, "{least} to {most} ms");
-    }
-
-    #[test]
-    fn r_n9_sound_that_runs_by_another_crystal_stays_in_step_for_an_hour() {
-        for (picture_ppm, sound_ppm, jitter) in
-            [(0, 100, 0), (0, -100, 15), (100, 0, 15), (-50, 50, 15), (0, 1_000, 15)]
-        {
-            for reports in [None, Some(EXACT)] {
-                let [_, (least, most)] = hour(Camera { picture_ppm, sound_ppm, jitter, reports, amiss: 0 });
-                assert!(
-                    least > -40.0 && most < 40.0,
-                    "{picture_ppm} {sound_ppm} {jitter}: {least} to {most} ms"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn r_n9_starts_that_are_named_amiss_are_put_right_by_reports() {
-        for amiss in [40, -60] {
-            let [_, (least, most)] =
-                hour(Camera { amiss, reports: Some(EXACT), jitter: 15, ..Camera::default() });
-            assert!(least > -1.1 && most < 1.1, "{amiss}: {least} to {most} ms");
-        }
-    }
-
-    #[test]
-    fn sound_that_counts_what_it_got_and_not_time_does_not_carry_the_pictures_away() {
-        // One part in fifty slow: over a minute in the hour.
-        let [_, (least, most)] = hour(Camera { sound_ppm: -20_000, jitter: 15, ..Camera::default() });
-        let followed = -72_000.0 - least.min(most);
-        assert!(followed.abs() < 5_000.0, "pictures were moved by {followed} ms");
-    }
-
-    #[test]
-    fn reports_that_are_wrong_do_no_harm() {
-        let wrong: [(&str, Reported); 5] = [
-            ("no time of day", |_, _| 0),
-            ("it stands still", |_, _| NOON),
-            ("of one track only", |track, ms| NOON + if track == 0 { 0 } else { ms }),
-            ("two times of day", |track, ms| if track == 0 { ms } else { NOON + ms }),
-            ("ten times as fast", |_, ms| NOON + 10 * ms),
-        ];
-        for (what, reports) in wrong {
-            let seen = hour(Camera { jitter: 15, reports: Some(reports), ..Camera::default() });
-            for (least, most) in seen {
-                assert!(least > -40.0 && most < 40.0, "{what}: {least} to {most} ms");
-            }
-        }
-    }
-}
+mod tests;
